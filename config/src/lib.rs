@@ -1,0 +1,8 @@
+//! The configuration of Portcullis: YAML in, validated values or located errors out.
+//!
+//! A leaf of the workspace: it knows no runtime, no protocol engine and no TLS library.
+
+pub mod location;
+pub mod model;
+pub mod text;
+pub mod values;

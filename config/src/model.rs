@@ -1,0 +1,440 @@
+//! The validated configuration: what the rest of Portcullis reads.
+//!
+//! Every value here obeys its rules already; nothing in this module looks at YAML, and nothing
+//! that reads it has to check again. Names that refer to other things are resolved to indices, so
+//! a dangling reference cannot be expressed.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::location::{FileRef, Located, Location, Sourced};
+use crate::text::Template;
+use crate::values::{HeaderName, HostPattern, MethodName, PathPattern, Share, Status};
+
+/// A whole configuration, valid in itself. What needs the world (certificates, name servers)
+/// is checked when the live state is built from it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub workers: Workers,
+    pub listeners: Vec<Listener>,
+    pub upstreams: Vec<Upstream>,
+    /// In the order of the file, which is the last tie-breaker of matching.
+    pub routes: Vec<Route>,
+    pub access_log: AccessLog,
+    pub admin: Option<Admin>,
+    pub shutdown: Shutdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One for each core that the process may run on.
+    Auto,
+    Count(NonZeroUsize),
+}
+
+/// Index of a listener in [`Config::listeners`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub usize);
+
+/// Index of an upstream in [`Config::upstreams`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(pub usize);
+
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub name: String,
+    pub location: Location,
+    pub address: ListenAddress,
+    pub kind: ListenerKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// `[::]:80` accepts IPv4 too unless `v6only` is set.
+    Tcp { address: SocketAddr, v6only: bool },
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+pub enum ListenerKind {
+    Http(Box<HttpListener>),
+    /// Read-only `/livez`, `/readyz` and `/metrics`.
+    Status,
+}
+
+#[derive(Debug, Clone)]
+pub struct HttpListener {
+    pub tls: Option<ListenerTls>,
+    pub request_limits: RequestLimits,
+    pub connection_limits: ConnectionLimits,
+    pub timeouts: ListenerTimeouts,
+    /// Names with `_` are refused unless allowed: many servers read `_` and `-` as one.
+    pub header_underscores: Underscores,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Underscores {
+    Reject,
+    Allow,
+}
+
+#[derive(Debug, Clone)]
+pub struct RequestLimits {
+    /// Bytes of request line and header lines together; at most 60 KiB.
+    pub header_bytes: Sourced<u32>,
+    /// Header lines.
+    pub headers: Sourced<u16>,
+    /// Bytes of the request target; at most `header_bytes`.
+    pub uri: Sourced<u32>,
+    /// Bytes of a request body, decoded.
+    pub body: Sourced<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// Open client connections of this listener over all workers.
+    pub max: Sourced<NonZeroU32>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ListenerTimeouts {
+    /// From the first byte of a request (or the accept) to the end of its head.
+    pub head: Sourced<Duration>,
+    /// A keep-alive connection without a request.
+    pub idle: Sourced<Duration>,
+    /// Without one byte of progress while a body is being read or a response written.
+    pub body: Sourced<Duration>,
+    /// From the accept to the end of the TLS handshake.
+    pub handshake: Sourced<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    pub location: Location,
+    /// Never empty. The first one answers clients whose SNI names no other.
+    pub certificates: Vec<CertificateSource>,
+    pub min_version: TlsVersion,
+    pub max_version: TlsVersion,
+    pub client_auth: Option<ClientAuth>,
+    /// ALPN tokens offered, in order of preference.
+    pub alpn: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub enum CertificateSource {
+    Files { cert: FileRef, key: FileRef },
+    /// A development certificate made at start for these names; never for production.
+    SelfSigned { names: Vec<String>, location: Location },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    V12,
+    V13,
+}
+
+#[derive(Debug, Clone)]
+pub struct ClientAuth {
+    pub mode: ClientAuthMode,
+    pub ca: FileRef,
+    pub crl: Option<FileRef>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// A certificate is asked for; one that is shown must verify.
+    Optional,
+    Required,
+}
+
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub name: String,
+    pub location: Location,
+    /// Never empty.
+    pub endpoints: Vec<EndpointSource>,
+    pub load_balancer: LoadBalancer,
+    pub tls: Option<UpstreamTls>,
+    pub concurrency: Concurrency,
+    pub keep_alive: KeepAlive,
+    /// A TCP connect and its TLS handshake together.
+    pub connect_timeout: Sourced<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub struct EndpointSource {
+    pub target: EndpointTarget,
+    /// Share of traffic among the endpoints of its upstream.
+    pub weight: NonZeroU16,
+    pub location: Location,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointTarget {
+    Address(SocketAddr),
+    Unix(PathBuf),
+    /// Each address of the answer is an endpoint; asked again when its TTL is over.
+    Dns { host: String, port: NonZeroU16 },
+}
+
+#[derive(Debug, Clone)]
+pub struct LoadBalancer {
+    pub policy: Sourced<BalancePolicy>,
+    /// A new endpoint's share grows from a tenth to its whole over this time.
+    pub slow_start: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BalancePolicy {
+    RoundRobin,
+    LeastRequest,
+    P2cEwma,
+    Random,
+    RingHash(HashKey),
+    Maglev(HashKey),
+}
+
+/// What a consistent-hash policy hashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    Header(HeaderName),
+    Cookie(String),
+    Query(String),
+    SourceIp,
+    Path,
+}
+
+#[derive(Debug, Clone)]
+pub struct Concurrency {
+    /// Open connections to the upstream, over all endpoints and workers.
+    pub max_connections: Sourced<NonZeroU32>,
+    /// Requests that wait for a connection, over all workers.
+    pub max_pending: Sourced<u32>,
+}
+
+#[derive(Debug, Clone)]
+pub struct KeepAlive {
+    /// Idle connections kept for each endpoint and worker; 0 closes after each request.
+    pub max_idle: Sourced<u32>,
+    /// Kept shorter when the upstream says so in its `keep-alive: timeout=`.
+    pub idle_timeout: Sourced<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub struct UpstreamTls {
+    pub location: Location,
+    /// Who vouches for the upstream: a file, or the system's store.
+    pub ca: TrustAnchors,
+    pub client_certificate: Option<(FileRef, FileRef)>,
+    /// Sent as SNI and checked against the certificate; else the endpoint's DNS name or address.
+    pub server_name: Option<String>,
+    /// When not empty, one of these names (DNS or URI) must stand in the certificate instead.
+    pub identities: Vec<String>,
+    pub min_version: TlsVersion,
+    pub max_version: TlsVersion,
+}
+
+#[derive(Debug, Clone)]
+pub enum TrustAnchors {
+    System,
+    File(FileRef),
+    /// No verification at all; `check` warns of it.
+    InsecureNoVerify,
+}
+
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub name: String,
+    pub location: Location,
+    /// Never empty: the listeners that carry it, all http listeners when the file names none.
+    pub listeners: Vec<ListenerId>,
+    pub matcher: Match,
+    pub action: Action,
+    pub request_headers: HeaderEdits,
+    pub response_headers: HeaderEdits,
+    /// A path may hold `%2f`, handed on as it came.
+    pub allow_encoded_slash: bool,
+    /// Overrides the listener's body limit.
+    pub body_limit: Option<Sourced<u64>>,
+}
+
+/// All that is given must hold.
+#[derive(Debug, Clone)]
+pub struct Match {
+    /// Empty matches any host.
+    pub hosts: Vec<HostPattern>,
+    pub path: PathPattern,
+    /// Empty matches any method.
+    pub methods: Vec<MethodName>,
+    pub headers: Vec<ValueMatch<HeaderName>>,
+    pub query: Vec<ValueMatch<String>>,
+    pub cookies: Vec<ValueMatch<String>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ValueMatch<N> {
+    pub name: N,
+    pub test: ValueTest,
+}
+
+#[derive(Debug, Clone)]
+pub enum ValueTest {
+    Present,
+    Absent,
+    Exact(String),
+    Prefix(String),
+    Regex(regex::Regex),
+}
+
+#[derive(Debug, Clone)]
+pub enum Action {
+    Forward(Box<Forward>),
+    Redirect(Redirect),
+    Reply(Reply),
+}
+
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// Never empty, and their weights sum to more than nothing.
+    pub backends: Vec<Backend>,
+    pub sticky: Option<StickyCookie>,
+    pub rewrite: Option<Rewrite>,
+    pub host: HostHandling,
+    pub timeouts: RouteTimeouts,
+    pub retry: Retry,
+}
+
+#[derive(Debug, Clone)]
+pub struct Backend {
+    pub upstream: UpstreamId,
+    pub weight: u32,
+    pub location: Location,
+}
+
+/// A client keeps its backend and endpoint while it shows the cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyCookie {
+    pub cookie: String,
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Rewrite {
+    /// Replaces the matched prefix.
+    Prefix(String),
+    /// Replaces the whole path.
+    Path(String),
+    /// Applied to the whole path; `$1` and `${name}` stand for groups.
+    Regex { pattern: regex::Regex, replacement: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostHandling {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's own DNS name or address.
+    Upstream,
+    Set(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct RouteTimeouts {
+    /// From the end of the request's head to the response's head, over all attempts.
+    pub response: Sourced<Duration>,
+    /// One attempt's share of it.
+    pub per_try: Sourced<Duration>,
+    /// Without one byte in either direction, once the response has begun.
+    pub idle: Sourced<Duration>,
+}
+
+/// Only requests that surely never reached an upstream are sent again (`not-sent`).
+#[derive(Debug, Clone)]
+pub struct Retry {
+    /// Extra tries.
+    pub retries: Sourced<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    pub scheme: Option<Scheme>,
+    pub host: Option<String>,
+    pub port: Option<NonZeroU16>,
+    pub path: Option<RedirectPath>,
+    pub status: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedirectPath {
+    Full(String),
+    Prefix(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: Status,
+    pub content_type: Option<String>,
+    pub body: Template,
+}
+
+/// Applied in the order remove, set, add.
+#[derive(Debug, Clone, Default)]
+pub struct HeaderEdits {
+    pub remove: Vec<HeaderName>,
+    pub set: Vec<HeaderValueEdit>,
+    pub add: Vec<HeaderValueEdit>,
+}
+
+#[derive(Debug, Clone)]
+pub struct HeaderValueEdit {
+    pub name: HeaderName,
+    pub value: Template,
+}
+
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    pub sink: AccessLogSink,
+    /// Include the timeline of each request.
+    pub timeline: bool,
+    pub sample: Share,
+    /// Request headers to record; secrets among them are never recorded.
+    pub headers: Vec<HeaderName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogSink {
+    Disabled,
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub location: Location,
+    pub address: AdminAddress,
+    /// Asked as a bearer token of every call that changes something.
+    pub token: Option<Template>,
+}
+
+/// Loopback or a Unix socket: anything else does not parse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    Loopback(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+pub struct Shutdown {
+    pub drain_timeout: Sourced<Duration>,
+}
+
+/// A name with the place it was written, for what is checked only once the world is known.
+pub type LocatedName = Located<String>;

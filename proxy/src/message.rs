@@ -1,0 +1,197 @@
+//! What the codecs produce and the policies read: heads as slices of one buffer.
+//!
+//! A head never owns its bytes. The parts ([`RequestParts`], [`ResponseParts`]) hold offsets into
+//! the buffer that was parsed and are reused from request to request; a view joins the two for as
+//! long as somebody reads. This module knows no codec and no socket, so that every protocol
+//! meets the routing and the policies in the same form.
+
+/// A range of bytes relative to the first byte of its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.end as usize]
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One header line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    pub name: Span,
+    pub value: Span,
+    pub known: Known,
+}
+
+/// Names that the engine itself looks for, told apart once while parsing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Known {
+    Other,
+    Host,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Cookie,
+    Date,
+    Server,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    Forwarded,
+    XRequestId,
+    XForwardedClientCert,
+}
+
+/// The header lines of a message, in the order in which they arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    pub bytes: &'a [u8],
+    pub fields: &'a [Field],
+}
+
+impl<'a> Fields<'a> {
+    /// The first value of a field, by name in any case.
+    pub fn first(&self, name: &str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// Every value of a field, by name in any case.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    /// The first value of a name that the engine knows.
+    pub fn known(&self, known: Known) -> Option<&'a [u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(self.bytes))
+    }
+
+    /// Name and value of each line.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let bytes = self.bytes;
+        self.fields.iter().map(move |field| (field.name.of(bytes), field.value.of(bytes)))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+/// How the end of a body is found (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    #[default]
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    Chunked,
+    /// Only of responses: the body ends with the connection.
+    UntilClose,
+}
+
+impl Framing {
+    /// Nothing of a body is still to come.
+    pub fn is_empty(self) -> bool {
+        matches!(self, Self::None | Self::Length(0))
+    }
+}
+
+/// The parts of a request head, as offsets. Reused: `clear` keeps the allocation.
+#[derive(Debug, Clone, Default)]
+pub struct RequestParts {
+    /// Bytes of the whole head, with its closing empty line.
+    pub length: u32,
+    pub method: Span,
+    /// As it stood in the request line.
+    pub target: Span,
+    /// The path of the target without its query; of `OPTIONS *` it is `*`.
+    pub path: Span,
+    /// What follows the `?`, without it; `None` when there was no `?`.
+    pub query: Option<Span>,
+    /// From an absolute target, which overrides `Host`, else from `Host`; with its port.
+    pub authority: Span,
+    pub version: Version,
+    pub fields: Vec<Field>,
+    pub framing: Framing,
+    /// The client wants the connection kept after this exchange.
+    pub keep_alive: bool,
+    pub expect_continue: bool,
+    /// `connection: upgrade` together with an `upgrade` field.
+    pub upgrade: bool,
+}
+
+/// A request head to read: parts and the bytes that they point into.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// Starts at the first byte of the request line.
+    pub bytes: &'a [u8],
+    pub parts: &'a RequestParts,
+}
+
+impl<'a> RequestHead<'a> {
+    pub fn method(&self) -> &'a [u8] {
+        self.parts.method.of(self.bytes)
+    }
+
+    pub fn path(&self) -> &'a [u8] {
+        self.parts.path.of(self.bytes)
+    }
+
+    pub fn query(&self) -> Option<&'a [u8]> {
+        self.parts.query.map(|query| query.of(self.bytes))
+    }
+
+    pub fn authority(&self) -> &'a [u8] {
+        self.parts.authority.of(self.bytes)
+    }
+
+    pub fn fields(&self) -> Fields<'a> {
+        Fields { bytes: self.bytes, fields: &self.parts.fields }
+    }
+}
+
+/// The parts of a response head, as offsets. Reused like [`RequestParts`].
+#[derive(Debug, Clone, Default)]
+pub struct ResponseParts {
+    pub length: u32,
+    pub version: Version,
+    pub status: u16,
+    pub reason: Span,
+    pub fields: Vec<Field>,
+    pub framing: Framing,
+    /// The upstream will take another request on this connection.
+    pub keep_alive: bool,
+    /// Seconds of `keep-alive: timeout=`, when the upstream names one.
+    pub keep_alive_timeout: Option<u32>,
+}
+
+/// A response head to read.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHead<'a> {
+    pub bytes: &'a [u8],
+    pub parts: &'a ResponseParts,
+}
+
+impl<'a> ResponseHead<'a> {
+    pub fn fields(&self) -> Fields<'a> {
+        Fields { bytes: self.bytes, fields: &self.parts.fields }
+    }
+}
