@@ -4,5 +4,8 @@
 //! `decide` with `route` and `policy`, `forward` with `upstream`, `relay`, and `observe`.
 //! Nothing here knows which role, gateway or sidecar, it plays.
 
+pub mod buffer;
+pub mod deadline;
 pub mod error;
+pub mod io;
 pub mod message;

@@ -1,0 +1,212 @@
+//! Buffers lent by a worker while a socket has something to say.
+//!
+//! An idle connection holds none. The pool keeps a bounded number of free ones, so that memory
+//! follows the work at hand and not the highest tide. Knows no protocol.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Bytes of one buffer: a head at its limit and room for some of the body behind it.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+/// Free buffers that one worker keeps: 2 MiB.
+const KEPT: usize = 32;
+
+/// One worker's free buffers.
+#[derive(Clone, Default)]
+pub struct BufferPool {
+    free: Rc<RefCell<Vec<Box<[u8]>>>>,
+}
+
+impl BufferPool {
+    pub fn take(&self) -> Buffer {
+        let bytes = self
+            .free
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        Buffer { bytes, start: 0, end: 0, pool: self.clone() }
+    }
+}
+
+/// A read buffer: filled at its end, consumed at its start. It goes back to its pool when dropped.
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+    pool: BufferPool,
+}
+
+impl Buffer {
+    /// What was read and not yet consumed.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Where the next bytes may be read to.
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// `count` bytes of the spare room have been filled.
+    pub fn commit(&mut self, count: usize) {
+        debug_assert!(self.end + count <= self.bytes.len());
+        self.end += count;
+    }
+
+    /// The first `count` bytes are done with.
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start += count;
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Moves what is left to the front, so that the spare room is as large as it can be.
+    pub fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Makes the head's `length` bytes stay at the front while the rest is used as a body buffer.
+    pub fn pin_head(self, length: usize) -> HeadBuffer {
+        let mut buffer = self;
+        buffer.compact();
+        debug_assert!(length <= buffer.end);
+        HeadBuffer { start: length, end: buffer.end, head: length, buffer }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut free = self.pool.free.borrow_mut();
+        if free.len() < KEPT {
+            free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// A buffer whose front holds a head that must stay readable, and whose rest streams the body.
+pub struct HeadBuffer {
+    buffer: Buffer,
+    head: usize,
+    start: usize,
+    end: usize,
+}
+
+impl HeadBuffer {
+    pub fn head(&self) -> &[u8] {
+        &self.buffer.bytes[..self.head]
+    }
+
+    /// Body bytes read and not yet consumed.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer.bytes[self.start..self.end]
+    }
+
+    /// The head and the unconsumed body bytes, both readable at once.
+    pub fn split(&self) -> (&[u8], &[u8]) {
+        (self.head(), self.body())
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(self.start + count <= self.end);
+        self.start += count;
+        if self.start == self.end {
+            self.start = self.head;
+            self.end = self.head;
+        }
+    }
+
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.buffer.bytes[self.end..]
+    }
+
+    pub fn commit(&mut self, count: usize) {
+        debug_assert!(self.end + count <= self.buffer.bytes.len());
+        self.end += count;
+    }
+
+    /// Makes spare room where consumed body bytes stood.
+    pub fn compact(&mut self) {
+        if self.start > self.head {
+            self.buffer.bytes.copy_within(self.start..self.end, self.head);
+            self.end = self.head + (self.end - self.start);
+            self.start = self.head;
+        }
+    }
+
+    /// Forgets the head and gives the buffer back with what follows it.
+    pub fn release(mut self) -> Buffer {
+        self.buffer.start = self.start;
+        self.buffer.end = self.end;
+        let empty = self.start == self.end;
+        let mut buffer = self.buffer;
+        if empty {
+            buffer.start = 0;
+            buffer.end = 0;
+        }
+        buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(pool: &BufferPool, text: &[u8]) -> Buffer {
+        let mut buffer = pool.take();
+        buffer.spare()[..text.len()].copy_from_slice(text);
+        buffer.commit(text.len());
+        buffer
+    }
+
+    #[test]
+    fn a_dropped_buffer_is_lent_again() {
+        let pool = BufferPool::default();
+        let first = pool.take();
+        let address = first.bytes.as_ptr();
+        drop(first);
+        assert_eq!(pool.take().bytes.as_ptr(), address);
+    }
+
+    #[test]
+    fn the_pool_keeps_a_bounded_number() {
+        let pool = BufferPool::default();
+        let many: Vec<_> = (0..KEPT * 2).map(|_| pool.take()).collect();
+        drop(many);
+        assert_eq!(pool.free.borrow().len(), KEPT);
+    }
+
+    #[test]
+    fn a_pinned_head_survives_its_body() {
+        let pool = BufferPool::default();
+        let mut buffer = filled(&pool, b"xxHEADbody").pin_after(2).pin_head(4);
+        assert_eq!(buffer.split(), (&b"HEAD"[..], &b"body"[..]));
+        buffer.consume(2);
+        buffer.compact();
+        buffer.spare()[..2].copy_from_slice(b"++");
+        buffer.commit(2);
+        assert_eq!(buffer.split(), (&b"HEAD"[..], &b"dy++"[..]));
+        assert_eq!(buffer.release().filled(), b"dy++");
+    }
+
+    impl Buffer {
+        fn pin_after(mut self, count: usize) -> Self {
+            self.consume(count);
+            self
+        }
+    }
+}

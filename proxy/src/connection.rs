@@ -1,0 +1,154 @@
+//! One client connection: requests one after another, and the quiet between them.
+//!
+//! Between requests only what is in this file's future stays in memory; the state of a request is
+//! boxed apart and holds the buffers. Knows nothing of routing or upstreams.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::buffer::Buffer;
+use crate::deadline::Deadline;
+use crate::drain::Registration;
+use crate::handler::{self, Next};
+use crate::io::{Io, PeerState};
+use crate::listener::Bound;
+use crate::relay::read_some;
+use crate::worker::Worker;
+
+/// A draining connection may still begin a request this long after the announcement, so that a
+/// client learns from a response that the connection is going away.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How long, and how much, a closed connection is listened to, so that the last response is not
+/// destroyed by a reset (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// What stays the same for all requests of a connection.
+pub struct Client {
+    pub io: Io,
+    pub address: Option<std::net::SocketAddr>,
+    pub tls: Option<Box<TlsFacts>>,
+    pub accepted: Instant,
+    pub handshake: Duration,
+    pub registration: Registration,
+    pub listener: Rc<Bound>,
+    pub deadline: Deadline,
+}
+
+/// What the TLS handshake has settled.
+pub struct TlsFacts {
+    pub sni: Option<String>,
+    pub version: &'static str,
+    pub identity: Option<Box<crate::tls::PeerIdentity>>,
+}
+
+impl Client {
+    /// The address to hash, log and forward; a Unix socket has none and counts as loopback.
+    pub fn ip(&self) -> IpAddr {
+        self.address.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
+    }
+}
+
+/// Serves until the client leaves, a request ends the connection, or it is drained.
+pub async fn serve(worker: Rc<Worker>, client: Client) {
+    let mut buffer: Option<Buffer> = None;
+    let mut served: u32 = 0;
+    loop {
+        if buffer.is_none() {
+            match wait_for_request(&worker, &client, &mut buffer, served).await {
+                Wait::Request => {}
+                Wait::Close => break,
+                Wait::Gone => return,
+            }
+        }
+        let Some(filled) = buffer.take() else { break };
+        // Boxed, so that the state of a request does not weigh on idle connections.
+        let request = Box::pin(handler::handle(&worker, &client, filled, served));
+        served += 1;
+        match request.await {
+            Next::KeepAlive(rest) => buffer = rest,
+            Next::Close => break,
+            Next::Abort => return,
+        }
+    }
+    close(&worker, &client).await;
+}
+
+enum Wait {
+    Request,
+    /// Say goodbye and close.
+    Close,
+    /// The client has closed already.
+    Gone,
+}
+
+async fn wait_for_request(
+    worker: &Worker,
+    client: &Client,
+    buffer: &mut Option<Buffer>,
+    served: u32,
+) -> Wait {
+    let timeouts = worker
+        .current()
+        .listener(client.listener.id)
+        .map(|listener| (*listener.settings.timeouts.head, *listener.settings.timeouts.idle));
+    let Some((head, idle)) = timeouts else { return Wait::Close };
+    let patience = if served == 0 { head } else { idle };
+    client.deadline.set(Instant::now() + patience);
+    let mut announced = false;
+    let outcome = {
+        let mut read = std::pin::pin!(read_some(&client.io, worker.buffers(), buffer));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+                return Poll::Ready(Some(read));
+            }
+            if !announced && client.registration.poll_draining(cx) {
+                announced = true;
+                client.deadline.set(Instant::now() + DRAIN_GRACE.min(patience));
+            }
+            client.deadline.poll_expired(cx).map(|()| None)
+        })
+        .await
+    };
+    match outcome {
+        Some(Ok(0) | Err(_)) => Wait::Gone,
+        Some(Ok(_)) => Wait::Request,
+        // Bytes that came in the very last moment are a request, and answered.
+        None if client.io.peer_state() == PeerState::Sending => {
+            client.deadline.set(Instant::now() + DRAIN_GRACE);
+            let last = read_some(&client.io, worker.buffers(), buffer);
+            match client.deadline.bound(last).await {
+                Ok(Ok(count)) if count > 0 => Wait::Request,
+                _ => Wait::Gone,
+            }
+        }
+        None => Wait::Close,
+    }
+}
+
+/// Sends what says goodbye, then listens for a moment to bytes that nobody wants.
+async fn close(worker: &Worker, client: &Client) {
+    client.deadline.set(Instant::now() + LINGER);
+    let goodbye = async {
+        if client.io.shutdown().await.is_err() {
+            return;
+        }
+        let mut heard = 0;
+        let mut scrap = None;
+        while heard < LINGER_BYTES {
+            match read_some(&client.io, worker.buffers(), &mut scrap).await {
+                Ok(count) if count > 0 => {
+                    heard += count;
+                    scrap = None;
+                }
+                _ => return,
+            }
+        }
+    };
+    // Whether the client said goodbye in time changes nothing.
+    let _ = client.deadline.bound(goodbye).await;
+}

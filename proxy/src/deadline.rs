@@ -1,0 +1,119 @@
+//! A deadline that costs close to nothing to move.
+//!
+//! Requests move their deadline several times; a timer that is registered anew each time would
+//! pay for it. Here the registered timer stays where it is while the deadline only moves later,
+//! and looks again when it fires. It is registered anew only when the deadline comes closer.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The one timer of a connection. Shared by the futures of its task, never across tasks.
+pub struct Deadline {
+    state: RefCell<State>,
+}
+
+struct State {
+    wanted: Instant,
+    registered: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Deadline {
+    pub fn at(wanted: Instant) -> Self {
+        let timer = Box::pin(sleep_until(wanted));
+        Self { state: RefCell::new(State { wanted, registered: wanted, timer }) }
+    }
+
+    pub fn set(&self, wanted: Instant) {
+        let mut state = self.state.borrow_mut();
+        state.wanted = wanted;
+        if wanted < state.registered {
+            state.registered = wanted;
+            state.timer.as_mut().reset(wanted);
+        }
+    }
+
+    /// Ready once the deadline has passed.
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        while state.timer.as_mut().poll(cx).is_ready() {
+            if state.wanted <= state.registered {
+                return Poll::Ready(());
+            }
+            state.registered = state.wanted;
+            let wanted = state.wanted;
+            state.timer.as_mut().reset(wanted);
+        }
+        Poll::Pending
+    }
+
+    /// Runs `future` until the deadline, as it stands while the future runs.
+    pub async fn bound<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            self.poll_expired(cx).map(|()| Err(Expired))
+        })
+        .await
+    }
+}
+
+/// The deadline came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the deadline has passed")]
+pub struct Expired;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn waits(deadline: &Deadline) -> Duration {
+        let start = Instant::now();
+        std::future::poll_fn(|cx| deadline.poll_expired(cx)).await;
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_at_its_time() {
+        let deadline = Deadline::at(Instant::now() + Duration::from_secs(5));
+        assert_eq!(waits(&deadline).await, Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_deadline_is_kept() {
+        let deadline = Deadline::at(Instant::now() + Duration::from_secs(5));
+        deadline.set(Instant::now() + Duration::from_secs(60));
+        assert_eq!(waits(&deadline).await, Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_deadline_is_kept() {
+        let deadline = Deadline::at(Instant::now() + Duration::from_secs(60));
+        deadline.set(Instant::now() + Duration::from_secs(1));
+        assert_eq!(waits(&deadline).await, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn later_then_earlier_again_is_kept() {
+        let deadline = Deadline::at(Instant::now() + Duration::from_secs(10));
+        deadline.set(Instant::now() + Duration::from_secs(60));
+        deadline.set(Instant::now() + Duration::from_secs(20));
+        assert_eq!(waits(&deadline).await, Duration::from_secs(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounds_a_future() {
+        let deadline = Deadline::at(Instant::now() + Duration::from_secs(1));
+        assert_eq!(deadline.bound(std::future::pending::<()>()).await, Err(Expired));
+        deadline.set(Instant::now() + Duration::from_secs(1));
+        assert_eq!(deadline.bound(async { 7 }).await, Ok(7));
+    }
+}

@@ -1,0 +1,153 @@
+//! One request's facts as they come to be known, and the one record that is left of it.
+//!
+//! The record is written when the exchange is dropped, so it exists whichever way the request
+//! ended: answered, refused, cancelled or by a panic.
+
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use crate::buffer::HeadBuffer;
+use crate::connection::Client;
+use crate::error::Reason;
+use crate::message::RequestHead;
+use crate::observe::access_log::{Record, TlsFacts};
+use crate::observe::metrics::RequestOutcome;
+use crate::observe::timeline::{Stage, Timeline};
+use crate::policy::request_id::RequestId;
+use crate::relay::request::UploadCounters;
+use crate::relay::response::DownloadCounters;
+use crate::route::RouteId;
+use crate::scratch::Scratch;
+use crate::upstream::local::LocalEndpoint;
+use crate::worker::{Current, Worker};
+
+/// Everything that one request has of its own.
+pub struct Exchange<'c> {
+    pub worker: &'c Worker,
+    pub client: &'c Client,
+    pub current: Rc<Current>,
+    pub scratch: Scratch,
+    /// Holds the head from the moment it is complete.
+    pub head: Option<HeadBuffer>,
+    pub request_id: RequestId,
+    pub timeline: Timeline,
+    pub route: Option<RouteId>,
+    pub endpoint: Option<Rc<LocalEndpoint>>,
+    pub attempts: u32,
+    pub status: u16,
+    pub reason: Option<Reason>,
+    pub upload: UploadCounters,
+    pub download: DownloadCounters,
+    /// Body bytes of a response that the proxy made.
+    pub own_body: u64,
+    /// Which request of its connection, from one.
+    number: u32,
+    /// The path as it was matched, where that differs from how it was written.
+    pub normalized: bool,
+}
+
+impl<'c> Exchange<'c> {
+    pub fn begin(worker: &'c Worker, client: &'c Client, served: u32) -> Self {
+        let now = Instant::now();
+        let timeline = if served == 0 {
+            let mut timeline = Timeline::of_connection(client.accepted.into_std());
+            if client.tls.is_some() {
+                timeline.mark(Stage::Tls, (client.accepted + client.handshake).into_std());
+            }
+            timeline.mark(Stage::Start, now.into_std());
+            timeline
+        } else {
+            Timeline::of_request(now.into_std())
+        };
+        Self {
+            worker,
+            client,
+            current: worker.current(),
+            scratch: worker.scratch(),
+            head: None,
+            request_id: RequestId::from_random(worker.random_128()),
+            timeline,
+            route: None,
+            endpoint: None,
+            attempts: 0,
+            status: 0,
+            reason: None,
+            upload: UploadCounters::default(),
+            download: DownloadCounters::default(),
+            own_body: 0,
+            number: served + 1,
+            normalized: false,
+        }
+    }
+
+    pub fn mark(&mut self, stage: Stage) -> Instant {
+        let now = Instant::now();
+        self.timeline.mark(stage, now.into_std());
+        now
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let finished = Instant::now();
+        if std::thread::panicking() {
+            self.reason = Some(Reason::Internal);
+        }
+        self.timeline.mark(Stage::LastByte, finished.into_std());
+        let head = self
+            .head
+            .as_ref()
+            .map(|buffer| RequestHead { bytes: buffer.head(), parts: &self.scratch.request });
+        let snapshot = &self.current.snapshot;
+        let route = self.route.and_then(|id| snapshot.routes.get(id.0));
+        let metrics = self
+            .route
+            .and_then(|id| snapshot.route_metrics.get(id.0))
+            .unwrap_or(&snapshot.unrouted);
+        let response_body_bytes = self.download.body.get() + self.own_body;
+        metrics.record(
+            self.worker.id(),
+            &RequestOutcome {
+                status: self.status,
+                reason: self.reason,
+                duration: finished.into_std().saturating_duration_since(self.timeline.started()),
+                request_body_bytes: self.upload.body.get(),
+                response_body_bytes,
+            },
+        );
+        if let Some(listener) = self.current.listener(self.client.listener.id) {
+            listener.metrics.of(self.worker.id()).requests.increment();
+        }
+        let record = Record {
+            request_id: self.request_id.as_str().as_bytes(),
+            generation: snapshot.generation,
+            listener: &self.client.listener_name,
+            client: self.client.address,
+            tls: self
+                .client
+                .tls
+                .as_ref()
+                .map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
+            connection_request: self.number.into(),
+            method: head.map_or(b"", |head| head.method()),
+            host: head.map_or(b"", |head| head.authority()),
+            path: head.map_or(b"", |head| head.path()),
+            normalized_path: self.normalized.then(|| self.scratch.decide.normalised_path()),
+            query: head.and_then(|head| head.query()),
+            version: head.map_or_else(Default::default, |head| head.parts.version),
+            route: route.map(|route| route.name.as_str()),
+            upstream: self.endpoint.as_ref().map(|endpoint| &*endpoint.upstream),
+            endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.metrics.address()),
+            attempts: self.attempts,
+            status: self.status,
+            reason: self.reason,
+            request_body_bytes: self.upload.body.get(),
+            response_body_bytes,
+            timeline: &self.timeline,
+            finished: finished.into_std(),
+            headers: head.map(|head| head.fields()),
+        };
+        self.worker.log().record(&snapshot.log_format, self.worker.clock(), &record);
+    }
+}

@@ -1,0 +1,163 @@
+//! One request from its first byte to its record, as a list of phases.
+//!
+//! Head, decision, answer or forward: what each phase does stands elsewhere. This file knows the
+//! order, and what becomes of the connection afterwards.
+
+use tokio::time::Instant;
+
+use crate::buffer::{Buffer, HeadBuffer};
+use crate::connection::Client;
+use crate::decide::{Facts, ProxyReply, Step, decide};
+use crate::error::Reason;
+use crate::exchange::Exchange;
+use crate::forward;
+use crate::http1::request::{Parsed, leading_empty_line, parse_request};
+use crate::http1::scan::HeadScanner;
+use crate::message::RequestHead;
+use crate::observe::timeline::Stage;
+use crate::relay::read_some;
+use crate::respond;
+use crate::snapshot::HttpListener;
+use crate::worker::Worker;
+
+/// What is to become of the connection.
+pub enum Next {
+    /// Another request may follow; the buffer holds what came of it already.
+    KeepAlive(Option<Buffer>),
+    /// Say goodbye, so that the last response arrives, and close.
+    Close,
+    /// Close at once: the client is gone, or must see that its response is broken off.
+    Abort,
+}
+
+/// Handles the request whose first bytes stand in `buffer`.
+pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u32) -> Next {
+    let mut exchange = Exchange::begin(worker, client, served);
+    let current = std::rc::Rc::clone(&exchange.current);
+    let Some(listener) = current.listener(client.listener.id) else { return Next::Close };
+
+    match read_head(&mut exchange, listener, buffer).await {
+        Ok(head) => exchange.head = Some(head),
+        Err(Reason::ClientAborted) => {
+            exchange.reason = Some(Reason::ClientAborted);
+            return Next::Abort;
+        }
+        Err(reason) => {
+            respond::problem(&mut exchange, reason, None, false).await;
+            return Next::Close;
+        }
+    }
+    exchange.mark(Stage::Head);
+
+    let random = worker.random();
+    let Some(head) = &exchange.head else { return Next::Close };
+    let parts = &mut *exchange.scratch;
+    let request = RequestHead { bytes: head.head(), parts: &parts.request };
+    let sni = client.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+    if let Some(tls) = &listener.tls
+        && tls.misdirected(sni, request.authority())
+    {
+        return refuse(&mut exchange, Reason::Misdirected, None).await;
+    }
+    let facts = Facts {
+        head: request,
+        peer: client.address.map(|address| address.ip()),
+        tls: client.tls.is_some(),
+        sni,
+        local_port: listener.port,
+        random,
+    };
+    let step = decide(&listener.table, &facts, &mut parts.decide);
+    exchange.normalized = exchange.scratch.decide.was_normalised();
+    exchange.mark(Stage::Route);
+    match step {
+        Step::Reject(rejection) => {
+            exchange.route = rejection.route.map(|route| route.id);
+            refuse(&mut exchange, rejection.reason, rejection.route.map(|it| &it.response_edits))
+                .await
+        }
+        Step::Respond(reply) => answer(&mut exchange, &reply).await,
+        Step::Plan(plan) => {
+            exchange.route = Some(plan.route.id);
+            forward::forward(&mut exchange, listener, &plan).await
+        }
+    }
+}
+
+/// Reads until the head is complete. The deadline counts from the first byte.
+async fn read_head(
+    exchange: &mut Exchange<'_>,
+    listener: &HttpListener,
+    buffer: Buffer,
+) -> Result<HeadBuffer, Reason> {
+    let client = exchange.client;
+    let mut slot = Some(buffer);
+    let mut scanner = HeadScanner::default();
+    let limits = listener.rules.limits();
+    let mut skipped = false;
+    let mut waited = false;
+    loop {
+        if let Some(buffer) = &mut slot {
+            if !skipped && buffer.len() >= 2 {
+                buffer.consume(leading_empty_line(buffer.filled()));
+                skipped = true;
+            }
+            let bytes = buffer.filled();
+            if !bytes.is_empty() && scanner.worth_parsing(bytes, &limits) {
+                let request = &mut exchange.scratch.request;
+                if parse_request(bytes, &listener.rules, request)? == Parsed::Complete {
+                    let length = request.length as usize;
+                    let Some(buffer) = slot.take() else { return Err(Reason::Internal) };
+                    return Ok(buffer.pin_head(length));
+                }
+            }
+        }
+        if !waited {
+            waited = true;
+            client.deadline.set(Instant::now() + *listener.settings.timeouts.head);
+        }
+        let read = read_some(&client.io, exchange.worker.buffers(), &mut slot);
+        match client.deadline.bound(read).await {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(_) => return Err(Reason::ClientAborted),
+            Err(_) => return Err(Reason::HeadTimeout),
+        }
+    }
+}
+
+/// Refuses a request that was understood; the connection goes on where that is safe.
+async fn refuse(
+    exchange: &mut Exchange<'_>,
+    reason: Reason,
+    edits: Option<&crate::http1::edits::Edits>,
+) -> Next {
+    let keep_alive = may_continue(exchange);
+    let written = respond::problem(exchange, reason, edits, keep_alive).await;
+    next(exchange, written && keep_alive)
+}
+
+async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
+    exchange.route = Some(reply.route.id);
+    let keep_alive = may_continue(exchange);
+    let written = respond::reply(exchange, reply, keep_alive).await;
+    next(exchange, written && keep_alive)
+}
+
+/// Whether an answer that was given without reading the body leaves the connection in order.
+fn may_continue(exchange: &Exchange<'_>) -> bool {
+    let request = &exchange.scratch.request;
+    request.keep_alive
+        && request.framing.is_empty()
+        && !exchange.client.registration.is_draining()
+}
+
+/// Gives the buffer back for the next request, when there may be one.
+pub fn next(exchange: &mut Exchange<'_>, keep_alive: bool) -> Next {
+    if !keep_alive {
+        return Next::Close;
+    }
+    let rest = exchange.head.as_ref().is_some_and(|head| !head.body().is_empty());
+    exchange.finish();
+    let buffer = exchange.head.take().map(HeadBuffer::release);
+    Next::KeepAlive(if rest { buffer } else { None })
+}

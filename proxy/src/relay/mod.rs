@@ -1,0 +1,83 @@
+//! Bodies on their way from one side to the other.
+//!
+//! Streaming with back-pressure: nothing is read while what was read has not been written, so a
+//! body of any length takes one buffer. Knows framing, not routing.
+
+use std::cell::Cell;
+use std::io;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::buffer::{Buffer, BufferPool};
+use crate::deadline::Deadline;
+use crate::error::Reason;
+use crate::io::Io;
+
+pub mod request;
+pub mod response;
+
+/// What an exchange is waiting for, so that an expired deadline has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    ClientBody,
+    UpstreamWrite,
+    ResponseHead,
+    ResponseBody,
+    ClientWrite,
+}
+
+impl Stage {
+    pub fn timeout(self) -> Reason {
+        match self {
+            Self::ClientBody => Reason::BodyTimeout,
+            Self::UpstreamWrite | Self::ResponseHead => Reason::UpstreamTimeout,
+            Self::ResponseBody => Reason::UpstreamIdle,
+            Self::ClientWrite => Reason::ClientSlow,
+        }
+    }
+}
+
+/// The deadline of an exchange together with what it stands for at the moment.
+pub struct Watch<'a> {
+    pub deadline: &'a Deadline,
+    pub stage: Cell<Stage>,
+}
+
+impl Watch<'_> {
+    /// From now on `stage` has `patience` to make progress.
+    pub fn expect(&self, stage: Stage, patience: Duration) {
+        self.stage.set(stage);
+        self.deadline.set(Instant::now() + patience);
+    }
+}
+
+/// Reads once, holding a buffer only while there is something to put into it.
+///
+/// 0 bytes mean that the peer has closed its side.
+pub async fn read_some(
+    io: &Io,
+    pool: &BufferPool,
+    slot: &mut Option<Buffer>,
+) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        ready!(io.poll_readable(cx))?;
+        let buffer = slot.get_or_insert_with(|| pool.take());
+        buffer.compact();
+        match io.poll_read(cx, buffer.spare()) {
+            Poll::Ready(Ok(count)) => {
+                buffer.commit(count);
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if buffer.is_empty() {
+                    *slot = None;
+                }
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,184 @@
+//! The live form of a configuration.
+//!
+//! A snapshot is built whole, off the data path, and published by one store. What is unchanged by
+//! its key (clusters with their endpoints, metrics, certificates' ticket keys) is carried over.
+//! Built state is immutable; what moves by itself (endpoints, certificates) moves inside its own
+//! cell under its own generation.
+
+use std::sync::Arc;
+
+use portcullis_config::model::{
+    self, BalancePolicy, Config, HashKey, ListenAddress, ListenerKind,
+};
+
+use crate::http1::request::RequestRules;
+use crate::listener::ListenerId;
+use crate::observe::access_log::LogFormat;
+use crate::observe::metrics::{ListenerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+use crate::route::{Route, Table, compile};
+use crate::tls::{ClientTls, ServerTls, WorldError};
+use crate::upstream::cluster::Cluster;
+
+/// One generation of the whole configuration.
+pub struct Snapshot {
+    /// Counts from one with each published generation.
+    pub generation: u64,
+    pub config: Arc<Config>,
+    pub listeners: Vec<Arc<HttpListener>>,
+    pub routes: Vec<Arc<Route>>,
+    /// By route index.
+    pub route_metrics: Vec<Arc<RouteMetrics>>,
+    /// Of requests that took no route.
+    pub unrouted: Arc<RouteMetrics>,
+    /// By upstream index.
+    pub upstreams: Vec<Arc<LiveUpstream>>,
+    pub log_format: LogFormat,
+}
+
+/// The live form of an http listener.
+pub struct HttpListener {
+    pub id: ListenerId,
+    pub name: Arc<str>,
+    /// As configured; the kernel may have chosen the port.
+    pub address: ListenAddress,
+    pub port: Option<u16>,
+    pub settings: model::HttpListener,
+    pub rules: RequestRules,
+    pub table: Table,
+    pub tls: Option<Arc<ServerTls>>,
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+/// The live form of an upstream.
+pub struct LiveUpstream {
+    pub name: Arc<str>,
+    pub cluster: Arc<Cluster>,
+    pub tls: Option<Arc<ClientTls>>,
+    pub metrics: Arc<UpstreamMetrics>,
+}
+
+impl LiveUpstream {
+    /// What its balancing policy hashes, if it hashes.
+    pub fn hash_key(&self) -> Option<&HashKey> {
+        match &self.cluster.config.load_balancer.policy.value {
+            BalancePolicy::RingHash(key) | BalancePolicy::Maglev(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether a connection made under `other` may be used under this.
+    pub fn trusts_like(&self, other: &Self) -> bool {
+        match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(this), Some(other)) => Arc::ptr_eq(this, other),
+            _ => false,
+        }
+    }
+}
+
+/// Gives each address of a listener its identity and tells the port that the kernel chose.
+pub trait Addresses {
+    fn identify(&mut self, address: &ListenAddress) -> (ListenerId, Option<u16>);
+}
+
+impl Snapshot {
+    /// Builds the next generation, or reports everything that stands against it. Nothing of
+    /// `previous` is changed, so a failed build leaves no trace.
+    pub fn build(
+        config: Arc<Config>,
+        previous: Option<&Self>,
+        metrics: &Arc<Metrics>,
+        addresses: &mut impl Addresses,
+    ) -> Result<Self, Vec<WorldError>> {
+        let mut faults = Vec::new();
+        let routes = match compile(&config) {
+            Ok(routes) => routes.into_iter().map(Arc::new).collect(),
+            Err(errors) => {
+                faults.extend(errors.iter().map(|error| {
+                    WorldError::new(error.location.clone(), error.fault.to_string())
+                }));
+                Vec::new()
+            }
+        };
+        let upstreams = config
+            .upstreams
+            .iter()
+            .map(|upstream| live_upstream(upstream, previous, metrics, &mut faults))
+            .collect();
+        let listeners = config
+            .listeners
+            .iter()
+            .enumerate()
+            .filter_map(|(index, listener)| {
+                let ListenerKind::Http(settings) = &listener.kind else { return None };
+                let (id, port) = addresses.identify(&listener.address);
+                let before = previous.and_then(|previous| {
+                    previous.listeners.iter().find(|before| before.id == id)
+                });
+                let tls = server_tls(settings, before, &mut faults);
+                Some(Arc::new(HttpListener {
+                    id,
+                    name: listener.name.as_str().into(),
+                    address: listener.address.clone(),
+                    port,
+                    rules: rules(settings),
+                    settings: (**settings).clone(),
+                    table: Table::for_listener(&routes, model::ListenerId(index)),
+                    tls,
+                    metrics: metrics.listener(&listener.name),
+                }))
+            })
+            .collect();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Self {
+            generation: previous.map_or(1, |previous| previous.generation + 1),
+            listeners,
+            route_metrics: routes.iter().map(|route| metrics.route(&route.name)).collect(),
+            routes,
+            unrouted: metrics.unrouted(),
+            upstreams,
+            log_format: LogFormat::new(&config.access_log),
+            config,
+        })
+    }
+}
+
+fn rules(settings: &model::HttpListener) -> RequestRules {
+    let limits = &settings.request_limits;
+    RequestRules {
+        head_bytes: *limits.header_bytes as usize,
+        uri_bytes: *limits.uri as usize,
+        headers: usize::from(*limits.headers),
+        underscores: settings.header_underscores,
+    }
+}
+
+fn server_tls(
+    settings: &model::HttpListener,
+    before: Option<&Arc<HttpListener>>,
+    faults: &mut Vec<WorldError>,
+) -> Option<Arc<ServerTls>> {
+    let config = settings.tls.as_ref()?;
+    let before = before.and_then(|before| before.tls.as_deref());
+    ServerTls::build_after(before, config, faults).map(Arc::new)
+}
+
+fn live_upstream(
+    config: &model::Upstream,
+    previous: Option<&Snapshot>,
+    metrics: &Arc<Metrics>,
+    faults: &mut Vec<WorldError>,
+) -> Arc<LiveUpstream> {
+    let before = previous.and_then(|previous| {
+        previous.upstreams.iter().find(|before| before.cluster.name == config.name)
+    });
+    let tls = config.tls.as_ref().and_then(|tls| ClientTls::build(tls, faults)).map(Arc::new);
+    Arc::new(LiveUpstream {
+        name: config.name.as_str().into(),
+        cluster: Cluster::build(config, before.map(|before| &before.cluster)),
+        tls,
+        metrics: metrics.upstream(&config.name),
+    })
+}

@@ -1,0 +1,154 @@
+//! Binding: one listening socket per worker, and never a port that another process serves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use portcullis_config::model::ListenAddress;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::worker::ListenSocket;
+
+/// Connections that the kernel queues for one socket before they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// The sockets of one listener, one for each worker, and where they are bound.
+pub struct BoundSockets {
+    pub sockets: Vec<ListenSocket>,
+    /// With the port that the kernel chose where the configuration says 0.
+    pub address: ListenAddress,
+}
+
+/// Binds `workers` sockets to one address.
+pub fn bind(address: &ListenAddress, workers: usize) -> io::Result<BoundSockets> {
+    match address {
+        ListenAddress::Tcp { address, v6only } => bind_tcp(*address, *v6only, workers),
+        ListenAddress::Unix(path) => bind_unix(path, workers),
+    }
+}
+
+fn bind_tcp(address: SocketAddr, v6only: bool, workers: usize) -> io::Result<BoundSockets> {
+    // With SO_REUSEPORT alone a second process would silently take a share of the traffic. The
+    // first socket is bound without it, which fails when anybody listens there; only then it
+    // admits its siblings.
+    let first = tcp_socket(address, v6only)?;
+    first.bind(&address.into())?;
+    let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    first.set_reuse_port(true)?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        let sibling = tcp_socket(address, v6only)?;
+        sibling.set_reuse_port(true)?;
+        sibling.bind(&address.into())?;
+        sockets.push(sibling);
+    }
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    let sockets = sockets.into_iter().map(|socket| ListenSocket::Tcp(socket.into())).collect();
+    Ok(BoundSockets { sockets, address: ListenAddress::Tcp { address, v6only } })
+}
+
+fn tcp_socket(address: SocketAddr, v6only: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6only)?;
+    }
+    // A restart must not wait for the connections of its predecessor to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path, workers: usize) -> io::Result<BoundSockets> {
+    remove_stale(path)?;
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        sockets.push(ListenSocket::Unix(listener.try_clone()?));
+    }
+    sockets.push(ListenSocket::Unix(listener));
+    Ok(BoundSockets { sockets, address: ListenAddress::Unix(path.to_owned()) })
+}
+
+/// Removes a socket file that nobody listens on any more; anything else stays.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)
+            }
+            _ => Err(io::ErrorKind::AddrInUse.into()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard one: each connection needs one or two.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open descriptors could not be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback() -> ListenAddress {
+        ListenAddress::Tcp { address: SocketAddr::from(([127, 0, 0, 1], 0)), v6only: false }
+    }
+
+    #[test]
+    fn every_worker_gets_a_socket_of_the_same_port() {
+        let bound = bind(&loopback(), 3).unwrap();
+        let ports: Vec<_> = bound
+            .sockets
+            .iter()
+            .map(|socket| match socket {
+                ListenSocket::Tcp(socket) => socket.local_addr().unwrap(),
+                ListenSocket::Unix(_) => panic!("not a TCP socket"),
+            })
+            .collect();
+        assert_eq!(ports.len(), 3);
+        assert!(ports.iter().all(|port| *port == ports[0]));
+    }
+
+    #[test]
+    fn a_port_that_is_served_is_refused_even_to_sharers() {
+        let first = bind(&loopback(), 2).unwrap();
+        let again = bind(&first.address, 2).map(|_| ()).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let address = ListenAddress::Unix(path.clone());
+        drop(bind(&address, 1).unwrap());
+        assert!(path.exists());
+        let live = bind(&address, 2).unwrap();
+        assert_eq!(live.sockets.len(), 2);
+        assert_eq!(
+            bind(&address, 1).map(|_| ()).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        std::fs::write(&path, "data").unwrap();
+        assert!(bind(&ListenAddress::Unix(path.clone()), 1).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
+    }
+}

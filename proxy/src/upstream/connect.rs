@@ -1,0 +1,78 @@
+//! Opening a connection to an endpoint: socket, then TLS where the upstream asks for it.
+
+use std::io;
+use std::rc::Rc;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::error::Reason;
+use crate::io::{Io, Socket};
+use crate::observe::metrics::ConnectFailure;
+use crate::tls::ClientTls;
+use crate::upstream::endpoint::{Endpoint, EndpointAddress};
+
+/// Why no connection came about. Nothing of the request was sent, so it may be sent elsewhere.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("no connection within the connect timeout")]
+    Timeout,
+    #[error("the endpoint refused or cannot be reached: {0}")]
+    Socket(io::Error),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(io::Error),
+    #[error("the endpoint's name cannot stand in a certificate")]
+    Name,
+}
+
+impl ConnectError {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Timeout => Reason::UpstreamConnectTimeout,
+            Self::Socket(_) => Reason::UpstreamConnectFailed,
+            Self::Tls(_) | Self::Name => Reason::UpstreamTlsFailed,
+        }
+    }
+
+    /// The metric's label.
+    pub fn failure(&self) -> ConnectFailure {
+        match self {
+            Self::Timeout => ConnectFailure::Timeout,
+            Self::Socket(error) => ConnectFailure::of(error),
+            Self::Tls(_) | Self::Name => ConnectFailure::Tls,
+        }
+    }
+}
+
+/// Connects before `deadline`, which covers the TLS handshake too.
+pub async fn connect(
+    tls: Option<&ClientTls>,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> Result<Rc<Io>, ConnectError> {
+    match timeout_at(deadline, establish(tls, endpoint)).await {
+        Ok(result) => result.map(Rc::new),
+        Err(_) => Err(ConnectError::Timeout),
+    }
+}
+
+async fn establish(tls: Option<&ClientTls>, endpoint: &Endpoint) -> Result<Io, ConnectError> {
+    let socket = match &endpoint.address {
+        EndpointAddress::Tcp(address) => {
+            let stream = TcpStream::connect(address).await.map_err(ConnectError::Socket)?;
+            stream.set_nodelay(true).map_err(ConnectError::Socket)?;
+            Socket::Tcp(stream)
+        }
+        EndpointAddress::Unix(path) => {
+            Socket::Unix(UnixStream::connect(path).await.map_err(ConnectError::Socket)?)
+        }
+    };
+    let Some(tls) = tls else { return Ok(Io::plain(socket)) };
+    let name = tls.server_name(&endpoint.host).map_err(|_| ConnectError::Name)?;
+    let stream = TlsConnector::from(tls.client_config())
+        .connect(name, socket)
+        .await
+        .map_err(ConnectError::Tls)?;
+    Ok(Io::client(stream))
+}

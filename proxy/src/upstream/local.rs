@@ -1,0 +1,193 @@
+//! One upstream as one worker knows it: its balancer, its idle connections, its counters.
+//!
+//! Belongs to the worker alone. A reload renews it around the same pool and what the balancer
+//! has learnt.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use tokio::time::Instant;
+
+use crate::error::Reason;
+use crate::observe::counter::WorkerId;
+use crate::observe::metrics::{EndpointMetrics, Metrics};
+use crate::snapshot::LiveUpstream;
+use crate::upstream::balance::{Balancer, Picked};
+use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::pool::{Pool, PooledConnection};
+
+/// An endpoint with its counters.
+pub struct LocalEndpoint {
+    pub upstream: Arc<str>,
+    pub metrics: Arc<EndpointMetrics>,
+}
+
+pub struct LocalUpstream {
+    pub live: Arc<LiveUpstream>,
+    pub balancer: Balancer,
+    pool: Rc<Pool>,
+    endpoints: RefCell<AHashMap<u64, Rc<LocalEndpoint>>>,
+    metrics: Arc<Metrics>,
+    worker: WorkerId,
+}
+
+/// Why there is no connection to send a request on. Nothing of it was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum AcquireError {
+    #[error("no connection under the cap: {}", .0.label())]
+    Cap(Reason),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
+
+impl AcquireError {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Cap(reason) => *reason,
+            Self::Connect(error) => error.reason(),
+        }
+    }
+
+    /// Another endpoint may do better; a cap is the whole upstream's.
+    pub fn may_try_another(&self) -> bool {
+        matches!(self, Self::Connect(_))
+    }
+}
+
+impl LocalUpstream {
+    pub fn new(
+        live: Arc<LiveUpstream>,
+        metrics: Arc<Metrics>,
+        worker: WorkerId,
+        seed: u64,
+    ) -> Self {
+        let keep_alive = &live.cluster.config.keep_alive;
+        let pool = Pool::new(*keep_alive.max_idle, *keep_alive.idle_timeout);
+        Self {
+            balancer: Balancer::new(&live.cluster, seed),
+            pool: Rc::new(pool),
+            endpoints: RefCell::default(),
+            metrics,
+            worker,
+            live,
+        }
+    }
+
+    /// This upstream in the next generation.
+    pub fn succeed(&self, live: Arc<LiveUpstream>) -> Self {
+        let keep_alive = &live.cluster.config.keep_alive;
+        self.pool.configure(*keep_alive.max_idle, *keep_alive.idle_timeout);
+        if !Arc::ptr_eq(&self.live.tls_identity(), &live.tls_identity()) {
+            // Connections that were trusted by other rules are not lent again.
+            self.pool.sweep(Instant::now(), |_| false);
+        }
+        Self {
+            balancer: self.balancer.succeed(&live.cluster),
+            pool: Rc::clone(&self.pool),
+            endpoints: RefCell::new(self.endpoints.take()),
+            metrics: Arc::clone(&self.metrics),
+            worker: self.worker,
+            live,
+        }
+    }
+
+    /// The counters of an endpoint, resolved when it is first seen.
+    pub fn endpoint(&self, picked: &Picked) -> Rc<LocalEndpoint> {
+        let mut endpoints = self.endpoints.borrow_mut();
+        Rc::clone(endpoints.entry(picked.id).or_insert_with(|| {
+            let name = &self.live.cluster.name;
+            let address = picked.address.to_string();
+            Rc::new(LocalEndpoint {
+                upstream: Arc::clone(&self.live.name),
+                metrics: self.metrics.endpoint(name, &address),
+            })
+        }))
+    }
+
+    /// A connection to the endpoint: an idle one, or a new one under the cap.
+    pub async fn acquire(
+        &self,
+        picked: &Picked,
+        deadline: Instant,
+        now: Instant,
+        mut permitted: impl FnMut(),
+    ) -> Result<PooledConnection, AcquireError> {
+        let shard = self.live.metrics.of(self.worker);
+        if let Some(connection) = self.pool.checkout(picked.id, now) {
+            shard.idle.add(-1);
+            permitted();
+            return Ok(connection);
+        }
+        let cluster = &self.live.cluster;
+        let permit = loop {
+            let waiting = shard.pending.hold();
+            let permit = self.pool.permit(cluster, deadline).await;
+            drop(waiting);
+            match permit.map_err(AcquireError::Cap)? {
+                Some(permit) => break permit,
+                None => {
+                    if let Some(connection) = self.pool.checkout(picked.id, Instant::now()) {
+                        shard.idle.add(-1);
+                        permitted();
+                        return Ok(connection);
+                    }
+                    // What went idle leads elsewhere: its place is worth more than itself.
+                    if self.pool.evict_one() {
+                        shard.idle.add(-1);
+                        shard.closed.increment();
+                    }
+                }
+            }
+        };
+        permitted();
+        let limit = deadline.min(Instant::now() + *cluster.config.connect_timeout);
+        match connect(self.live.tls.as_deref(), picked, limit).await {
+            Ok(io) => {
+                shard.opened.increment();
+                Ok(permit.connected(io, picked.id))
+            }
+            Err(error) => {
+                shard.connect_failed(error.failure());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes a connection back after a complete exchange.
+    pub fn release(&self, connection: PooledConnection, peer_timeout: Option<u32>, now: Instant) {
+        let timeout = peer_timeout.map(|seconds| std::time::Duration::from_secs(seconds.into()));
+        self.count_idle(|| self.pool.checkin(&self.live.cluster, connection, timeout, now), 1);
+    }
+
+    /// Counts a connection that is not used again.
+    pub fn discard(&self, connection: PooledConnection) {
+        drop(connection);
+        self.live.metrics.of(self.worker).closed.increment();
+    }
+
+    /// Closes idle connections that are old, dead, or lead to endpoints that are gone.
+    pub fn sweep(&self, now: Instant) {
+        let set = self.live.cluster.endpoints();
+        let is_current =
+            |id: u64| set.endpoints.iter().any(|endpoint| endpoint.id == id);
+        self.count_idle(|| self.pool.sweep(now, is_current), 0);
+        self.endpoints.borrow_mut().retain(|id, _| is_current(*id));
+    }
+
+    /// Keeps the gauges true over whatever `change` does to the pool.
+    fn count_idle(&self, change: impl FnOnce(), gained: i64) {
+        let before = i64::try_from(self.pool.idle_count()).unwrap_or(i64::MAX);
+        change();
+        let after = i64::try_from(self.pool.idle_count()).unwrap_or(i64::MAX);
+        let shard = self.live.metrics.of(self.worker);
+        shard.idle.add(after - before);
+        let closed = before + gained - after;
+        shard.closed.add(u64::try_from(closed).unwrap_or(0));
+    }
+
+    pub fn idle_count(&self) -> usize {
+        self.pool.idle_count()
+    }
+}
