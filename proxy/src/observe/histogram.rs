@@ -24,7 +24,8 @@ pub struct Histogram {
 impl Histogram {
     pub fn record(&self, duration: Duration) {
         // Rounded up: 500.5 us are longer than the bound of 500 us.
-        let micros = u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
+        let below_a_second = u64::from(duration.subsec_nanos().div_ceil(1_000));
+        let micros = duration.as_secs().saturating_mul(1_000_000).saturating_add(below_a_second);
         self.buckets[BOUNDS_MICROS.partition_point(|bound| *bound < micros)].increment();
         self.micros.add(micros);
     }

@@ -28,7 +28,9 @@ pub(super) struct LoggedHeader {
 
 impl LogFormat {
     pub fn new(config: &AccessLog) -> Self {
-        let headers = config.headers.iter().map(|name| {
+        // A name that stands twice would be a key that stands twice.
+        let first = |(at, name)| (!config.headers[..at].contains(name)).then_some(name);
+        let headers = config.headers.iter().enumerate().filter_map(first).map(|name| {
             let mut key = vec![b'"'];
             escape(&mut key, name.as_str().as_bytes());
             key.extend_from_slice(b"\":");

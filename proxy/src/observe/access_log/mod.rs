@@ -15,7 +15,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use portcullis_config::model::AccessLogSink;
 
 use super::WorkerId;
@@ -95,24 +95,31 @@ impl AccessLog {
         // Held over both steps, so that two callers cannot leave name and file of different sinks.
         let mut current = locked(&self.sink);
         let destination = writer::open(sink)?;
-        let ended = |_| io::Error::other("the access log has ended");
-        self.commands.try_send(Command::Switch(destination)).map_err(ended)?;
+        let stuck = |_| io::Error::other("the writer of the access log does not answer");
+        self.commands.try_send(Command::Switch(destination)).map_err(stuck)?;
         *current = sink.clone();
         Ok(())
     }
 
-    /// Writes what is queued and ends the writer. Workers must have flushed before.
+    /// Waits until all lines that were handed over before are written or lost.
     ///
     /// # Errors
-    /// When the sink is too slow: what is still queued is lost.
+    /// When the sink is too slow for the deadline.
+    pub fn sync(&self, deadline: Instant) -> Result<(), Unfinished> {
+        let (written, done) = bounded(0);
+        self.commands.try_send(Command::Sync(written)).map_err(|_| Unfinished)?;
+        disconnected_before(&done, deadline)
+    }
+
+    /// Writes what is queued and ends the writer. Workers must have flushed before. Blocks: a
+    /// runtime calls it from a thread that may.
+    ///
+    /// # Errors
+    /// When the sink is too slow: what is still queued is lost with the process.
     pub fn finish(&self, deadline: Instant) -> Result<(), Unfinished> {
-        // A full command queue has a writer that is stuck already.
+        // A full command queue has a writer that is stuck, a closed one has ended.
         let _ = self.commands.try_send(Command::Finish);
-        match self.done.recv_deadline(deadline) {
-            // Nobody sends: the writer drops its end when it returns.
-            Ok(()) | Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Ok(()),
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Err(Unfinished),
-        }
+        disconnected_before(&self.done, deadline)
     }
 
     fn start_with(
@@ -136,6 +143,14 @@ impl AccessLog {
         writer::spawn(writer)?;
         let queue = Queue { batches, buffers };
         Ok(Self { queue, commands, done, sink: Mutex::new(sink), metrics })
+    }
+}
+
+/// The other end says that it is done by going away.
+fn disconnected_before(done: &Receiver<()>, deadline: Instant) -> Result<(), Unfinished> {
+    match done.recv_deadline(deadline) {
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+        Err(RecvTimeoutError::Timeout) => Err(Unfinished),
     }
 }
 

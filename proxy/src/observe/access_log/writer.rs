@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use portcullis_config::model::AccessLogSink;
 
 use super::{Batch, LARGEST_KEPT_BUFFER};
@@ -20,6 +20,8 @@ pub(super) type Destination = Box<dyn Write + Send>;
 /// What the control side asks of the writer.
 pub(super) enum Command {
     Switch(Destination),
+    /// Drop the sender once everything that is queued now is written.
+    Sync(Sender<()>),
     Finish,
 }
 
@@ -29,8 +31,7 @@ pub(super) struct Writer {
     pub(super) commands: Receiver<Command>,
     pub(super) destination: Destination,
     pub(super) metrics: Arc<AccessLogMetrics>,
-    /// Disconnected when the writer has ended: its only message.
-    #[allow(dead_code, reason = "dropping it is its use")]
+    /// Disconnected when the writer has ended, which is its only message.
     pub(super) running: Sender<()>,
 }
 
@@ -54,32 +55,61 @@ pub(super) fn spawn(writer: Writer) -> io::Result<()> {
 
 impl Writer {
     fn run(self) {
-        let Self { batches, buffers, commands, destination, metrics, running: _running } = self;
-        let mut output = Output { destination, metrics, state: State::Whole, failing: false };
-        loop {
-            select! {
-                recv(batches) -> batch => match batch {
-                    Ok(batch) => give_back(&buffers, output.write(batch)),
-                    Err(_) => return,
-                },
-                recv(commands) -> command => match command {
-                    Ok(Command::Switch(destination)) => output.switch(destination),
-                    Ok(Command::Finish) | Err(_) => break,
-                },
+        let Self { batches, buffers, commands, destination, metrics, running } = self;
+        let output = Output { destination, metrics, state: State::Whole, failing: false };
+        serve(batches, commands, Desk { output, buffers });
+        // Last of all: who waits for the end must find the queue closed and the file too.
+        drop(running);
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "all of it ends with the writer")]
+fn serve(batches: Receiver<Batch>, commands: Receiver<Command>, mut desk: Desk) {
+    let mut something = Select::new();
+    something.recv(&batches);
+    something.recv(&commands);
+    loop {
+        something.ready();
+        // Commands first: a line logged after a reopening belongs into the new file.
+        match commands.try_recv() {
+            Ok(Command::Switch(destination)) => desk.output.switch(destination),
+            Ok(Command::Sync(waiting)) => {
+                desk.write_queued(&batches);
+                drop(waiting);
             }
-        }
-        // Only what is queued already: a worker that still logs must not keep this alive.
-        for batch in batches.try_iter().take(batches.len()) {
-            output.write(batch);
+            Ok(Command::Finish) | Err(TryRecvError::Disconnected) => {
+                return desk.write_queued(&batches);
+            }
+            Err(TryRecvError::Empty) => match batches.try_recv() {
+                Ok(batch) => desk.write(batch),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            },
         }
     }
 }
 
-fn give_back(buffers: &Sender<Vec<u8>>, mut buffer: Vec<u8>) {
-    if buffer.capacity() <= LARGEST_KEPT_BUFFER {
-        buffer.clear();
-        // When there are enough of them already, this one is freed.
-        let _ = buffers.try_send(buffer);
+/// Batches in, written lines and empty buffers out.
+struct Desk {
+    output: Output,
+    buffers: Sender<Vec<u8>>,
+}
+
+impl Desk {
+    /// Only what is queued already: a worker that still logs must not keep the writer here.
+    fn write_queued(&mut self, batches: &Receiver<Batch>) {
+        for batch in batches.try_iter().take(batches.len()) {
+            self.write(batch);
+        }
+    }
+
+    fn write(&mut self, batch: Batch) {
+        let mut buffer = self.output.write(batch);
+        if buffer.capacity() <= LARGEST_KEPT_BUFFER {
+            buffer.clear();
+            // When there are enough of them already, this one is freed.
+            let _ = self.buffers.try_send(buffer);
+        }
     }
 }
 
@@ -171,6 +201,7 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
             Self::Switch(_) => "Switch",
+            Self::Sync(_) => "Sync",
             Self::Finish => "Finish",
         })
     }

@@ -193,3 +193,26 @@ fn two_sets_do_not_fit_into_one_registry() {
     let (_metrics, registry) = started(1);
     assert!(Metrics::new(1, &registry).is_err());
 }
+
+#[test]
+fn the_documented_metrics_are_the_metrics() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let rows = document.lines().filter(|row| row.starts_with("| `portcullis_"));
+    let documented: BTreeSet<_> = rows
+        .map(|row| {
+            let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+            let mut cell = || cells.next().unwrap_or_default().to_owned();
+            (cell(), cell(), cell())
+        })
+        .collect();
+    let actual = Family::ALL.iter().map(|family| {
+        let kind = format!("{:?}", family.kind()).to_lowercase();
+        (family.name().to_owned(), kind, family.labels().join(", "))
+    });
+    assert_eq!(documented, actual.collect());
+
+    let bounds = crate::observe::histogram::Distribution::default();
+    let bounds: Vec<_> = bounds.cumulative().map(|(bound, _)| bound.to_string()).collect();
+    assert!(document.contains(&format!("{}.", bounds.join(", "))));
+}
