@@ -46,7 +46,7 @@ impl Collector for WorkerCollector {
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let mut samples = Samples::default();
         samples.process(&self.metrics);
-        samples.route(self.metrics.unrouted_ref());
+        samples.route(&self.metrics.unrouted);
         self.metrics.routes.live().iter().for_each(|route| samples.route(route));
         self.metrics.listeners.live().iter().for_each(|listener| samples.listener(listener));
         self.metrics.upstreams.live().iter().for_each(|upstream| samples.upstream(upstream));

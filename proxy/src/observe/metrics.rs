@@ -25,7 +25,7 @@ pub struct Metrics {
     pub(super) endpoints: Table<(String, String), EndpointMetrics>,
     pub(super) process: Process,
     pub(super) access_log: Arc<AccessLogMetrics>,
-    unrouted: Arc<RouteMetrics>,
+    pub(super) unrouted: Arc<RouteMetrics>,
 }
 
 /// How a reload ended.
@@ -222,12 +222,6 @@ impl<K: Ord, T> Table<K, T> {
             None => false,
         });
         live
-    }
-}
-
-impl Metrics {
-    pub(super) fn unrouted_ref(&self) -> &RouteMetrics {
-        &self.unrouted
     }
 }
 
