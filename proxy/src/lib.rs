@@ -9,3 +9,4 @@ pub mod deadline;
 pub mod error;
 pub mod io;
 pub mod message;
+pub mod observe;

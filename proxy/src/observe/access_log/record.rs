@@ -1,0 +1,237 @@
+//! One request as one JSON line.
+//!
+//! A record borrows what it says. Which fields there are, when each is present and what it means
+//! is documented; a test compares the document with the lines.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::escape::{escape, escape_at_most};
+use super::format::LogFormat;
+use super::secret::{HIDDEN, is_secret_parameter};
+use crate::error::Reason;
+use crate::message::{Fields, Version};
+use crate::observe::clock::Clock;
+use crate::observe::timeline::{Stage, Timeline};
+
+/// What there is to say of a finished request.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub request_id: &'a [u8],
+    /// The configuration generation that decided.
+    pub generation: u64,
+    pub listener: &'a str,
+    /// `None` over a Unix socket.
+    pub client: Option<SocketAddr>,
+    pub tls: Option<TlsFacts<'a>>,
+    /// Which request of its connection it is, from 1.
+    pub connection_request: u64,
+    /// Empty, like host and path, when the head could not be read.
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    /// As sent, without the query.
+    pub path: &'a [u8],
+    /// What was matched and handed on; `None` when it never came so far.
+    pub normalized_path: Option<&'a [u8]>,
+    pub query: Option<&'a [u8]>,
+    pub version: Version,
+    pub route: Option<&'a str>,
+    /// The upstream and endpoint of the last attempt.
+    pub upstream: Option<&'a str>,
+    pub endpoint: Option<&'a str>,
+    pub attempts: u32,
+    /// 0 when the client was not answered.
+    pub status: u16,
+    /// `None` when the request simply passed.
+    pub reason: Option<Reason>,
+    pub request_body_bytes: u64,
+    pub response_body_bytes: u64,
+    pub timeline: &'a Timeline,
+    /// The end of the exchange: `duration_us` counts to here.
+    pub finished: Instant,
+    /// The request's header lines, for those that the configuration names.
+    pub headers: Option<Fields<'a>>,
+}
+
+/// What is known of a client's TLS session.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsFacts<'a> {
+    /// `TLSv1.3`
+    pub version: &'static str,
+    pub sni: Option<&'a str>,
+}
+
+/// Longer values are cut. A target is bounded by its listener's limit below this already.
+const LONGEST_TARGET: usize = 16 * 1024;
+const LONGEST_VALUE: usize = 4 * 1024;
+
+/// Appends the record with its newline.
+pub(super) fn write_line(
+    out: &mut Vec<u8>,
+    format: &LogFormat,
+    clock: &Clock,
+    record: &Record<'_>,
+) {
+    let mut line = Line { out, cut: false };
+    let started = record.timeline.started();
+    line.raw(b"{\"time\":\"");
+    line.raw(&clock.timestamp(started));
+    line.raw(b"\"");
+    line.text(b",\"request_id\":", record.request_id, LONGEST_VALUE);
+    line.number(b",\"generation\":", record.generation);
+    line.text(b",\"listener\":", record.listener.as_bytes(), LONGEST_VALUE);
+    line.client(record.client);
+    if let Some(tls) = record.tls {
+        line.text(b",\"tls_version\":", tls.version.as_bytes(), LONGEST_VALUE);
+        if let Some(sni) = tls.sni {
+            line.text(b",\"sni\":", sni.as_bytes(), LONGEST_VALUE);
+        }
+    }
+    line.number(b",\"connection_request\":", record.connection_request);
+    line.text(b",\"method\":", record.method, LONGEST_VALUE);
+    line.text(b",\"host\":", record.host, LONGEST_VALUE);
+    line.text(b",\"path\":", record.path, LONGEST_TARGET);
+    if let Some(normalized) = record.normalized_path.filter(|path| *path != record.path) {
+        line.text(b",\"normalized_path\":", normalized, LONGEST_TARGET);
+    }
+    if let Some(query) = record.query {
+        line.query(query);
+    }
+    line.raw(match record.version {
+        Version::Http10 => b",\"protocol\":\"HTTP/1.0\"",
+        Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
+    });
+    line.name(b",\"route\":", record.route);
+    line.name(b",\"upstream\":", record.upstream);
+    line.name(b",\"endpoint\":", record.endpoint);
+    line.number(b",\"attempts\":", record.attempts.into());
+    line.number(b",\"status\":", record.status.into());
+    line.name(b",\"reason\":", record.reason.map(Reason::label));
+    line.number(b",\"request_body_bytes\":", record.request_body_bytes);
+    line.number(b",\"response_body_bytes\":", record.response_body_bytes);
+    let duration = record.finished.saturating_duration_since(started).as_micros();
+    line.number(b",\"duration_us\":", u64::try_from(duration).unwrap_or(u64::MAX));
+    if format.timeline {
+        line.timeline(record.timeline);
+    }
+    if !format.headers.is_empty() {
+        line.headers(format, record.headers);
+    }
+    if line.cut {
+        line.raw(b",\"truncated\":true");
+    }
+    line.raw(b"}\n");
+}
+
+struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    /// Some value was too long.
+    cut: bool,
+}
+
+impl Line<'_> {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn text(&mut self, key: &[u8], value: &[u8], limit: usize) {
+        self.raw(key);
+        self.string(value, limit);
+    }
+
+    fn string(&mut self, value: &[u8], limit: usize) {
+        self.raw(b"\"");
+        self.cut |= escape_at_most(self.out, value, limit);
+        self.raw(b"\"");
+    }
+
+    /// A name that may be missing: `null` says that none was reached.
+    fn name(&mut self, key: &[u8], value: Option<&str>) {
+        match value {
+            Some(value) => self.text(key, value.as_bytes(), LONGEST_VALUE),
+            None => {
+                self.raw(key);
+                self.raw(b"null");
+            }
+        }
+    }
+
+    fn number(&mut self, key: &[u8], value: u64) {
+        self.raw(key);
+        self.raw(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn client(&mut self, client: Option<SocketAddr>) {
+        self.raw(b",\"client\":");
+        let Some(client) = client else { return self.raw(b"\"unix\"") };
+        self.raw(b"\"");
+        match client.ip().to_canonical() {
+            IpAddr::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.raw(b".");
+                    }
+                    self.raw(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
+            // Writing into a Vec cannot fail.
+            IpAddr::V6(address) => _ = write!(self.out, "[{address}]"),
+        }
+        self.raw(b":");
+        self.raw(itoa::Buffer::new().format(client.port()).as_bytes());
+        self.raw(b"\"");
+    }
+
+    fn query(&mut self, query: &[u8]) {
+        self.raw(b",\"query\":\"");
+        let mut rest = LONGEST_TARGET;
+        for (at, parameter) in query.split(|byte| *byte == b'&').enumerate() {
+            if at > 0 {
+                self.raw(b"&");
+                rest = rest.saturating_sub(1);
+            }
+            let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if name.len() < parameter.len() && is_secret_parameter(name) {
+                escape(self.out, &parameter[..=name.len()]);
+                self.raw(HIDDEN);
+            } else {
+                self.cut |= escape_at_most(self.out, parameter, rest);
+            }
+            rest = rest.saturating_sub(parameter.len());
+            if rest == 0 {
+                break;
+            }
+        }
+        self.cut |= query.len() > LONGEST_TARGET;
+        self.raw(b"\"");
+    }
+
+    fn timeline(&mut self, timeline: &Timeline) {
+        self.raw(b",\"timeline_us\":{");
+        let marks = Stage::ALL.into_iter().filter_map(|stage| Some((stage, timeline.at(stage)?)));
+        for (nth, (stage, micros)) in marks.enumerate() {
+            self.raw(if nth == 0 { b"\"" } else { b",\"" });
+            self.raw(stage.label().as_bytes());
+            self.number(b"\":", micros.into());
+        }
+        self.raw(b"}");
+    }
+
+    fn headers(&mut self, format: &LogFormat, fields: Option<Fields<'_>>) {
+        self.raw(b",\"headers\":{");
+        let mut nth = 0;
+        for header in &format.headers {
+            let Some(value) = fields.and_then(|fields| fields.first(&header.name)) else {
+                continue;
+            };
+            if nth > 0 {
+                self.raw(b",");
+            }
+            nth += 1;
+            self.raw(&header.key);
+            self.string(if header.secret { HIDDEN } else { value }, LONGEST_VALUE);
+        }
+        self.raw(b"}");
+    }
+}
