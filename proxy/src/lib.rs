@@ -4,5 +4,9 @@
 //! `decide` with `route` and `policy`, `forward` with `upstream`, `relay`, and `observe`.
 //! Nothing here knows which role, gateway or sidecar, it plays.
 
+pub mod decide;
 pub mod error;
+pub mod explain;
 pub mod message;
+pub mod policy;
+pub mod route;
