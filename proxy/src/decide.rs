@@ -142,14 +142,17 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
         Ok(request) => request,
         Err(reason) => return reject(reason, None),
     };
-    let Some(route) = table.find(&request.seen) else {
+    let found = table.find(&request.seen);
+    // Kept until here because only a route can allow it; a refusal, not a mismatch, so that no
+    // other route takes what this one must not.
+    if !found.is_some_and(|route| route.allow_encoded_slash)
+        && path::has_encoded_slash(request.seen.path)
+    {
+        return reject(Reason::BadPath, found);
+    }
+    let Some(route) = found else {
         return reject(Reason::NoRoute, None);
     };
-    // Kept until here because only the route can allow it; a refusal, not a mismatch, so that no
-    // other route takes what this one must not.
-    if !route.allow_encoded_slash && path::has_encoded_slash(request.seen.path) {
-        return reject(Reason::BadPath, Some(route));
-    }
 
     match &route.action {
         Action::Redirect(redirect) => {

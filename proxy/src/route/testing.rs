@@ -99,10 +99,6 @@ pub(crate) fn forward(backends: &[(usize, u32)]) -> Action {
     }))
 }
 
-pub(crate) fn redirect(redirect: Redirect) -> Action {
-    Action::Redirect(redirect)
-}
-
 /// A redirect that changes nothing yet.
 pub(crate) fn bare_redirect() -> Redirect {
     Redirect {
