@@ -6,7 +6,11 @@
 
 pub mod buffer;
 pub mod deadline;
+pub mod decide;
 pub mod error;
+pub mod explain;
 pub mod io;
 pub mod message;
 pub mod observe;
+pub mod policy;
+pub mod route;

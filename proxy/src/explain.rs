@@ -1,0 +1,3 @@
+//! What would happen to a request, and why.
+mod head;
+pub(crate) use head::HypotheticalHead;

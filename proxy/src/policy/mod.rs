@@ -1,0 +1,12 @@
+//! The policies: one file each, prepared when the configuration is, applied per request.
+//!
+//! Their order is written once, in [`decide`](crate::decide) for what happens before a request is
+//! forwarded; header edits come last, so that they see (and may remove) what the proxy adds.
+
+pub mod forwarded;
+pub mod headers;
+pub mod redirect;
+pub mod reply;
+pub mod request_id;
+pub mod rewrite;
+pub mod sticky;

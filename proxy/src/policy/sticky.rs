@@ -1,0 +1,199 @@
+//! The cookie by which a client keeps its backend and endpoint.
+//!
+//! Its value is two keys in hexadecimal, opaque to the client: hashes, neither names nor
+//! addresses, the same on every replica and after a restart. It is not a secret and not signed:
+//! a client that makes one up reaches only what the route would have given it anyway.
+
+use std::io::Write as _;
+
+use portcullis_config::model::StickyCookie;
+
+use crate::message::Fields;
+use crate::route::RouteFault;
+use crate::route::backends::Backend;
+use crate::route::values::cookie;
+
+/// A sticky cookie, prepared.
+#[derive(Debug)]
+pub struct StickyPolicy {
+    name: Box<str>,
+    /// All that follows the value, without `Secure`.
+    attributes: Box<str>,
+}
+
+/// What a cookie remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Affinity {
+    /// [`upstream_key`] of the backend.
+    pub backend: u64,
+    pub endpoint: u64,
+}
+
+/// The sticky state of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Sticky<'t> {
+    policy: &'t StickyPolicy,
+    backend: u64,
+    /// The endpoint to use if it is still there; `None` leaves the choice to the balancer.
+    pub endpoint: Option<u64>,
+}
+
+impl StickyPolicy {
+    /// # Errors
+    /// A name that is no cookie name.
+    pub fn compile(sticky: &StickyCookie) -> Result<Self, RouteFault> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if sticky.cookie.is_empty() || !sticky.cookie.bytes().all(token) {
+            return Err(RouteFault::CookieName(sticky.cookie.clone()));
+        }
+        let mut attributes = "; Path=/; HttpOnly; SameSite=Lax".to_owned();
+        if let Some(age) = sticky.max_age {
+            attributes.push_str(&format!("; Max-Age={}", age.as_secs()));
+        }
+        Ok(Self { name: sticky.cookie.as_str().into(), attributes: attributes.into() })
+    }
+
+    /// What the client remembers, if it shows a well-formed cookie.
+    pub fn read(&self, fields: &Fields<'_>) -> Option<Affinity> {
+        Affinity::decode(cookie(fields, &self.name)?)
+    }
+
+    /// The sticky state once a backend is chosen.
+    pub fn stick(&self, shown: Option<Affinity>, backend: &Backend) -> Sticky<'_> {
+        let endpoint = shown.filter(|it| it.backend == backend.key).map(|it| it.endpoint);
+        Sticky { policy: self, backend: backend.key, endpoint }
+    }
+}
+
+impl Sticky<'_> {
+    /// Appends a `set-cookie` line when the endpoint that served is not the one remembered.
+    pub fn write(&self, served_by: u64, tls: bool, out: &mut Vec<u8>) {
+        if self.endpoint == Some(served_by) {
+            return;
+        }
+        let affinity = Affinity { backend: self.backend, endpoint: served_by };
+        out.extend_from_slice(b"set-cookie: ");
+        out.extend_from_slice(self.policy.name.as_bytes());
+        out.push(b'=');
+        out.extend_from_slice(&affinity.encode());
+        out.extend_from_slice(self.policy.attributes.as_bytes());
+        out.extend_from_slice(if tls { b"; Secure\r\n" } else { b"\r\n" });
+    }
+}
+
+impl Affinity {
+    pub fn encode(self) -> [u8; 32] {
+        let mut text = [0; 32];
+        // Two times sixteen digits fill it exactly.
+        let _ = write!(&mut text[..], "{:016x}{:016x}", self.backend, self.endpoint);
+        text
+    }
+
+    /// Strict: exactly what [`Affinity::encode`] writes.
+    pub fn decode(text: &[u8]) -> Option<Self> {
+        let text: &[u8; 32] = text.try_into().ok()?;
+        let number = |digits: &[u8]| {
+            digits.iter().try_fold(0u64, |number, digit| match digit {
+                b'0'..=b'9' => Some(number << 4 | u64::from(digit - b'0')),
+                b'a'..=b'f' => Some(number << 4 | u64::from(digit - b'a' + 10)),
+                _ => None,
+            })
+        };
+        Some(Self { backend: number(&text[..16])?, endpoint: number(&text[16..])? })
+    }
+}
+
+/// Names an upstream in cookies (FNV-1a, 64 bits): part of what clients hold, so it must not
+/// change between releases.
+pub fn upstream_key(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_config::model::UpstreamId;
+
+    use super::*;
+    use crate::message::{Field, Known, Span};
+
+    fn policy(max_age: Option<u64>) -> StickyPolicy {
+        let max_age = max_age.map(std::time::Duration::from_secs);
+        StickyPolicy::compile(&StickyCookie { cookie: "pin".to_owned(), max_age }).unwrap()
+    }
+
+    fn read(policy: &StickyPolicy, cookie: &str) -> Option<Affinity> {
+        let end = u32::try_from(cookie.len()).unwrap();
+        let field =
+            Field { name: Span::default(), value: Span { start: 0, end }, known: Known::Cookie };
+        policy.read(&Fields { bytes: cookie.as_bytes(), fields: &[field] })
+    }
+
+    fn backend(key: u64) -> Backend {
+        Backend { upstream: UpstreamId(0), key, weight: 1 }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let policy = policy(Some(3600));
+        for (key, endpoint) in [(0, 0), (1, u64::MAX), (upstream_key("orders"), 0x1234)] {
+            let mut line = Vec::new();
+            policy.stick(None, &backend(key)).write(endpoint, true, &mut line);
+            let line = String::from_utf8(line).unwrap();
+            let rest = line.strip_prefix("set-cookie: ").unwrap();
+            let (pair, attributes) = rest.split_once(';').unwrap();
+            assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax; Max-Age=3600; Secure\r\n");
+            let shown = read(&policy, &format!("other=1; {pair}"));
+            assert_eq!(shown, Some(Affinity { backend: key, endpoint }));
+            // Shown again, it holds and is not set again.
+            let sticky = policy.stick(shown, &backend(key));
+            assert_eq!(sticky.endpoint, Some(endpoint));
+            let mut line = Vec::new();
+            sticky.write(endpoint, true, &mut line);
+            assert!(line.is_empty());
+        }
+    }
+
+    #[test]
+    fn another_backend_forgets_the_endpoint() {
+        let policy = policy(None);
+        let shown = Some(Affinity { backend: 1, endpoint: 7 });
+        let sticky = policy.stick(shown, &backend(2));
+        assert_eq!(sticky.endpoint, None);
+        let mut line = Vec::new();
+        sticky.write(7, false, &mut line);
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "set-cookie: pin=00000000000000020000000000000007; Path=/; HttpOnly; SameSite=Lax\r\n"
+        );
+    }
+
+    #[test]
+    fn only_the_exact_form_is_read() {
+        let policy = policy(None);
+        let good = "0123456789abcdef0123456789abcdef";
+        assert!(read(&policy, &format!("pin={good}")).is_some());
+        for bad in [
+            format!("pin={good}0"),
+            format!("pin={}", &good[1..]),
+            format!("pin={}", good.to_uppercase()),
+            format!("pin=+{}", &good[1..]),
+            format!("pin= {}", &good[1..]),
+            format!("Pin={good}"),
+            format!("xpin={good}"),
+            "pin=".to_owned(),
+            "pin".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(read(&policy, &bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_of_upstreams_do_not_change() {
+        assert_eq!(upstream_key(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(upstream_key("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(upstream_key("foobar"), 0x8594_4171_f739_67e8);
+    }
+}

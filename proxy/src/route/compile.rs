@@ -1,0 +1,121 @@
+//! Configured routes into live ones: everything that a request would otherwise have to compute.
+//!
+//! The configuration is valid in itself already; what can still be wrong here is what only the
+//! matching rules know, such as a path that no normalised request could have.
+
+use std::sync::Arc;
+
+use portcullis_config::location::Location;
+use portcullis_config::model::{self, Config};
+
+use super::backends::Backends;
+use super::{Action, Forward, Matcher, Route, RouteId, Timeouts};
+use crate::policy::headers::PreparedEdits;
+use crate::policy::redirect::Redirect;
+use crate::policy::reply::Reply;
+use crate::policy::rewrite::Rewrite;
+use crate::policy::sticky::{StickyPolicy, upstream_key};
+
+/// A route that cannot be made live, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{location}: route `{route}`: {fault}")]
+pub struct RouteError {
+    pub route: String,
+    pub location: Location,
+    pub fault: RouteFault,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteFault {
+    #[error("`{0}` is not a host")]
+    Host(String),
+    #[error(
+        "no request can have the path `{0}`: it must start with `/` and hold neither dots above the root nor `?`, `#`, `\\` or `%2F`"
+    )]
+    Path(String),
+    #[error("the regex `{0}` cannot be anchored")]
+    Regex(String),
+    #[error("replacing a prefix needs a match by prefix")]
+    PrefixWithoutMatch,
+    #[error("header `{0}` belongs to the proxy and cannot be edited")]
+    HeaderName(String),
+    /// The value may be a secret, so only its name is told.
+    #[error("the value of header `{0}` holds a line break or another control character")]
+    HeaderValue(String),
+    #[error("`{0}` is not a cookie name")]
+    CookieName(String),
+    #[error("no backend has a weight above 0")]
+    NoWeight,
+}
+
+/// Every route of a configuration, in the order of the file: `routes[id.0].id == id`.
+///
+/// # Errors
+/// One error for each route that cannot be made live.
+pub fn compile(config: &Config) -> Result<Vec<Arc<Route>>, Vec<RouteError>> {
+    let mut routes = Vec::with_capacity(config.routes.len());
+    let mut errors = Vec::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        match live(config, route, RouteId(index)) {
+            Ok(live) => routes.push(Arc::new(live)),
+            Err(fault) => errors.push(RouteError {
+                route: route.name.clone(),
+                location: route.location.clone(),
+                fault,
+            }),
+        }
+    }
+    if errors.is_empty() { Ok(routes) } else { Err(errors) }
+}
+
+fn live(config: &Config, route: &model::Route, id: RouteId) -> Result<Route, RouteFault> {
+    let matcher = Matcher::compile(&route.matcher, route.allow_encoded_slash)?;
+    let action = match &route.action {
+        model::Action::Forward(it) => {
+            Action::Forward(Box::new(forward(config, it, &matcher, route.allow_encoded_slash)?))
+        }
+        model::Action::Redirect(it) => Action::Redirect(Redirect::compile(it, &matcher)?),
+        model::Action::Reply(it) => Action::Reply(Reply::compile(it)?),
+    };
+    Ok(Route {
+        id,
+        name: route.name.clone(),
+        location: route.location.clone(),
+        listeners: route.listeners.clone(),
+        matcher,
+        action,
+        request_edits: PreparedEdits::compile(&route.request_headers)?,
+        response_edits: PreparedEdits::compile(&route.response_headers)?,
+        allow_encoded_slash: route.allow_encoded_slash,
+        body_limit: route.body_limit.as_ref().map(|it| it.value),
+    })
+}
+
+fn forward(
+    config: &Config,
+    forward: &model::Forward,
+    matcher: &Matcher,
+    allow_encoded_slash: bool,
+) -> Result<Forward, RouteFault> {
+    let key = |id: model::UpstreamId| upstream_key(&config.upstreams[id.0].name);
+    let rewrite = forward.rewrite.as_ref();
+    if let model::HostHandling::Set(host) = &forward.host
+        && (host.is_empty() || super::host::normalise(host.as_bytes(), &mut Vec::new()).is_err())
+    {
+        return Err(RouteFault::Host(host.clone()));
+    }
+    Ok(Forward {
+        backends: Backends::try_new(&forward.backends, key).ok_or(RouteFault::NoWeight)?,
+        sticky: forward.sticky.as_ref().map(StickyPolicy::compile).transpose()?,
+        rewrite: rewrite
+            .map(|it| Rewrite::compile(it, matcher, allow_encoded_slash))
+            .transpose()?,
+        host: forward.host.clone(),
+        timeouts: Timeouts {
+            response: forward.timeouts.response.value,
+            per_try: forward.timeouts.per_try.value,
+            idle: forward.timeouts.idle.value,
+        },
+        retries: forward.retry.retries.value,
+    })
+}

@@ -1,0 +1,82 @@
+//! Which route a request takes: the live routes, their table, and the forms they match against.
+//!
+//! Everything here is immutable once built and shared between workers; a lookup allocates
+//! nothing. Live state (endpoints, counters) is not known here: a route names its upstreams by
+//! [`UpstreamId`](portcullis_config::model::UpstreamId), and whoever keeps more for each route
+//! keeps it in a list by [`RouteId`].
+
+pub mod backends;
+mod compile;
+pub mod host;
+pub mod matcher;
+pub mod path;
+pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod values;
+
+use std::time::Duration;
+
+use portcullis_config::location::Location;
+use portcullis_config::model::{HostHandling, ListenerId};
+
+pub use compile::{RouteError, RouteFault, compile};
+pub use matcher::{Matcher, Mismatch, Normalised};
+pub use table::Table;
+
+use crate::policy::headers::PreparedEdits;
+use crate::policy::redirect::Redirect;
+use crate::policy::reply::Reply;
+use crate::policy::rewrite::Rewrite;
+use crate::policy::sticky::StickyPolicy;
+use backends::Backends;
+
+/// Index of a route in `Config::routes`, and in every list kept beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub usize);
+
+/// A route in its live form: everything that can be prepared before a request comes is.
+#[derive(Debug)]
+pub struct Route {
+    pub id: RouteId,
+    pub name: String,
+    pub location: Location,
+    pub listeners: Vec<ListenerId>,
+    pub matcher: Matcher,
+    pub action: Action,
+    pub request_edits: PreparedEdits,
+    pub response_edits: PreparedEdits,
+    /// `%2F` in a path is handed on instead of refused.
+    pub allow_encoded_slash: bool,
+    /// Overrides the listener's body limit.
+    pub body_limit: Option<u64>,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    Forward(Box<Forward>),
+    Redirect(Redirect),
+    Reply(Reply),
+}
+
+#[derive(Debug)]
+pub struct Forward {
+    pub backends: Backends,
+    pub sticky: Option<StickyPolicy>,
+    pub rewrite: Option<Rewrite>,
+    pub host: HostHandling,
+    pub timeouts: Timeouts,
+    /// Extra tries of a request that surely was not sent.
+    pub retries: u8,
+}
+
+/// A route's effective timeouts; their origins stay in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the end of the request's head to the response's head, over all attempts.
+    pub response: Duration,
+    /// One attempt's share of it.
+    pub per_try: Duration,
+    /// Without one byte in either direction, once the response has begun.
+    pub idle: Duration,
+}
