@@ -5,4 +5,5 @@
 //! Nothing here knows which role, gateway or sidecar, it plays.
 
 pub mod error;
+pub mod http1;
 pub mod message;
