@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod decide;
 pub mod error;
 pub mod explain;
+pub mod http1;
 pub mod io;
 pub mod message;
 pub mod observe;

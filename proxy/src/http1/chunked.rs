@@ -1,0 +1,201 @@
+//! The chunked coding (RFC 9112, section 7.1), both ways.
+//!
+//! The decoder is incremental and copies no payload: it says where in its input the payload
+//! stands. Extensions are dropped, trailers kept as far as [`trailers`](super::trailers) allows.
+
+use super::body::{Decoded, Side};
+use super::fields::Flaw;
+use super::syntax::is_text_byte;
+use super::trailers::Trailers;
+use crate::error::Reason;
+
+/// Bytes of chunk extensions in a whole message.
+const MAX_EXTENSIONS: usize = 4 * 1024;
+const MAX_DIGITS: u8 = 16;
+const MAX_CHUNK: u64 = i64::MAX as u64;
+
+#[derive(Debug, Clone)]
+pub struct ChunkedDecoder {
+    side: Side,
+    state: State,
+    /// Of the size line while it is read, then of the payload still to come.
+    remaining: u64,
+    digits: u8,
+    extensions: usize,
+    trailers: Trailers,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Size,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line, or of the empty line that ends the message.
+    Trailer,
+    TrailerLine,
+    EndLf,
+    Done,
+    /// Once wrong, always wrong: what follows has no known meaning.
+    Failed(Reason),
+}
+
+impl ChunkedDecoder {
+    pub fn new(side: Side) -> Self {
+        Self {
+            side,
+            state: State::Size,
+            remaining: 0,
+            digits: 0,
+            extensions: 0,
+            trailers: Trailers::default(),
+        }
+    }
+
+    /// Reads on from where the last call stopped. Stops before the second piece of payload, so
+    /// that one range tells where the first one is; to be called until everything is consumed.
+    pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, Reason> {
+        if let State::Failed(reason) = self.state {
+            return Err(reason);
+        }
+        self.advance(input).map_err(|flaw| {
+            let reason = self.side.reason(flaw);
+            self.state = State::Failed(reason);
+            reason
+        })
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// The trailer lines that may be passed on, each with its CRLF: what
+    /// [`write_last_chunk`] wants. To be asked once it is done.
+    pub fn trailers(&self) -> &[u8] {
+        self.trailers.lines()
+    }
+
+    fn advance(&mut self, input: &[u8]) -> Result<Decoded, Flaw> {
+        let mut at = 0;
+        let mut data = 0..0;
+        while at < input.len() && self.state != State::Done {
+            match self.state {
+                State::Data if !data.is_empty() => break,
+                State::Data => {
+                    let available = input.len() - at;
+                    let taken = usize::try_from(self.remaining).map_or(available, |remaining| {
+                        remaining.min(available)
+                    });
+                    data = at..at + taken;
+                    at += taken;
+                    self.remaining -= taken as u64;
+                    if self.remaining == 0 {
+                        self.state = State::DataCr;
+                    }
+                }
+                State::TrailerLine => {
+                    let spoof = self.side == Side::Request;
+                    let (taken, ended) = self.trailers.collect(&input[at..], spoof)?;
+                    at += taken;
+                    if ended {
+                        self.state = State::Trailer;
+                    }
+                }
+                State::Trailer if input[at] != b'\r' => self.state = State::TrailerLine,
+                _ => {
+                    self.state = self.step(input[at])?;
+                    at += 1;
+                }
+            }
+        }
+        Ok(Decoded { consumed: at, data, done: self.state == State::Done })
+    }
+
+    /// The state after one byte of framing.
+    fn step(&mut self, byte: u8) -> Result<State, Flaw> {
+        match (self.state, byte) {
+            (State::Size, b'\r') if self.digits > 0 => Ok(State::SizeLf),
+            (State::Size, b';') if self.digits > 0 => self.extend(),
+            (State::Size, _) => self.push_digit(byte),
+            (State::Extension, b'\r') => Ok(State::SizeLf),
+            (State::Extension, _) if is_text_byte(byte) => self.extend(),
+            (State::SizeLf, b'\n') => {
+                self.digits = 0;
+                Ok(if self.remaining == 0 { State::Trailer } else { State::Data })
+            }
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => Ok(State::Size),
+            (State::Trailer, b'\r') => Ok(State::EndLf),
+            (State::EndLf, b'\n') => Ok(State::Done),
+            _ => Err(Flaw::Syntax),
+        }
+    }
+
+    fn push_digit(&mut self, byte: u8) -> Result<State, Flaw> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => return Err(Flaw::Syntax),
+        };
+        self.digits += 1;
+        if self.digits > MAX_DIGITS || self.remaining > MAX_CHUNK >> 4 {
+            return Err(Flaw::Syntax);
+        }
+        self.remaining = (self.remaining << 4) | u64::from(digit);
+        Ok(State::Size)
+    }
+
+    fn extend(&mut self) -> Result<State, Flaw> {
+        self.extensions += 1;
+        if self.extensions > MAX_EXTENSIONS {
+            return Err(Flaw::Syntax);
+        }
+        Ok(State::Extension)
+    }
+}
+
+/// Writes the size line of a chunk of `length` bytes, which must not be 0: that would be the end.
+pub fn write_chunk_header(out: &mut Vec<u8>, length: usize) {
+    debug_assert!(length > 0);
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut line = [0; 18];
+    line[16] = b'\r';
+    line[17] = b'\n';
+    let mut at = 16;
+    let mut rest = length;
+    loop {
+        at -= 1;
+        line[at] = HEX[rest & 15];
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&line[at..]);
+}
+
+/// What follows the payload of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// Writes a whole chunk; of no payload, nothing.
+pub fn write_chunk(out: &mut Vec<u8>, payload: &[u8]) {
+    if payload.is_empty() {
+        return;
+    }
+    write_chunk_header(out, payload.len());
+    out.extend_from_slice(payload);
+    out.extend_from_slice(CHUNK_END);
+}
+
+/// Ends a chunked body, with the lines of [`ChunkedDecoder::trailers`] or with none.
+pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Byte classes of RFC 9110 and the scans over them. Knows no message.
+
+/// Bytes of a token (RFC 9110, section 5.6.2).
+const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~", true);
+
+/// Bytes that may stand in a request target: visible ASCII without `#`, since a fragment is
+/// never sent.
+const TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        table[byte] = byte != b'#' as usize;
+        byte += 1;
+    }
+    table
+};
+
+const fn table(extra: &[u8], alphanumeric: bool) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < extra.len() {
+        table[extra[index] as usize] = true;
+        index += 1;
+    }
+    let mut byte = 0;
+    while byte < 128 {
+        if alphanumeric && (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = true;
+        }
+        byte += 1;
+    }
+    table
+}
+
+/// How many bytes from the start belong to a token.
+pub(super) fn token_length(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !TOKEN[usize::from(byte)]).unwrap_or(bytes.len())
+}
+
+/// Whether all of it, and at least one byte, is a token.
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_length(bytes) == bytes.len()
+}
+
+/// How many bytes from the start may stand in a request target.
+pub(super) fn target_length(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !TARGET[usize::from(byte)]).unwrap_or(bytes.len())
+}
+
+const ONES: u64 = u64::MAX / 255;
+const HIGHS: u64 = ONES << 7;
+
+/// How many bytes from the start may stand in a field value: tab, space, visible ASCII and
+/// obs-text. Eight at a time: the lowest set bit of `below` and `delete` is exact, the higher
+/// ones may be wrong through borrows and are not looked at.
+pub(super) fn text_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let below = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let flipped = word ^ (ONES * 0x7f);
+        let delete = flipped.wrapping_sub(ONES) & !flipped & HIGHS;
+        let stops = below | delete;
+        if stops == 0 {
+            at += 8;
+            continue;
+        }
+        at += (stops.trailing_zeros() / 8) as usize;
+        if bytes[at] != b'\t' {
+            return at;
+        }
+        at += 1;
+    }
+    let tail = bytes[at..].iter().position(|&byte| !is_text_byte(byte));
+    tail.map_or(bytes.len(), |stop| at + stop)
+}
+
+/// Whether a byte may stand in a field value.
+pub(super) fn is_text_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
+}
+
+/// Without optional whitespace (space and tab, nothing else) at either end.
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The elements of a comma-separated list, trimmed; empty ones are skipped (RFC 9110, 5.6.1).
+pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// An offset in a head. Heads end below [`MAX_HEAD`], so that the cast cannot lose bits.
+pub(super) fn offset(at: usize) -> u32 {
+    debug_assert!(at <= MAX_HEAD);
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// No head is longer, whatever the rules say.
+pub(super) const MAX_HEAD: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_scanned_alike_at_every_length_and_place() {
+        for length in 0..40 {
+            for at in 0..length {
+                for stop in 0..=255u8 {
+                    let mut bytes = vec![b'v'; length];
+                    bytes[at] = stop;
+                    let expected = if is_text_byte(stop) { length } else { at };
+                    assert_eq!(text_length(&bytes), expected, "{stop:#x} at {at} of {length}");
+                    bytes[length - 1] = 0x7f;
+                    bytes[0] = b'\t';
+                    let expected = bytes.iter().position(|&b| !is_text_byte(b)).unwrap();
+                    assert_eq!(text_length(&bytes), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn classes_follow_the_grammar() {
+        for byte in 0..=255u8 {
+            let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_token(&[byte]), token, "{byte:#x}");
+            let target = byte.is_ascii_graphic() && byte != b'#';
+            assert_eq!(target_length(&[byte]) == 1, target, "{byte:#x}");
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn lists_are_split_and_trimmed() {
+        let list: Vec<_> = elements(b" a ,,\tb, c c ,").collect();
+        assert_eq!(list, [&b"a"[..], b"b", b"c c"]);
+    }
+}
