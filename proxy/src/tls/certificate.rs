@@ -131,20 +131,23 @@ fn load_files(
     provider: &CryptoProvider,
     previous: Option<&Arc<Certificate>>,
 ) -> Result<Arc<Certificate>, Vec<WorldError>> {
-    let (chain_bytes, key_bytes) = both(files::read(certificate), files::read(key))?;
-    let digest = sha256(&[&sha256(&[&chain_bytes]), &sha256(&[&key_bytes])]);
+    let chain_bytes = files::read(certificate);
+    let key_bytes = files::read(key);
+    // A file that cannot be read counts as empty, as no good file was.
+    let digest_of =
+        |bytes: &Result<Vec<u8>, WorldError>| sha256(&[bytes.as_deref().unwrap_or_default()]);
+    let digest = sha256(&[&digest_of(&chain_bytes), &digest_of(&key_bytes)]);
     if let Some(previous) = previous.filter(|previous| previous.digest == digest) {
         return Ok(previous.clone());
     }
-    let (chain, signing_key) = both(
-        parse_chain(certificate, &chain_bytes),
-        parse_key(key, &key_bytes).and_then(|der| {
-            provider.key_provider.load_private_key(der).map_err(|error| {
-                let help = "use an RSA key of 2048 bits or more, an ECDSA or an Ed25519 key";
-                WorldError::of_file(key, format!("its key cannot be used: {error}"), help)
-            })
-        }),
-    )?;
+    let chain = chain_bytes.and_then(|bytes| parse_chain(certificate, &bytes));
+    let signing_key = key_bytes.and_then(|bytes| parse_key(key, &bytes)).and_then(|der| {
+        provider.key_provider.load_private_key(der).map_err(|error| {
+            let help = "use an RSA key of 2048 bits or more, an ECDSA or an Ed25519 key";
+            WorldError::of_file(key, format!("its key cannot be used: {error}"), help)
+        })
+    });
+    let (chain, signing_key) = both(chain, signing_key)?;
     let leaf = parse_leaf(certificate, &chain[0]).map_err(|problem| vec![problem])?;
     let mut problems = judge(certificate, &leaf, purpose);
     problems.extend(mismatch(certificate, key, &chain, signing_key.as_ref()));
@@ -156,7 +159,7 @@ fn load_files(
 }
 
 /// Both values, or all of their problems.
-fn both<A, B>(
+pub(super) fn both<A, B>(
     a: Result<A, WorldError>,
     b: Result<B, WorldError>,
 ) -> Result<(A, B), Vec<WorldError>> {
@@ -329,7 +332,7 @@ fn describe(
         names: names.dns.iter().chain(&names.addresses).chain(&names.uris).cloned().collect(),
         not_before: leaf.validity().not_before.timestamp(),
         not_after: leaf.validity().not_after.timestamp(),
-        serial: hexadecimal(leaf.raw_serial()),
+        serial: hexadecimal(significant(leaf.raw_serial())),
         fingerprint: sha256(&[&chain[0]]),
         source: origin,
     };
@@ -372,6 +375,12 @@ fn address(bytes: &[u8]) -> Option<String> {
         <[u8; 16]>::try_from(bytes).map(|octets| std::net::Ipv6Addr::from(octets).to_string())
     })
     .ok()
+}
+
+/// A serial number without its leading zeros, which some issuers write and others do not.
+pub(super) fn significant(serial: &[u8]) -> &[u8] {
+    let zeros = serial.iter().take_while(|byte| **byte == 0).count();
+    &serial[zeros..]
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {

@@ -18,7 +18,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::certificate::AlternativeNames;
+use super::certificate::{AlternativeNames, both};
 use super::files::{self, Digest, Sections, sha256};
 use super::identity::{PeerIdentity, mark};
 use super::trust::{self, Anchors};
@@ -53,25 +53,18 @@ impl ClientTrust {
         provider: &Arc<CryptoProvider>,
         previous: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, Vec<WorldError>> {
-        let (authorities, lists) = read(auth)?;
-        let mode = match auth.mode {
-            ClientAuthMode::Optional => b"optional".as_slice(),
-            ClientAuthMode::Required => b"required".as_slice(),
-        };
-        let list_digest = lists.as_ref().map(|(_, bytes)| sha256(&[bytes])).unwrap_or_default();
-        let digest = sha256(&[&sha256(&[&authorities]), &list_digest, mode]);
+        let authorities = files::read(&auth.ca);
+        let lists = auth.crl.as_ref().map(|file| (file, files::read_list(file)));
+        let digest = digest(auth.mode, &authorities, lists.as_ref().map(|(_, bytes)| bytes));
         if let Some(previous) = previous.filter(|previous| previous.digest == digest) {
             return Ok(previous.clone());
         }
-        let anchors = trust::anchors(&auth.ca, &authorities);
+        let anchors = authorities.and_then(|bytes| trust::anchors(&auth.ca, &bytes));
         let lists = match lists {
-            Some((file, bytes)) => Lists::parse(file, &bytes),
+            Some((file, bytes)) => bytes.and_then(|bytes| Lists::parse(file, &bytes)),
             None => Ok(Lists::default()),
         };
-        let (anchors, lists) = match (anchors, lists) {
-            (Ok(anchors), Ok(lists)) => (anchors, lists),
-            (anchors, lists) => return Err(anchors.err().into_iter().chain(lists.err()).collect()),
-        };
+        let (anchors, lists) = both(anchors, lists)?;
         if let Some(file) = &auth.crl {
             lists.belong_to(&anchors, file, auth).map_err(|problem| vec![problem])?;
         }
@@ -91,17 +84,17 @@ impl ClientTrust {
     }
 }
 
-type ListFile<'a> = (&'a FileRef, Vec<u8>);
-
-fn read(auth: &ClientAuth) -> Result<(Vec<u8>, Option<ListFile<'_>>), Vec<WorldError>> {
-    let authorities = files::read(&auth.ca);
-    let lists =
-        auth.crl.as_ref().map(|file| files::read_list(file).map(|bytes| (file, bytes))).transpose();
-    match (authorities, lists) {
-        (Ok(authorities), Ok(lists)) => Ok((authorities, lists)),
-        (authorities, lists) => Err(authorities.err().into_iter().chain(lists.err()).collect()),
-    }
+/// A file that cannot be read counts as empty, as no good file was.
+fn digest(mode: ClientAuthMode, authorities: &FileBytes, lists: Option<&FileBytes>) -> Digest {
+    let mode = match mode {
+        ClientAuthMode::Optional => b"optional".as_slice(),
+        ClientAuthMode::Required => b"required".as_slice(),
+    };
+    let of = |bytes: &FileBytes| sha256(&[bytes.as_deref().unwrap_or_default()]);
+    sha256(&[&of(authorities), &lists.map(of).unwrap_or_default(), mode])
 }
+
+type FileBytes = Result<Vec<u8>, WorldError>;
 
 fn verifier(
     auth: &ClientAuth,

@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::certificate::{AlternativeNames, hexadecimal};
+use super::certificate::{AlternativeNames, hexadecimal, significant};
 use super::files::{Digest, sha256};
 
 /// The identity of a client whose certificate was verified when its handshake was done.
@@ -33,7 +33,7 @@ impl PeerIdentity {
             uri: names.uris.into_iter().next(),
             dns: names.dns,
             subject: leaf.subject().to_string(),
-            serial: hexadecimal(leaf.raw_serial()),
+            serial: hexadecimal(significant(leaf.raw_serial())),
             fingerprint: sha256(&[der]),
             not_after: leaf.validity().not_after.timestamp(),
             marks: chain.iter().filter_map(mark_of).collect(),
@@ -76,9 +76,7 @@ impl PeerIdentity {
 
 /// What names a certificate in a revocation list: its issuer and its serial number.
 pub(super) fn mark(issuer: &[u8], serial: &[u8]) -> Digest {
-    // Some issuers write leading zeros in one place and not in the other.
-    let zeros = serial.iter().take_while(|byte| **byte == 0).count();
-    sha256(&[&sha256(&[issuer]), &serial[zeros..]])
+    sha256(&[&sha256(&[issuer]), significant(serial)])
 }
 
 fn mark_of(der: &CertificateDer<'_>) -> Option<Digest> {
