@@ -15,3 +15,4 @@ pub mod message;
 pub mod observe;
 pub mod policy;
 pub mod route;
+pub mod tls;
