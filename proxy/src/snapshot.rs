@@ -78,7 +78,8 @@ impl LiveUpstream {
 
 /// Gives each address of a listener its identity and tells the port that the kernel chose.
 pub trait Addresses {
-    fn identify(&mut self, address: &ListenAddress) -> (ListenerId, Option<u16>);
+    /// `None` for an address that nobody has bound.
+    fn identify(&self, address: &ListenAddress) -> Option<(ListenerId, Option<u16>)>;
 }
 
 impl Snapshot {
@@ -88,14 +89,14 @@ impl Snapshot {
         config: Arc<Config>,
         previous: Option<&Self>,
         metrics: &Arc<Metrics>,
-        addresses: &mut impl Addresses,
+        addresses: &impl Addresses,
     ) -> Result<Self, Vec<WorldError>> {
         let mut faults = Vec::new();
         let routes = match compile(&config) {
             Ok(routes) => routes.into_iter().map(Arc::new).collect(),
             Err(errors) => {
                 faults.extend(errors.iter().map(|error| {
-                    WorldError::new(error.location.clone(), error.fault.to_string())
+                    WorldError::new(&error.location, error.fault.to_string(), None::<String>)
                 }));
                 Vec::new()
             }
@@ -111,7 +112,7 @@ impl Snapshot {
             .enumerate()
             .filter_map(|(index, listener)| {
                 let ListenerKind::Http(settings) = &listener.kind else { return None };
-                let (id, port) = addresses.identify(&listener.address);
+                let (id, port) = addresses.identify(&listener.address)?;
                 let before = previous.and_then(|previous| {
                     previous.listeners.iter().find(|before| before.id == id)
                 });
@@ -174,7 +175,19 @@ fn live_upstream(
     let before = previous.and_then(|previous| {
         previous.upstreams.iter().find(|before| before.cluster.name == config.name)
     });
-    let tls = config.tls.as_ref().and_then(|tls| ClientTls::build(tls, faults)).map(Arc::new);
+    let tls = config.tls.as_ref().and_then(|tls| {
+        let kept = before.and_then(|before| before.tls.as_ref()).filter(|kept| kept.is_for(tls));
+        match kept {
+            Some(kept) => match kept.reload() {
+                Ok(_) => Some(Arc::clone(kept)),
+                Err(errors) => {
+                    faults.extend(errors);
+                    None
+                }
+            },
+            None => ClientTls::build(tls, faults).map(Arc::new),
+        }
+    });
     Arc::new(LiveUpstream {
         name: config.name.as_str().into(),
         cluster: Cluster::build(config, before.map(|before| &before.cluster)),

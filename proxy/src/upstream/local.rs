@@ -79,7 +79,7 @@ impl LocalUpstream {
     pub fn succeed(&self, live: Arc<LiveUpstream>) -> Self {
         let keep_alive = &live.cluster.config.keep_alive;
         self.pool.configure(*keep_alive.max_idle, *keep_alive.idle_timeout);
-        if !Arc::ptr_eq(&self.live.tls_identity(), &live.tls_identity()) {
+        if !live.trusts_like(&self.live) {
             // Connections that were trusted by other rules are not lent again.
             self.pool.sweep(Instant::now(), |_| false);
         }

@@ -1,0 +1,134 @@
+//! Which listening addresses the process holds, over generations.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use portcullis_config::model::{Config, ListenAddress, ListenerKind};
+
+use crate::listener::ListenerId;
+use crate::snapshot::Addresses;
+use crate::sockets::{self, BoundSockets};
+use crate::tls::WorldError;
+use crate::worker::ListenSocket;
+
+/// The addresses that are bound.
+#[derive(Default)]
+pub struct AddressBook {
+    entries: HashMap<ListenAddress, Entry>,
+    last_id: u64,
+}
+
+struct Entry {
+    id: ListenerId,
+    bound: ListenAddress,
+    open: Arc<AtomicU32>,
+}
+
+/// Sockets bound for a generation that is not published yet.
+pub struct Reservation {
+    pub id: ListenerId,
+    pub name: String,
+    pub configured: ListenAddress,
+    pub bound: ListenAddress,
+    pub open: Arc<AtomicU32>,
+    pub sockets: Vec<ListenSocket>,
+}
+
+impl AddressBook {
+    /// Binds the http listeners of `config` that are not bound yet. Dropping the reservations
+    /// closes them again.
+    pub fn reserve(
+        &mut self,
+        config: &Config,
+        workers: usize,
+    ) -> Result<Vec<Reservation>, Vec<WorldError>> {
+        let mut reservations = Vec::new();
+        let mut faults = Vec::new();
+        for listener in &config.listeners {
+            if !matches!(listener.kind, ListenerKind::Http(_))
+                || self.entries.contains_key(&listener.address)
+            {
+                continue;
+            }
+            match sockets::bind(&listener.address, workers) {
+                Ok(BoundSockets { sockets, address }) => {
+                    self.last_id += 1;
+                    reservations.push(Reservation {
+                        id: ListenerId(self.last_id),
+                        name: listener.name.clone(),
+                        configured: listener.address.clone(),
+                        bound: address,
+                        open: Arc::default(),
+                        sockets,
+                    });
+                }
+                Err(error) => faults.push(WorldError::new(
+                    &listener.location,
+                    format!("listener `{}` cannot be bound: {error}", listener.name),
+                    "free the address, or choose another one",
+                )),
+            }
+        }
+        if faults.is_empty() { Ok(reservations) } else { Err(faults) }
+    }
+
+    /// Takes the reservations in and gives up what `config` has no more.
+    pub fn commit(&mut self, config: &Config, reservations: &[Reservation]) -> Vec<ListenerId> {
+        for reservation in reservations {
+            let entry = Entry {
+                id: reservation.id,
+                bound: reservation.bound.clone(),
+                open: Arc::clone(&reservation.open),
+            };
+            self.entries.insert(reservation.configured.clone(), entry);
+        }
+        let mut retired = Vec::new();
+        self.entries.retain(|address, entry| {
+            let wanted = config.listeners.iter().any(|listener| {
+                matches!(listener.kind, ListenerKind::Http(_)) && listener.address == *address
+            });
+            if !wanted {
+                retired.push(entry.id);
+                if let ListenAddress::Unix(path) = &entry.bound {
+                    // The file goes with its listener; that it is gone already is as good.
+                    let _ = std::fs::remove_file(path);
+                }
+            }
+            wanted
+        });
+        retired
+    }
+
+    /// Where the http listeners of `config` are bound, by name.
+    pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
+        config
+            .listeners
+            .iter()
+            .filter_map(|listener| {
+                let entry = self.entries.get(&listener.address)?;
+                Some((listener.name.clone(), entry.bound.clone()))
+            })
+            .collect()
+    }
+}
+
+/// The book as a build sees it: with the reservations of its own generation.
+pub struct WithReservations<'a>(pub &'a AddressBook, pub &'a [Reservation]);
+
+impl Addresses for WithReservations<'_> {
+    fn identify(&self, address: &ListenAddress) -> Option<(ListenerId, Option<u16>)> {
+        let Self(book, reservations) = self;
+        let reserved = reservations
+            .iter()
+            .find(|reservation| reservation.configured == *address)
+            .map(|reservation| (reservation.id, &reservation.bound));
+        let (id, bound) =
+            reserved.or_else(|| book.entries.get(address).map(|entry| (entry.id, &entry.bound)))?;
+        let port = match bound {
+            ListenAddress::Tcp { address, .. } => Some(address.port()),
+            ListenAddress::Unix(_) => None,
+        };
+        Some((id, port))
+    }
+}
