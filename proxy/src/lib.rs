@@ -5,14 +5,27 @@
 //! Nothing here knows which role, gateway or sidecar, it plays.
 
 pub mod buffer;
+pub mod connection;
 pub mod deadline;
 pub mod decide;
+pub mod drain;
 pub mod error;
+pub mod exchange;
 pub mod explain;
+pub mod forward;
+pub mod handler;
 pub mod http1;
 pub mod io;
+pub mod listener;
 pub mod message;
 pub mod observe;
 pub mod policy;
+pub mod relay;
+pub mod respond;
 pub mod route;
+pub mod scratch;
+pub mod snapshot;
+pub mod sockets;
 pub mod tls;
+pub mod upstream;
+pub mod worker;
