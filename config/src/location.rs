@@ -29,12 +29,21 @@ pub struct Located<T> {
     pub location: Location,
 }
 
-/// A path from the configuration, made absolute against the file it stands in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A path from the configuration, made absolute against the file it stands in. Two are equal
+/// when they name the same path, wherever they are written.
+#[derive(Debug, Clone)]
 pub struct FileRef {
     pub path: PathBuf,
     pub location: Location,
 }
+
+impl PartialEq for FileRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for FileRef {}
 
 /// Which level set an effective value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -248,7 +248,21 @@ pub struct UpstreamTls {
     pub max_version: TlsVersion,
 }
 
-#[derive(Debug, Clone)]
+/// Wherever they are written.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { location: _, ca, client_certificate, server_name, identities, min_version, max_version } =
+            self;
+        *ca == other.ca
+            && *client_certificate == other.client_certificate
+            && *server_name == other.server_name
+            && *identities == other.identities
+            && *min_version == other.min_version
+            && *max_version == other.max_version
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustAnchors {
     System,
     File(FileRef),

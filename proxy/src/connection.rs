@@ -37,6 +37,11 @@ pub struct Client {
     pub registration: Registration,
     pub listener: Rc<Bound>,
     pub deadline: Deadline,
+    /// How long the client may take nothing of a response, or send nothing of a body.
+    pub patience: Duration,
+    pub listener_name: std::sync::Arc<str>,
+    /// The address without port, as upstreams are told; empty on a Unix socket.
+    pub address_text: Box<str>,
 }
 
 /// What the TLS handshake has settled.
@@ -47,6 +52,10 @@ pub struct TlsFacts {
 }
 
 impl Client {
+    pub fn address_text(&self) -> &[u8] {
+        self.address_text.as_bytes()
+    }
+
     /// The address to hash, log and forward; a Unix socket has none and counts as loopback.
     pub fn ip(&self) -> IpAddr {
         self.address.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())

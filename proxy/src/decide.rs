@@ -50,6 +50,8 @@ pub struct Scratch {
     host: Vec<u8>,
     /// The rewritten path, or the location of a redirect.
     made: Vec<u8>,
+    /// The path was not written as it was matched.
+    normalised: bool,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,11 @@ impl Plan<'_> {
 }
 
 impl Scratch {
+    /// The path as it was matched, where that differs from how it was written.
+    pub fn normalised_path(&self) -> Option<&[u8]> {
+        self.normalised.then_some(&self.path)
+    }
+
     /// The location of the redirect that was decided last.
     pub fn location(&self) -> &[u8] {
         &self.made
@@ -135,13 +142,15 @@ impl Scratch {
 
 /// Decides on a request.
 pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
-    let Scratch { path: path_scratch, host: host_scratch, made } = scratch;
+    let Scratch { path: path_scratch, host: host_scratch, made, normalised } = scratch;
+    *normalised = false;
     let reject = |reason, route| Step::Reject(Rejection { reason, route });
 
     let request = match normalise(&facts.head, path_scratch, host_scratch) {
         Ok(request) => request,
         Err(reason) => return reject(reason, None),
     };
+    *normalised = request.path == PathSource::Normalised;
     let found = table.find(&request.seen);
     // Kept until here because only a route can allow it; a refusal, not a mismatch, so that no
     // other route takes what this one must not.

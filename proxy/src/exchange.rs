@@ -12,7 +12,7 @@ use crate::connection::Client;
 use crate::error::Reason;
 use crate::message::RequestHead;
 use crate::observe::access_log::{Record, TlsFacts};
-use crate::observe::metrics::RequestOutcome;
+use crate::observe::things::RequestOutcome;
 use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::request_id::RequestId;
 use crate::relay::request::UploadCounters;
@@ -43,8 +43,7 @@ pub struct Exchange<'c> {
     pub own_body: u64,
     /// Which request of its connection, from one.
     number: u32,
-    /// The path as it was matched, where that differs from how it was written.
-    pub normalized: bool,
+    recorded: bool,
 }
 
 impl<'c> Exchange<'c> {
@@ -77,7 +76,7 @@ impl<'c> Exchange<'c> {
             download: DownloadCounters::default(),
             own_body: 0,
             number: served + 1,
-            normalized: false,
+            recorded: false,
         }
     }
 
@@ -90,6 +89,16 @@ impl<'c> Exchange<'c> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        self.record();
+    }
+}
+
+impl Exchange<'_> {
+    /// Writes the record now, before the buffer with the head goes on to the next request.
+    pub fn record(&mut self) {
+        if std::mem::replace(&mut self.recorded, true) {
+            return;
+        }
         let finished = Instant::now();
         if std::thread::panicking() {
             self.reason = Some(Reason::Internal);
@@ -133,7 +142,7 @@ impl Drop for Exchange<'_> {
             method: head.map_or(b"", |head| head.method()),
             host: head.map_or(b"", |head| head.authority()),
             path: head.map_or(b"", |head| head.path()),
-            normalized_path: self.normalized.then(|| self.scratch.decide.normalised_path()),
+            normalized_path: self.scratch.decide.normalised_path().filter(|_| head.is_some()),
             query: head.and_then(|head| head.query()),
             version: head.map_or_else(Default::default, |head| head.parts.version),
             route: route.map(|route| route.name.as_str()),

@@ -13,18 +13,18 @@ use crate::decide::{HostSource, Plan};
 use crate::error::Reason;
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
-use crate::http1::body::{BodyDecoder, Side};
 use crate::http1::known::KnownSet;
 use crate::http1::request::Parsed;
 use crate::http1::response::{ResponseRules, parse_response};
 use crate::http1::scan::HeadScanner;
 use crate::http1::simple::write_informational;
 use crate::http1::write::{
-    Line, OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
+    OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
 };
 use crate::io::{Io, PeerState};
-use crate::message::{Framing, Known, RequestHead, ResponseHead, Version};
+use crate::message::{Framing, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
+use crate::policy::forwarded::{CLAIMS, Forwarded};
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::response::{Leftover, Sink, Source, download};
 use crate::relay::{Stage, Watch, read_some};
@@ -36,6 +36,8 @@ use crate::upstream::pool::PooledConnection;
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
 const MAX_INTERIM: u32 = 16;
+/// What an upstream's head may be: as generous as a listener may be set.
+const RESPONSE_RULES: ResponseRules = ResponseRules { head_bytes: 60 * 1024, headers: 256 };
 /// Endpoints that a request remembers as tried.
 const MAX_TRIED: usize = 8;
 
@@ -74,7 +76,6 @@ pub async fn forward(
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
         return fail(exchange, plan, Reason::Internal).await;
     };
-    exchange.upstream = Some(plan.upstream);
     let key = pick_key(exchange, upstream, plan);
     let give_up = Instant::now() + plan.timeouts.response;
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
@@ -256,7 +257,8 @@ async fn converse(
         watch: &watch,
         counters: &exchange.upload,
     };
-    let mut sending = Sending::new(std::pin::pin!(upload.run()));
+    let upload = std::pin::pin!(upload.run());
+    let mut sending = Sending::new(upload);
     let watched = Watched { client, watch: &watch, counters: &exchange.upload };
 
     let mut reader = HeadReader {
@@ -346,32 +348,15 @@ async fn converse(
 }
 
 fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
-    const REPLACED: KnownSet = KnownSet::of(&[
-        Known::XForwardedFor,
-        Known::XForwardedProto,
-        Known::XForwardedHost,
-        Known::XForwardedClientCert,
-        Known::Forwarded,
-        Known::XRequestId,
-        Known::ForwardedClaim,
-    ]);
     let Some(buffer) = &exchange.head else { return };
     let parts = &mut *exchange.scratch;
     let head = RequestHead { bytes: buffer.head(), parts: &parts.request };
-    parts.lines.clear();
-    let peer = exchange.client.address_text();
-    let peer = [peer];
-    let proto: [&[u8]; 1] = [if exchange.client.tls.is_some() { b"https" } else { b"http" }];
-    let host = [head.authority()];
-    let id = [exchange.request_id.as_str().as_bytes()];
-    let lines = [
-        Line { name: b"x-forwarded-for", value: &peer },
-        Line { name: b"x-forwarded-proto", value: &proto },
-        Line { name: b"x-request-id", value: &id },
-        Line { name: b"x-forwarded-host", value: &host },
-    ];
-    // A request of HTTP/1.0 may name no host.
-    let append = if head.authority().is_empty() { &lines[..3] } else { &lines[..] };
+    let told = Forwarded::new(
+        exchange.client.address_text(),
+        exchange.client.tls.is_some(),
+        head.authority(),
+        &exchange.request_id,
+    );
     parts.out.clear();
     write_request(
         &mut parts.out,
@@ -386,8 +371,8 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
             },
             framing: parts.request.framing,
             edits: Some(&target.plan.route.request_edits),
-            drop: REPLACED,
-            append,
+            drop: CLAIMS,
+            append: &told.lines(),
             keep_expect: parts.request.expect_continue,
             keep_upgrade: false,
             keep_alive: true,
@@ -481,7 +466,7 @@ impl HeadReader<'_> {
         &mut self,
         response: &mut crate::message::ResponseParts,
     ) -> Result<crate::buffer::Buffer, Reason> {
-        let rules = ResponseRules::default();
+        let rules = RESPONSE_RULES;
         let limits = rules.limits();
         let mut scanner = HeadScanner::default();
         let mut interim = 0;

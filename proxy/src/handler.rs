@@ -68,7 +68,6 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
         random,
     };
     let step = decide(&listener.table, &facts, &mut parts.decide);
-    exchange.normalized = exchange.scratch.decide.was_normalised();
     exchange.mark(Stage::Route);
     match step {
         Step::Reject(rejection) => {
@@ -157,7 +156,7 @@ pub fn next(exchange: &mut Exchange<'_>, keep_alive: bool) -> Next {
         return Next::Close;
     }
     let rest = exchange.head.as_ref().is_some_and(|head| !head.body().is_empty());
-    exchange.finish();
+    exchange.record();
     let buffer = exchange.head.take().map(HeadBuffer::release);
     Next::KeepAlive(if rest { buffer } else { None })
 }

@@ -6,6 +6,7 @@
 
 pub mod buffer;
 pub mod connection;
+pub mod control;
 pub mod deadline;
 pub mod decide;
 pub mod drain;
@@ -24,6 +25,7 @@ pub mod relay;
 pub mod respond;
 pub mod route;
 pub mod scratch;
+pub mod server;
 pub mod snapshot;
 pub mod sockets;
 pub mod tls;

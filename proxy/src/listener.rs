@@ -20,7 +20,6 @@ use crate::deadline::Deadline;
 use crate::drain::Connections;
 use crate::io::{Io, Socket};
 use crate::snapshot::HttpListener;
-use crate::tls::PeerIdentity;
 use crate::worker::Worker;
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
@@ -166,20 +165,27 @@ async fn admit(
             match handshake.await {
                 Ok(Ok(stream)) => {
                     let (_, session) = stream.get_ref();
+                    let identity = match tls.peer(session) {
+                        Ok(identity) => identity.map(Box::new),
+                        Err(error) => {
+                            metrics.of(worker.id()).handshake_failures.increment();
+                            return debug!(listener = &*listener.name, %error, "client refused");
+                        }
+                    };
                     let facts = TlsFacts {
                         sni: session.server_name().map(str::to_owned),
                         version: version_name(session.protocol_version()),
-                        identity: PeerIdentity::of(session).map(Box::new),
+                        identity,
                     };
                     (Io::server(stream), Some(Box::new(facts)))
                 }
                 Ok(Err(error)) => {
                     listener.metrics.of(worker.id()).handshake_failures.increment();
-                    return debug!(listener = listener.name, %error, "TLS handshake failed");
+                    return debug!(listener = &*listener.name, %error, "TLS handshake failed");
                 }
                 Err(_) => {
                     listener.metrics.of(worker.id()).handshake_failures.increment();
-                    return debug!(listener = listener.name, "TLS handshake timed out");
+                    return debug!(listener = &*listener.name, "TLS handshake timed out");
                 }
             }
         }
@@ -194,6 +200,12 @@ async fn admit(
         registration: bound.connections.register(),
         listener: bound,
         deadline: Deadline::at(accepted + *listener.settings.timeouts.head),
+        patience: *listener.settings.timeouts.body,
+        listener_name: Arc::clone(&listener.name),
+        address_text: address
+            .map(|address| address.ip().to_canonical().to_string())
+            .unwrap_or_default()
+            .into(),
     };
     drop(listener);
     connection::serve(worker, client).await;

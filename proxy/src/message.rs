@@ -54,6 +54,8 @@ pub enum Known {
     Forwarded,
     XRequestId,
     XForwardedClientCert,
+    /// Another claim that only a trusted hop may make: `x-real-ip`, or a known one with `_`.
+    OtherClaim,
 }
 
 /// The header lines of a message, in the order in which they arrived.

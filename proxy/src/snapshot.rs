@@ -14,7 +14,8 @@ use portcullis_config::model::{
 use crate::http1::request::RequestRules;
 use crate::listener::ListenerId;
 use crate::observe::access_log::LogFormat;
-use crate::observe::metrics::{ListenerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+use crate::observe::metrics::Metrics;
+use crate::observe::things::{ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use crate::route::{Route, Table, compile};
 use crate::tls::{ClientTls, ServerTls, WorldError};
 use crate::upstream::cluster::Cluster;
@@ -83,6 +84,20 @@ pub trait Addresses {
 }
 
 impl Snapshot {
+    /// What a process serves before its first generation: no listener, no route.
+    pub fn nothing(config: Arc<Config>, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            generation: 0,
+            listeners: Vec::new(),
+            routes: Vec::new(),
+            route_metrics: Vec::new(),
+            unrouted: metrics.unrouted(),
+            upstreams: Vec::new(),
+            log_format: LogFormat::new(&config.access_log),
+            config,
+        }
+    }
+
     /// Builds the next generation, or reports everything that stands against it. Nothing of
     /// `previous` is changed, so a failed build leaves no trace.
     pub fn build(
@@ -93,10 +108,14 @@ impl Snapshot {
     ) -> Result<Self, Vec<WorldError>> {
         let mut faults = Vec::new();
         let routes = match compile(&config) {
-            Ok(routes) => routes.into_iter().map(Arc::new).collect(),
+            Ok(routes) => routes,
             Err(errors) => {
                 faults.extend(errors.iter().map(|error| {
-                    WorldError::new(&error.location, error.fault.to_string(), None::<String>)
+                    WorldError {
+                        location: error.location.clone(),
+                        message: error.fault.to_string(),
+                        help: None,
+                    }
                 }));
                 Vec::new()
             }

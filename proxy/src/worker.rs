@@ -3,7 +3,7 @@
 //! Sockets, pools, buffers, counters and the view of the current snapshot belong to the worker
 //! alone. Other threads reach it by its command queue and by publishing a snapshot.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,10 +18,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::buffer::BufferPool;
 use crate::listener::{Acceptor, Bound, ListenerId};
 use crate::observe::access_log::AccessLogWorker;
+use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
+use crate::observe::metrics::Metrics;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::{HttpListener, Snapshot};
-use crate::upstream::local::LocalCluster;
+use crate::upstream::local::LocalUpstream;
 
 /// How often batched log lines leave, whatever their number.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
@@ -47,32 +49,26 @@ pub enum ListenSocket {
 pub struct Setup {
     pub id: WorkerId,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub metrics: Arc<Metrics>,
     pub log: AccessLogWorker,
     pub commands: mpsc::Receiver<Command>,
     pub seed: u64,
 }
 
 /// Runs a worker on this thread until its command queue is closed.
-pub fn run(setup: impl FnOnce() -> Setup) -> io::Result<()> {
+pub fn run(setup: Setup) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .event_interval(61)
         .build_local(LocalOptions::default())?;
-    let setup = setup();
     runtime.block_on(async move {
-        let mut commands = setup.commands;
-        let worker = Rc::new(Worker::new(
-            setup.id,
-            setup.snapshot,
-            setup.log,
-            fastrand::Rng::with_seed(setup.seed),
-        ));
+        let (worker, mut commands) = Worker::new(setup);
         tokio::task::spawn_local(upkeep(Rc::clone(&worker)));
         while let Some(command) = commands.recv().await {
             worker.obey(command);
         }
-        worker.log.borrow_mut().flush();
+        worker.log.flush();
     });
     Ok(())
 }
@@ -84,32 +80,33 @@ pub struct Worker {
     current: RefCell<Rc<Current>>,
     buffers: BufferPool,
     scratch: ScratchPool,
-    log: RefCell<AccessLogWorker>,
+    log: AccessLogWorker,
+    clock: Clock,
+    metrics: Arc<Metrics>,
     random: RefCell<fastrand::Rng>,
     listeners: RefCell<Vec<Rc<Bound>>>,
-    request_number: Cell<u64>,
 }
 
 impl Worker {
-    fn new(
-        id: WorkerId,
-        snapshot: Arc<ArcSwap<Snapshot>>,
-        log: AccessLogWorker,
-        mut random: fastrand::Rng,
-    ) -> Self {
+    fn new(setup: Setup) -> (Rc<Self>, mpsc::Receiver<Command>) {
+        let Setup { id, snapshot, metrics, log, commands, seed } = setup;
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
-        let first = Current::build(Arc::clone(published.load()), None, &mut random);
-        Self {
+        let maker = Maker { metrics: &metrics, worker: id };
+        let first = maker.make(Arc::clone(published.load()), None, &mut random);
+        let worker = Self {
             id,
+            clock: Clock::system(),
             published: RefCell::new(published),
             current: RefCell::new(Rc::new(first)),
             buffers: BufferPool::default(),
             scratch: ScratchPool::default(),
-            log: RefCell::new(log),
+            log,
             random: RefCell::new(random),
             listeners: RefCell::default(),
-            request_number: Cell::new(0),
-        }
+            metrics,
+        };
+        (Rc::new(worker), commands)
     }
 
     pub fn id(&self) -> WorkerId {
@@ -123,8 +120,9 @@ impl Worker {
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(latest, &current.snapshot) {
             let mut random = self.random.borrow_mut();
-            *current =
-                Rc::new(Current::build(Arc::clone(latest), Some(&current), &mut random));
+            let maker = Maker { metrics: &self.metrics, worker: self.id };
+            let next = maker.make(Arc::clone(latest), Some(&current), &mut random);
+            *current = Rc::new(next);
         }
         Rc::clone(&current)
     }
@@ -137,8 +135,16 @@ impl Worker {
         self.scratch.take()
     }
 
-    pub fn log(&self) -> &RefCell<AccessLogWorker> {
+    pub fn log(&self) -> &AccessLogWorker {
         &self.log
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn random_128(&self) -> u128 {
+        self.random.borrow_mut().u128(..)
     }
 
     pub fn random(&self) -> u64 {
@@ -191,10 +197,10 @@ async fn drained(worker: Rc<Worker>, retired: Vec<Rc<Bound>>, done: oneshot::Sen
     let mut ticks = interval(LOOK_EVERY);
     while quiet < 2 {
         ticks.tick().await;
-        let open: usize = retired.iter().map(|bound| bound.active()).sum();
+        let open: usize = retired.iter().map(|bound| bound.connections.count()).sum();
         quiet = if open == 0 { quiet + 1 } else { 0 };
     }
-    worker.log.borrow_mut().flush();
+    worker.log.flush();
     // Whoever asked may have run out of patience.
     let _ = done.send(());
 }
@@ -206,13 +212,13 @@ async fn upkeep(worker: Rc<Worker>) {
     let mut until_sweep = SWEEP_EVERY;
     loop {
         ticks.tick().await;
-        worker.log.borrow_mut().flush();
+        worker.log.flush();
         until_sweep -= 1;
         if until_sweep == 0 {
             until_sweep = SWEEP_EVERY;
             let now = Instant::now();
-            for cluster in &worker.current().clusters {
-                cluster.sweep(now);
+            for upstream in &worker.current().upstreams {
+                upstream.sweep(now);
             }
         }
     }
@@ -221,30 +227,46 @@ async fn upkeep(worker: Rc<Worker>) {
 /// The published snapshot with this worker's share of its state.
 pub struct Current {
     pub snapshot: Arc<Snapshot>,
-    /// By upstream index, like the snapshot's clusters.
-    pub clusters: Vec<Rc<LocalCluster>>,
+    /// By upstream index, like the snapshot's.
+    pub upstreams: Vec<Rc<LocalUpstream>>,
 }
 
 impl Current {
-    fn build(snapshot: Arc<Snapshot>, previous: Option<&Current>, rng: &mut fastrand::Rng) -> Self {
-        let clusters = snapshot
-            .clusters
-            .iter()
-            .map(|cluster| {
-                let known = previous.and_then(|previous| {
-                    previous.clusters.iter().find(|local| local.serves(cluster))
-                });
-                match known {
-                    Some(local) => Rc::new(local.renewed(Arc::clone(cluster))),
-                    None => Rc::new(LocalCluster::new(Arc::clone(cluster), rng.u64(..))),
-                }
-            })
-            .collect();
-        Self { snapshot, clusters }
-    }
-
     /// The http listener, unless this generation has it no more.
     pub fn listener(&self, id: ListenerId) -> Option<&Arc<HttpListener>> {
         self.snapshot.listeners.iter().find(|listener| listener.id == id)
+    }
+}
+
+/// Makes a worker's view of a snapshot.
+struct Maker<'a> {
+    metrics: &'a Arc<Metrics>,
+    worker: WorkerId,
+}
+
+impl Maker<'_> {
+    /// What `previous` has learnt of an upstream goes on under the same name.
+    fn make(
+        &self,
+        snapshot: Arc<Snapshot>,
+        previous: Option<&Current>,
+        random: &mut fastrand::Rng,
+    ) -> Current {
+        let known: std::collections::HashMap<_, _> = previous
+            .into_iter()
+            .flat_map(|previous| &previous.upstreams)
+            .map(|local| (&local.live.name, local))
+            .collect();
+        let upstreams = snapshot.upstreams.iter().map(|live| {
+            let live = Arc::clone(live);
+            Rc::new(match known.get(&live.name) {
+                Some(local) => local.succeed(live),
+                None => {
+                    LocalUpstream::new(live, Arc::clone(self.metrics), self.worker, random.u64(..))
+                }
+            })
+        });
+        let upstreams = upstreams.collect();
+        Current { snapshot, upstreams }
     }
 }

@@ -100,6 +100,15 @@ impl AddressBook {
         retired
     }
 
+    /// Removes the files of Unix sockets: the process ends.
+    pub fn forget(&mut self) {
+        for (_, entry) in self.entries.drain() {
+            if let ListenAddress::Unix(path) = &entry.bound {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
     /// Where the http listeners of `config` are bound, by name.
     pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
         config

@@ -26,18 +26,48 @@ pub fn known(name: &[u8]) -> Known {
             &[Known::TransferEncoding, Known::XForwardedProto],
         ),
         23 => return long(name),
-        _ => return Known::Other,
+        _ => return claim(name),
     };
     let found = candidates.iter().position(|candidate| name.eq_ignore_ascii_case(candidate));
-    found.map_or(Known::Other, |index| known[index])
+    found.map_or_else(|| claim(name), |index| known[index])
 }
 
 fn long(name: &[u8]) -> Known {
     if name.eq_ignore_ascii_case(b"x-forwarded-client-cert") {
         Known::XForwardedClientCert
     } else {
-        Known::Other
+        claim(name)
     }
+}
+
+fn claim(name: &[u8]) -> Known {
+    if is_claim(name) { Known::OtherClaim } else { Known::Other }
+}
+
+/// Whether a client's field is a claim that only a trusted hop may make: `forwarded`,
+/// `x-forwarded-*` (client certificates with it), `x-real-ip`, `x-request-id`. Servers that turn
+/// names into variables read `_` as `-`, so both are one here.
+fn is_claim(name: &[u8]) -> bool {
+    // Nearly every field is let go by its first byte.
+    match name.first() {
+        Some(b'x' | b'X') => {
+            starts_like(name, b"x-forwarded-")
+                || is_like(name, b"x-real-ip")
+                || is_like(name, b"x-request-id")
+        }
+        Some(b'f' | b'F') => is_like(name, b"forwarded"),
+        _ => false,
+    }
+}
+
+fn starts_like(name: &[u8], wanted: &[u8]) -> bool {
+    name.len() >= wanted.len() && is_like(&name[..wanted.len()], wanted)
+}
+
+/// `wanted` is in lower case with dashes.
+fn is_like(name: &[u8], wanted: &[u8]) -> bool {
+    let like = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == wanted.len() && name.iter().zip(wanted).all(|(byte, it)| like(*byte) == *it)
 }
 
 /// A set of names that the engine knows. [`Known::Other`] is never in one.
@@ -87,6 +117,47 @@ impl KnownSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn claims_are_known_in_any_case_and_with_underscores() {
+        for name in [
+            "x-forwarded-for",
+            "X-Forwarded-For",
+            "X_FORWARDED_FOR",
+            "x-forwarded_for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "X-Forwarded-Client-Cert",
+            "x_forwarded_client_cert",
+            "x-forwarded-user",
+            "forwarded",
+            "FORWARDED",
+            "x-real-ip",
+            "X_Real_IP",
+            "x-request-id",
+            "X-Request_Id",
+        ] {
+            assert!(is_claim(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "",
+            "x",
+            "f",
+            "x-forwarded",
+            "forwarded-for",
+            "forwardedx",
+            "xforwarded-for",
+            "x-request-id2",
+            "x-real-ipx",
+            "host",
+            "from",
+            "accept",
+            "x-channel",
+        ] {
+            assert!(!is_claim(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_known_in_any_case() {

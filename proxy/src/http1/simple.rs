@@ -1,7 +1,8 @@
 //! Responses that the proxy makes itself, and interim ones that it passes on.
 
+use super::edits::Edits;
 use super::known::KnownSet;
-use super::write::{Line, copy_fields, put, put_connection, put_length, put_line, put_status_line};
+use super::write::{Line, append, copy_fields, put, put_connection, put_length, put_status_line};
 use crate::message::{Known, ResponseHead, Version};
 
 /// A whole response: a problem, a redirect, a reply.
@@ -11,6 +12,8 @@ pub struct SimpleResponse<'a> {
     pub status: u16,
     pub content_type: Option<&'a [u8]>,
     pub body: &'a [u8],
+    /// Applied to the lines of `headers`, and adding its own.
+    pub edits: Option<&'a Edits>,
     /// Neither framing nor connection, date or content type.
     pub headers: &'a [Line<'a>],
     /// The value for `date`.
@@ -36,9 +39,6 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
         }
         put_length(out, response.body.len() as u64);
     }
-    for line in response.headers {
-        put_line(out, line);
-    }
     put_connection(
         out,
         &[
@@ -46,6 +46,7 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
             (response.keep_alive && response.client == Version::Http10, b"keep-alive"),
         ],
     );
+    append(out, response.headers, response.edits);
     out.extend_from_slice(b"\r\n");
     if has_body && !response.head_only {
         out.extend_from_slice(response.body);
@@ -143,6 +144,7 @@ mod tests {
         content_type: Some(b"text/plain"),
         body: b"gone",
         headers: &[Line { name: b"x-a", value: &[b"1", b", ", b"2"] }],
+        edits: None,
         date: b"D",
         head_only: false,
         client: Version::Http11,

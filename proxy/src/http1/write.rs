@@ -56,6 +56,8 @@ pub struct OutgoingResponse<'a> {
     pub drop: KnownSet,
     /// Written unless an edit removes or sets the same name.
     pub append: &'a [Line<'a>],
+    /// Whole lines with their CRLF, made by the proxy.
+    pub append_raw: &'a [u8],
     /// Pass `upgrade` on: of a 101.
     pub keep_upgrade: bool,
 }
@@ -157,6 +159,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, plan: &Outgoin
             (keep_alive && plan.client == Version::Http10, b"keep-alive"),
         ],
     );
+    out.extend_from_slice(plan.append_raw);
     append(out, plan.append, plan.edits);
     out.extend_from_slice(b"\r\n");
 }
@@ -198,7 +201,7 @@ pub(super) fn copy_fields(
 }
 
 /// Writes what the proxy adds, then what the route adds.
-fn append(out: &mut Vec<u8>, lines: &[Line<'_>], edits: Option<&Edits>) {
+pub(super) fn append(out: &mut Vec<u8>, lines: &[Line<'_>], edits: Option<&Edits>) {
     for line in lines {
         if edits.is_some_and(|edits| edits.drops(line.name, known(line.name))) {
             continue;
@@ -210,7 +213,7 @@ fn append(out: &mut Vec<u8>, lines: &[Line<'_>], edits: Option<&Edits>) {
     }
 }
 
-pub(super) fn put_line(out: &mut Vec<u8>, line: &Line<'_>) {
+fn put_line(out: &mut Vec<u8>, line: &Line<'_>) {
     put(out, &[line.name, b": "]);
     put(out, line.value);
     out.extend_from_slice(b"\r\n");

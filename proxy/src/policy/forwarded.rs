@@ -3,165 +3,91 @@
 //! No hop is trusted yet, so every claim of a client is dropped and the values are written
 //! fresh. Once trusted proxies exist they are an argument here; nothing else changes.
 
-use std::io::Write as _;
-use std::net::IpAddr;
+use crate::http1::known::KnownSet;
+use crate::http1::write::Line;
+use crate::message::Known;
 
-use super::headers::PreparedEdits;
 use super::request_id::RequestId;
 
-/// What is told of a request.
+/// The fields of a client that are never handed on as they came.
+pub const CLAIMS: KnownSet = KnownSet::of(&[
+    Known::XForwardedFor,
+    Known::XForwardedProto,
+    Known::XForwardedHost,
+    Known::XForwardedClientCert,
+    Known::Forwarded,
+    Known::XRequestId,
+    Known::OtherClaim,
+]);
+
+/// What is told of a request, in pieces that the head writer copies.
 #[derive(Debug, Clone, Copy)]
 pub struct Forwarded<'a> {
-    /// `None` on a Unix socket.
-    pub peer: Option<IpAddr>,
-    pub tls: bool,
-    /// As the client sent it, with its port; checked to be a host before.
-    pub authority: &'a [u8],
-    pub request_id: RequestId,
+    peer: [&'a [u8]; 1],
+    proto: [&'a [u8]; 1],
+    id: [&'a [u8]; 1],
+    host: [&'a [u8]; 1],
 }
 
-/// Whether a client's field is a claim that only a trusted hop may make: `forwarded`,
-/// `x-forwarded-*` (client certificates with it), `x-real-ip`, `x-request-id`. Servers that turn
-/// names into variables read `_` as `-`, so both are one here.
-pub fn is_claim(name: &[u8]) -> bool {
-    // Nearly every field is let go by its first byte.
-    match name.first() {
-        Some(b'x' | b'X') => {
-            starts_like(name, b"x-forwarded-")
-                || is_like(name, b"x-real-ip")
-                || is_like(name, b"x-request-id")
+impl<'a> Forwarded<'a> {
+    /// `peer` is the client's address without port, empty on a Unix socket; `authority` is as
+    /// the client sent it, and empty where HTTP/1.0 named none.
+    pub fn new(peer: &'a [u8], tls: bool, authority: &'a [u8], id: &'a RequestId) -> Self {
+        Self {
+            peer: [peer],
+            proto: [if tls { b"https" } else { b"http" }],
+            id: [id.as_str().as_bytes()],
+            host: [authority],
         }
-        Some(b'f' | b'F') => is_like(name, b"forwarded"),
-        _ => false,
     }
-}
 
-/// Appends the lines for the upstream, leaving out those that the route removes or sets itself.
-pub fn write(out: &mut Vec<u8>, told: &Forwarded<'_>, edits: &PreparedEdits) {
-    if let Some(peer) = told.peer
-        && !edits.removes(b"x-forwarded-for")
-    {
-        // On a dual-stack socket an IPv4 client has a mapped address; writing to memory does
-        // not fail.
-        let _ = write!(out, "x-forwarded-for: {}\r\n", peer.to_canonical());
+    /// The lines for the upstream.
+    pub fn lines(&'a self) -> smallvec::SmallVec<[Line<'a>; 4]> {
+        let line = |name, value| Line { name, value };
+        let mut lines = smallvec::SmallVec::new();
+        if !self.peer[0].is_empty() {
+            lines.push(line(b"x-forwarded-for", &self.peer[..]));
+        }
+        lines.push(line(b"x-forwarded-proto", &self.proto));
+        if !self.host[0].is_empty() {
+            lines.push(line(b"x-forwarded-host", &self.host));
+        }
+        lines.push(line(b"x-request-id", &self.id));
+        lines
     }
-    if !edits.removes(b"x-forwarded-proto") {
-        out.extend_from_slice(if told.tls {
-            b"x-forwarded-proto: https\r\n"
-        } else {
-            b"x-forwarded-proto: http\r\n"
-        });
-    }
-    if !told.authority.is_empty() && !edits.removes(b"x-forwarded-host") {
-        out.extend_from_slice(b"x-forwarded-host: ");
-        out.extend_from_slice(told.authority);
-        out.extend_from_slice(b"\r\n");
-    }
-    if !edits.removes(b"x-request-id") {
-        out.extend_from_slice(b"x-request-id: ");
-        out.extend_from_slice(told.request_id.as_str().as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
-fn starts_like(name: &[u8], wanted: &[u8]) -> bool {
-    name.len() >= wanted.len() && is_like(&name[..wanted.len()], wanted)
-}
-
-/// `wanted` is in lower case with dashes.
-fn is_like(name: &[u8], wanted: &[u8]) -> bool {
-    let like = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == wanted.len() && name.iter().zip(wanted).all(|(byte, it)| like(*byte) == *it)
 }
 
 #[cfg(test)]
 mod tests {
-    use portcullis_config::model::HeaderEdits;
-    use portcullis_config::values::HeaderName;
-
     use super::*;
 
-    #[test]
-    fn claims_are_known_in_any_case_and_with_underscores() {
-        for name in [
-            "x-forwarded-for",
-            "X-Forwarded-For",
-            "X_FORWARDED_FOR",
-            "x-forwarded_for",
-            "x-forwarded-proto",
-            "x-forwarded-host",
-            "x-forwarded-port",
-            "X-Forwarded-Client-Cert",
-            "x_forwarded_client_cert",
-            "x-forwarded-user",
-            "forwarded",
-            "FORWARDED",
-            "x-real-ip",
-            "X_Real_IP",
-            "x-request-id",
-            "X-Request_Id",
-        ] {
-            assert!(is_claim(name.as_bytes()), "{name}");
+    fn told(peer: &str, tls: bool, authority: &str) -> String {
+        let id = RequestId::from_random(0);
+        let forwarded = Forwarded::new(peer.as_bytes(), tls, authority.as_bytes(), &id);
+        let mut text = String::new();
+        for line in forwarded.lines() {
+            let value = line.value.concat();
+            let (name, value) = (String::from_utf8_lossy(line.name), String::from_utf8_lossy(&value));
+            text.push_str(&format!("{name}: {value}\n"));
         }
-        for name in [
-            "",
-            "x",
-            "f",
-            "x-forwarded",
-            "forwarded-for",
-            "forwardedx",
-            "xforwarded-for",
-            "x-request-id2",
-            "x-real-ipx",
-            "host",
-            "from",
-            "accept",
-            "x-channel",
-        ] {
-            assert!(!is_claim(name.as_bytes()), "{name}");
-        }
-    }
-
-    fn told(peer: Option<&str>, tls: bool, authority: &'static str) -> Forwarded<'static> {
-        Forwarded {
-            peer: peer.map(|it| it.parse().unwrap()),
-            tls,
-            authority: authority.as_bytes(),
-            request_id: RequestId::from_random(0),
-        }
-    }
-
-    fn written(told: &Forwarded<'_>, edits: &PreparedEdits) -> String {
-        let mut out = Vec::new();
-        write(&mut out, told, edits);
-        String::from_utf8(out).unwrap()
+        text
     }
 
     #[test]
-    fn values_are_written_fresh() {
-        let none = PreparedEdits::default();
+    fn what_is_known_is_told() {
         assert_eq!(
-            written(&told(Some("::ffff:192.0.2.1"), true, "a.example:8443"), &none),
-            "x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\n\
-             x-forwarded-host: a.example:8443\r\n\
-             x-request-id: 00000000-0000-4000-8000-000000000000\r\n"
-        );
-        assert_eq!(
-            written(&told(None, false, ""), &none),
-            "x-forwarded-proto: http\r\nx-request-id: 00000000-0000-4000-8000-000000000000\r\n"
-        );
-        assert!(
-            written(&told(Some("2001:db8::1"), false, ""), &none)
-                .starts_with("x-forwarded-for: 2001:db8::1\r\n")
+            told("192.0.2.1", true, "a.example:8443"),
+            "x-forwarded-for: 192.0.2.1\nx-forwarded-proto: https\n\
+             x-forwarded-host: a.example:8443\n\
+             x-request-id: 00000000-0000-4000-8000-000000000000\n"
         );
     }
 
     #[test]
-    fn a_route_can_keep_them_back() {
-        let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
-        let remove = names.iter().map(|it| HeaderName::parse(it).unwrap()).collect();
-        let edits = HeaderEdits { remove, ..HeaderEdits::default() };
-        let edits = PreparedEdits::compile(&edits).unwrap();
-        assert_eq!(written(&told(Some("192.0.2.1"), true, "a"), &edits), "");
+    fn what_is_not_known_is_left_out() {
+        assert_eq!(
+            told("", false, ""),
+            "x-forwarded-proto: http\nx-request-id: 00000000-0000-4000-8000-000000000000\n"
+        );
     }
 }

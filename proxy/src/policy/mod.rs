@@ -4,7 +4,6 @@
 //! forwarded; header edits come last, so that they see (and may remove) what the proxy adds.
 
 pub mod forwarded;
-pub mod headers;
 pub mod redirect;
 pub mod reply;
 pub mod request_id;

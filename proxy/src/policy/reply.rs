@@ -2,7 +2,7 @@
 
 use portcullis_config::model;
 
-use super::headers::is_field_value;
+use crate::http1::edits::EditError;
 use crate::route::RouteFault;
 
 /// A fixed response.
@@ -19,7 +19,7 @@ impl Reply {
     pub fn compile(reply: &model::Reply) -> Result<Self, RouteFault> {
         let content_type = reply.content_type.as_deref();
         if !content_type.is_none_or(is_field_value) {
-            return Err(RouteFault::HeaderValue("content-type".to_owned()));
+            return Err(RouteFault::Edit(EditError::Value("content-type".to_owned())));
         }
         Ok(Self {
             status: reply.status.code(),
@@ -27,4 +27,10 @@ impl Reply {
             body: reply.body.expose().as_bytes().into(),
         })
     }
+}/// RFC 9110, section 5.5: no control but the tab, no space at either end.
+fn is_field_value(value: &str) -> bool {
+    value.trim_matches([' ', '\t']).len() == value.len()
+        && value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
+
+

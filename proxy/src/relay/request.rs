@@ -49,7 +49,7 @@ pub struct UploadCounters {
 
 impl Upload<'_> {
     /// Sends the head with whatever part of the body is here already, then the rest as it comes.
-    pub async fn run(self) -> Result<(), UploadError> {
+    pub async fn run(mut self) -> Result<(), UploadError> {
         let mut decoder = BodyDecoder::new(self.framing, Side::Request);
         let mut head_left = true;
         let mut slow = false;

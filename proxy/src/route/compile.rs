@@ -10,7 +10,7 @@ use portcullis_config::model::{self, Config};
 
 use super::backends::Backends;
 use super::{Action, Forward, Matcher, Route, RouteId, Timeouts};
-use crate::policy::headers::PreparedEdits;
+use crate::http1::edits::{EditError, Edits};
 use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
@@ -37,11 +37,8 @@ pub enum RouteFault {
     Regex(String),
     #[error("replacing a prefix needs a match by prefix")]
     PrefixWithoutMatch,
-    #[error("header `{0}` belongs to the proxy and cannot be edited")]
-    HeaderName(String),
-    /// The value may be a secret, so only its name is told.
-    #[error("the value of header `{0}` holds a line break or another control character")]
-    HeaderValue(String),
+    #[error(transparent)]
+    Edit(#[from] EditError),
     #[error("`{0}` is not a cookie name")]
     CookieName(String),
     #[error("no backend has a weight above 0")]
@@ -84,8 +81,8 @@ fn live(config: &Config, route: &model::Route, id: RouteId) -> Result<Route, Rou
         listeners: route.listeners.clone(),
         matcher,
         action,
-        request_edits: PreparedEdits::compile(&route.request_headers)?,
-        response_edits: PreparedEdits::compile(&route.response_headers)?,
+        request_edits: Edits::try_new(&route.request_headers)?,
+        response_edits: Edits::try_new(&route.response_headers)?,
         allow_encoded_slash: route.allow_encoded_slash,
         body_limit: route.body_limit.as_ref().map(|it| it.value),
     })

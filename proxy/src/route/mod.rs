@@ -24,7 +24,7 @@ pub use compile::{RouteError, RouteFault, compile};
 pub use matcher::{Matcher, Mismatch, Normalised};
 pub use table::Table;
 
-use crate::policy::headers::PreparedEdits;
+use crate::http1::edits::Edits;
 use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
@@ -44,8 +44,8 @@ pub struct Route {
     pub listeners: Vec<ListenerId>,
     pub matcher: Matcher,
     pub action: Action,
-    pub request_edits: PreparedEdits,
-    pub response_edits: PreparedEdits,
+    pub request_edits: Edits,
+    pub response_edits: Edits,
     /// `%2F` in a path is handed on instead of refused.
     pub allow_encoded_slash: bool,
     /// Overrides the listener's body limit.

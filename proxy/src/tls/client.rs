@@ -112,6 +112,11 @@ impl ClientTls {
         })
     }
 
+    /// Whether it was built from a configuration that says the same.
+    pub fn is_for(&self, config: &UpstreamTls) -> bool {
+        self.settings == *config
+    }
+
     /// For new connections. Cheap, yet not free: keep it until [`ClientTls::generation`] moves.
     pub fn client_config(&self) -> Arc<ClientConfig> {
         self.current.load().config.clone()

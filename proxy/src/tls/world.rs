@@ -14,7 +14,7 @@ pub struct WorldError {
 }
 
 impl WorldError {
-    pub(super) fn new(
+    pub(crate) fn new(
         location: &Location,
         message: impl Into<String>,
         help: impl Into<String>,

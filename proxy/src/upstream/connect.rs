@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::Reason;
 use crate::io::{Io, Socket};
-use crate::observe::metrics::ConnectFailure;
+use crate::observe::things::ConnectFailure;
 use crate::tls::ClientTls;
 use crate::upstream::endpoint::{Endpoint, EndpointAddress};
 

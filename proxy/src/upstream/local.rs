@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::error::Reason;
 use crate::observe::counter::WorkerId;
-use crate::observe::metrics::{EndpointMetrics, Metrics};
+use crate::observe::metrics::Metrics;
+use crate::observe::things::EndpointMetrics;
 use crate::snapshot::LiveUpstream;
 use crate::upstream::balance::{Balancer, Picked};
 use crate::upstream::connect::{ConnectError, connect};

@@ -1,0 +1,111 @@
+//! Making a configuration the current one: build, bind, publish, tell the workers.
+//!
+//! Everything that can fail happens before the one store that publishes; a generation that fails
+//! leaves no trace.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use portcullis_config::model::{Config, ListenAddress};
+use tokio::sync::mpsc;
+
+use crate::control::book::{AddressBook, Reservation, WithReservations};
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::tls::WorldError;
+use crate::upstream::discovery::Discovery;
+use crate::worker::Command;
+
+/// The one who publishes snapshots.
+pub struct Publisher {
+    pub published: Arc<ArcSwap<Snapshot>>,
+    pub metrics: Arc<Metrics>,
+    pub log: Arc<AccessLog>,
+    pub discovery: Discovery,
+    pub book: AddressBook,
+    pub workers: Vec<mpsc::Sender<Command>>,
+}
+
+/// A generation that is ready but not published.
+pub struct Prepared {
+    pub snapshot: Snapshot,
+    reservations: Vec<Reservation>,
+}
+
+/// Builds the generation that follows `previous`, binding what it listens on anew.
+pub fn prepare(
+    config: Arc<Config>,
+    previous: Option<&Snapshot>,
+    book: &mut AddressBook,
+    metrics: &Arc<Metrics>,
+) -> Result<Prepared, Vec<WorldError>> {
+    let reserved = book.reserve(&config, metrics.workers());
+    let none = Vec::new();
+    let addresses = WithReservations(book, reserved.as_ref().unwrap_or(&none));
+    let built = Snapshot::build(config, previous, metrics, &addresses);
+    match (built, reserved) {
+        (Ok(snapshot), Ok(reservations)) => Ok(Prepared { snapshot, reservations }),
+        (Ok(_), Err(faults)) | (Err(faults), Ok(_)) => Err(faults),
+        (Err(mut faults), Err(more)) => {
+            faults.extend(more);
+            Err(faults)
+        }
+    }
+}
+
+impl Publisher {
+    /// Publishes: from here on new requests meet the new generation.
+    pub async fn publish(&mut self, prepared: Prepared) {
+        let Prepared { snapshot, reservations } = prepared;
+        let config = Arc::clone(&snapshot.config);
+        let generation = snapshot.generation;
+        for upstream in &snapshot.upstreams {
+            self.discovery.spawn(&upstream.cluster);
+        }
+        if let Err(error) = self.log.redirect(&config.access_log.sink) {
+            tracing::error!(%error, "the access log stays where it was");
+        }
+        report_certificates(&self.metrics, &snapshot);
+        self.published.store(Arc::new(snapshot));
+        self.metrics.set_generation(generation);
+        let retired = self.book.commit(&config, &reservations);
+        for reservation in reservations {
+            for (worker, socket) in self.workers.iter().zip(reservation.sockets) {
+                let open = Arc::clone(&reservation.open);
+                tell(worker, Command::Listen { id: reservation.id, socket, open }).await;
+            }
+        }
+        for id in retired {
+            for worker in &self.workers {
+                tell(worker, Command::Retire(id)).await;
+            }
+        }
+    }
+
+    pub fn addresses(&self) -> Vec<(String, ListenAddress)> {
+        self.book.bound(&self.published.load().config)
+    }
+}
+
+/// A worker that is gone has taken the process with it; there is nobody left to tell.
+pub async fn tell(worker: &mpsc::Sender<Command>, command: Command) {
+    if worker.send(command).await.is_err() {
+        tracing::error!("a worker has ended");
+    }
+}
+
+/// Says when each certificate expires.
+pub fn report_certificates(metrics: &Metrics, snapshot: &Snapshot) {
+    let expiries: Vec<_> = snapshot
+        .listeners
+        .iter()
+        .filter_map(|listener| Some((listener, listener.tls.as_ref()?)))
+        .flat_map(|(listener, tls)| {
+            tls.certificates().into_iter().enumerate().map(|(index, certificate)| {
+                (format!("{}/{index}", listener.name), certificate.not_after)
+            })
+        })
+        .collect();
+    metrics.set_certificates(expiries.iter().map(|(name, expiry)| (name.as_str(), *expiry)));
+}

@@ -1,0 +1,8 @@
+//! Everything that is not a request: configurations and certificates that change, signals, names.
+//!
+//! Runs on a runtime of its own and never blocks a worker. Workers hear of it by a published
+//! snapshot or a command.
+
+pub mod apply;
+pub mod book;
+pub mod watch;

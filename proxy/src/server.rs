@@ -1,0 +1,177 @@
+//! The process: workers on their threads, control on this one, from the first socket to the last
+//! response.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portcullis_config::model::{Config, ListenAddress, Workers};
+use prometheus::Registry;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::control::apply::{Publisher, prepare, tell};
+use crate::control::book::AddressBook;
+use crate::observe::access_log::AccessLog;
+use crate::observe::counter::WorkerId;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::tls::WorldError;
+use crate::upstream::discovery::{Discovery, SystemResolver};
+use crate::worker::{self, Command, Setup};
+
+/// Commands that may wait for a worker.
+const COMMANDS: usize = 64;
+/// How long a start waits for names to be resolved; the rest is resolved while serving.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the end waits for the access log to be written.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration asks for what this machine does not give.
+    #[error("the configuration cannot be served")]
+    World(Vec<WorldError>),
+    #[error("{what}: {error}")]
+    System { what: &'static str, error: io::Error },
+    #[error("the name resolver cannot be set up: {0}")]
+    Resolver(String),
+    #[error("the metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Everything that serves, before it is told to run.
+pub struct Server {
+    pub publisher: Publisher,
+    pub registry: Registry,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds, starts the workers and publishes the first generation. To be called on the control
+    /// runtime, which must outlive the server.
+    pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
+        crate::tls::install_provider();
+        crate::sockets::raise_descriptor_limit();
+        let count = worker_count(config.workers);
+        let registry = Registry::new();
+        let metrics = Metrics::new(count, &registry)?;
+        let mut book = AddressBook::default();
+        let first = prepare(Arc::clone(&config), None, &mut book, &metrics)
+            .map_err(StartError::World)?;
+        let log = AccessLog::start(&config.access_log.sink, metrics.access_log())
+            .map_err(|error| StartError::System { what: "the access log", error })?;
+        let resolver =
+            SystemResolver::from_system().map_err(|error| StartError::Resolver(error.to_string()))?;
+        let handle = tokio::runtime::Handle::current();
+        let mut random = fastrand::Rng::new();
+        let discovery = Discovery::new(Arc::new(resolver), handle, random.u64(..));
+        for upstream in &first.snapshot.upstreams {
+            discovery.spawn(&upstream.cluster);
+        }
+        resolved(&first.snapshot).await;
+
+        let nothing = Snapshot::nothing(config, &metrics);
+        let published = Arc::new(ArcSwap::from_pointee(nothing));
+        let mut workers = Vec::with_capacity(count);
+        let mut threads = Vec::with_capacity(count);
+        for index in 0..count {
+            let id = WorkerId(index);
+            let (sender, commands) = mpsc::channel(COMMANDS);
+            let setup = Setup {
+                id,
+                snapshot: Arc::clone(&published),
+                metrics: Arc::clone(&metrics),
+                log: log.worker(id, random.u64(..)),
+                commands,
+                seed: random.u64(..),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    if let Err(error) = worker::run(setup) {
+                        tracing::error!(%error, "a worker could not start");
+                    }
+                })
+                .map_err(|error| StartError::System { what: "a worker's thread", error })?;
+            workers.push(sender);
+            threads.push(thread);
+        }
+        let mut publisher =
+            Publisher { published, metrics, log: Arc::new(log), discovery, book, workers };
+        publisher.publish(first).await;
+        Ok(Self { publisher, registry, threads })
+    }
+
+    /// Where the http listeners are bound, by name.
+    pub fn addresses(&self) -> Vec<(String, ListenAddress)> {
+        self.publisher.addresses()
+    }
+
+    /// Stops accepting and lets what is in flight end, for at most `patience`; then ends the
+    /// workers. True when nothing was cut off.
+    pub async fn drain(&mut self, patience: Duration) -> bool {
+        self.publisher.metrics.set_draining();
+        let mut answers = Vec::new();
+        for worker in &self.publisher.workers {
+            let (done, answer) = oneshot::channel();
+            tell(worker, Command::Drain(done)).await;
+            answers.push(answer);
+        }
+        let all = async {
+            for answer in answers {
+                // A worker that is gone has nothing in flight.
+                let _ = answer.await;
+            }
+        };
+        let complete = timeout(patience, all).await.is_ok();
+        self.stop().await;
+        complete
+    }
+
+    /// Ends the workers and writes the access log to its end.
+    async fn stop(&mut self) {
+        self.publisher.workers.clear();
+        self.publisher.book.forget();
+        let threads = std::mem::take(&mut self.threads);
+        let log = Arc::clone(&self.publisher.log);
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a worker has panicked");
+                }
+            }
+            if let Err(error) = log.finish(std::time::Instant::now() + LOG_PATIENCE) {
+                tracing::error!(%error);
+            }
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the end was not clean");
+        }
+    }
+}
+
+/// Waits a moment for the first answers of the name servers.
+async fn resolved(snapshot: &Snapshot) {
+    let all = async {
+        for upstream in &snapshot.upstreams {
+            upstream.cluster.ready().await;
+        }
+    };
+    if timeout(RESOLVE_PATIENCE, all).await.is_err() {
+        for upstream in snapshot.upstreams.iter().filter(|it| !it.cluster.is_ready()) {
+            tracing::warn!(upstream = &*upstream.name, "serving before its names are resolved");
+        }
+    }
+}
+
+fn worker_count(workers: Workers) -> usize {
+    match workers {
+        Workers::Count(count) => count.get(),
+        Workers::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    }
+}
