@@ -311,7 +311,7 @@ fn generate(
     let begin = now.saturating_sub(Duration::from_secs(60 * 60));
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + begin;
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + SELF_SIGNED_LIFE;
-    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    // No key usage: with one, some verifiers would not take the certificate as its own anchor.
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     let certificate = params.self_signed(&key)?;
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
