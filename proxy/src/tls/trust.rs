@@ -81,7 +81,7 @@ pub(super) fn system_store(location: &Location) -> Result<FileRef, WorldError> {
 }
 
 /// The system's store is taken as it is: what does not parse in it is passed over.
-pub(super) fn system_anchors(file: &FileRef) -> Result<(Vec<u8>, Arc<RootCertStore>), WorldError> {
+pub(super) fn system_anchors(file: &FileRef) -> Result<Arc<RootCertStore>, WorldError> {
     let bytes = files::read(file)?;
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(Sections::parse(file, &bytes)?.certificates);
@@ -89,7 +89,7 @@ pub(super) fn system_anchors(file: &FileRef) -> Result<(Vec<u8>, Arc<RootCertSto
         let help = "install the package ca-certificates, or set `caFile`";
         return Err(WorldError::of_file(file, "has no usable certificate", help));
     }
-    Ok((bytes, Arc::new(store)))
+    Ok(Arc::new(store))
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     fn the_system_store_is_taken_as_far_as_it_parses() {
         let directory = PemDirectory::create();
         let mixed = BROKEN.to_owned() + &Authority::root("good").certificate_pem();
-        let (_, store) = system_anchors(&file(directory.write("store.pem", mixed))).unwrap();
+        let store = system_anchors(&file(directory.write("store.pem", mixed))).unwrap();
         assert_eq!(store.len(), 1);
         let problem = system_anchors(&file(directory.write("store.pem", BROKEN))).unwrap_err();
         assert!(problem.message.ends_with("store.pem: has no usable certificate"), "{problem}");
