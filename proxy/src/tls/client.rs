@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use portcullis_config::location::FileRef;
 use portcullis_config::model::{TrustAnchors, UpstreamTls};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientSessionMemoryCache, ResolvesClientCert, Resumption};
@@ -51,7 +50,8 @@ struct Generation {
     shown: Arc<Shown>,
 }
 
-/// Sessions are resumed only under the very same verifier, so it is kept while its file is.
+/// Sessions are resumed only under the very same verifier, so it is kept while what it was made
+/// from is the same.
 #[derive(Clone)]
 struct Verifier {
     digest: Digest,
@@ -65,6 +65,16 @@ struct Shown(Option<Arc<Certificate>>);
 impl ClientTls {
     /// Loads everything that the upstream needs; every problem goes to the diagnostics.
     pub fn build(config: &UpstreamTls, diagnostics: &mut Vec<WorldError>) -> Option<Self> {
+        Self::build_after(None, config, diagnostics)
+    }
+
+    /// [`ClientTls::build`] for an upstream that an earlier configuration had too: its sessions go
+    /// on being resumed unless whom it trusts or what it shows has changed.
+    pub fn build_after(
+        previous: Option<&Self>,
+        config: &UpstreamTls,
+        diagnostics: &mut Vec<WorldError>,
+    ) -> Option<Self> {
         let provider = provider();
         let already = diagnostics.len();
         let server_name = config.server_name.as_ref().and_then(|name| {
@@ -83,7 +93,9 @@ impl ClientTls {
             .client_certificate
             .clone()
             .map(|(certificate, key)| Source::Files { certificate, key });
-        let parts = Parts::load(config, client_certificate.as_ref(), &expected, &provider, None);
+        let old = previous.map(|previous| previous.current.load_full());
+        let old = old.as_deref();
+        let parts = Parts::load(config, client_certificate.as_ref(), &expected, &provider, old);
         let (verifier, shown) = match parts {
             Parts { verifier: Ok(verifier), shown: Ok(shown) } => (verifier, shown),
             parts => {
@@ -94,11 +106,15 @@ impl ClientTls {
         if diagnostics.len() > already {
             return None;
         }
-        let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS));
+        let sessions = previous.map_or_else(
+            || Arc::new(ClientSessionMemoryCache::new(SESSIONS)),
+            |previous| previous.sessions.clone(),
+        );
         let client = client_config(config, &provider, &verifier, &shown, &sessions)
             .map_err(|problem| diagnostics.push(problem))
             .ok()?;
-        let generation = Generation { number: 0, config: Arc::new(client), verifier, shown };
+        let number = old.map_or(0, |old| old.number + 1);
+        let generation = Generation { number, config: Arc::new(client), verifier, shown };
         Some(Self {
             watched: watched(config, client_certificate.as_ref()),
             settings: config.clone(),
@@ -221,12 +237,15 @@ fn load_verifier(
     provider: &Arc<CryptoProvider>,
     previous: Option<&Verifier>,
 ) -> Result<Verifier, WorldError> {
-    let unchanged = |digest| previous.filter(|previous| previous.digest == digest).cloned();
+    let known = |kind: &[u8]| {
+        let digest = sha256(&[&expected.digest(), kind]);
+        (digest, previous.filter(|previous| previous.digest == digest).cloned())
+    };
     match &settings.ca {
         TrustAnchors::File(file) => {
             let bytes = files::read(file)?;
-            let digest = sha256(&[&bytes]);
-            if let Some(previous) = unchanged(digest) {
+            let (digest, previous) = known(&bytes);
+            if let Some(previous) = previous {
                 return Ok(previous);
             }
             let store = trust::anchors(file, &bytes)?.store;
@@ -234,19 +253,21 @@ fn load_verifier(
             Ok(Verifier { digest, verifier })
         }
         TrustAnchors::System => {
-            // A store that changes is taken at the next configuration, as everywhere.
+            // A store that changes is taken at the next start, as elsewhere; no PEM file can be
+            // mistaken for this word.
+            let (digest, previous) = known(b"system");
             if let Some(previous) = previous {
-                return Ok(previous.clone());
+                return Ok(previous);
             }
-            let file: FileRef = trust::system_store(&settings.location)?;
-            let (bytes, store) = trust::system_anchors(&file)?;
+            let store = trust::system_anchors(&trust::system_store(&settings.location)?)?;
             let verifier = chain_verifier(store, expected, provider, &settings.location)?;
-            Ok(Verifier { digest: sha256(&[&bytes]), verifier })
+            Ok(Verifier { digest, verifier })
         }
-        TrustAnchors::InsecureNoVerify => Ok(previous.cloned().unwrap_or_else(|| Verifier {
-            digest: Digest::default(),
-            verifier: Arc::new(Unverified::new(provider)),
-        })),
+        TrustAnchors::InsecureNoVerify => {
+            let (digest, previous) = known(b"insecure");
+            let verifier = || Verifier { digest, verifier: Arc::new(Unverified::new(provider)) };
+            Ok(previous.unwrap_or_else(verifier))
+        }
     }
 }
 

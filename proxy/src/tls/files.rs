@@ -84,7 +84,9 @@ pub(super) struct Sections {
 
 impl Sections {
     pub(super) fn parse(file: &FileRef, bytes: &[u8]) -> Result<Self, WorldError> {
-        if memchr::memmem::find(bytes, b"ENCRYPTED").is_some() {
+        // PKCS #8 and the older form of OpenSSL.
+        let marks = [b"BEGIN ENCRYPTED PRIVATE KEY".as_slice(), b"Proc-Type: 4,ENCRYPTED"];
+        if marks.iter().any(|mark| memchr::memmem::find(bytes, mark).is_some()) {
             return Err(WorldError::of_file(
                 file,
                 "holds an encrypted key",

@@ -14,6 +14,7 @@ mod client_auth;
 mod files;
 mod identity;
 mod names;
+mod self_signed;
 mod server;
 mod trust;
 mod verify;

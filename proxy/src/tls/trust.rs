@@ -81,7 +81,7 @@ pub(super) fn system_store(location: &Location) -> Result<FileRef, WorldError> {
 }
 
 /// The system's store is taken as it is: what does not parse in it is passed over.
-pub(super) fn system_anchors(file: &FileRef) -> Result<(Vec<u8>, Arc<RootCertStore>), WorldError> {
+pub(super) fn system_anchors(file: &FileRef) -> Result<Arc<RootCertStore>, WorldError> {
     let bytes = files::read(file)?;
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(Sections::parse(file, &bytes)?.certificates);
@@ -89,5 +89,56 @@ pub(super) fn system_anchors(file: &FileRef) -> Result<(Vec<u8>, Arc<RootCertSto
         let help = "install the package ca-certificates, or set `caFile`";
         return Err(WorldError::of_file(file, "has no usable certificate", help));
     }
-    Ok((bytes, Arc::new(store)))
+    Ok(Arc::new(store))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_testkit::ca::{Authority, PemDirectory};
+
+    use super::*;
+
+    fn file(path: PathBuf) -> FileRef {
+        let config: Arc<Path> = Path::new("gateway.yaml").into();
+        FileRef { path, location: Location { file: config, line: 1, column: 1, start: 0, end: 1 } }
+    }
+
+    const BROKEN: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn the_system_store_is_taken_as_far_as_it_parses() {
+        let directory = PemDirectory::create();
+        let mixed = BROKEN.to_owned() + &Authority::root("good").certificate_pem();
+        let store = system_anchors(&file(directory.write("store.pem", mixed))).unwrap();
+        assert_eq!(store.len(), 1);
+        let problem = system_anchors(&file(directory.write("store.pem", BROKEN))).unwrap_err();
+        assert!(problem.message.ends_with("store.pem: has no usable certificate"), "{problem}");
+    }
+
+    #[test]
+    fn a_bundle_is_taken_whole_but_for_what_has_expired() {
+        let directory = PemDirectory::create();
+        let root = Authority::root("good");
+        let expired = root.server("old").expired().issue().chain_pem();
+        let good = root.certificate_pem();
+        for (pem, expected) in [
+            (good.clone(), Ok(1)),
+            (good.clone() + &expired, Ok(1)),
+            (good.clone() + &Authority::root("other").certificate_pem(), Ok(2)),
+            (expired, Err("its certificate expired on")),
+            (good + BROKEN, Err("certificate 2 of it does not parse")),
+            ("rubbish".to_owned(), Err("has no certificate")),
+        ] {
+            let file = file(directory.write("bundle.pem", &pem));
+            match (anchors(&file, pem.as_bytes()), expected) {
+                (Ok(anchors), Ok(count)) => {
+                    assert_eq!((anchors.store.len(), anchors.subjects.len()), (count, count));
+                }
+                (Err(problem), Err(message)) => {
+                    assert!(problem.message.contains(message), "{problem}");
+                }
+                (result, expected) => panic!("{:?} for {expected:?}", result.map(|_| ())),
+            }
+        }
+    }
 }

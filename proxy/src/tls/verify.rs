@@ -19,6 +19,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::client_auth::one_uri_at_most;
+use super::files::{Digest, sha256};
 use super::world::WorldError;
 
 /// Whose certificate it must be.
@@ -54,6 +55,14 @@ impl Expected {
             identity
         });
         Self::Identities(identities.collect())
+    }
+
+    /// Two verifiers of the same anchors are the same only if this is.
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Self::Dialled => Digest::default(),
+            Self::Identities(identities) => sha256(&[format!("{identities:?}").as_bytes()]),
+        }
     }
 }
 

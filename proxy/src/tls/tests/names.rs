@@ -57,6 +57,7 @@ fn only_a_host_of_another_certificate_is_misdirected() {
         (Some("shop.example"), "SHOP.example:8443", false),
         (Some("shop.example"), "shop.example.", false),
         (Some("shop.example"), "www.shop.example", false),
+        (Some("shop.example"), "WWW.SHOP.example.:443", false),
         (Some("shop.example"), "api.shop.example", true),
         (Some("shop.example"), "other.shop.example", true),
         (Some("shop.example"), "default.example", true),

@@ -37,6 +37,7 @@ fn a_certificate_that_cannot_serve_is_told_with_its_cure() {
     let reversed = authority.certificate_pem() + &chain;
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let old_form = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n";
     let not_der = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
     let not_a_key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
     let bad_base64 = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
@@ -70,6 +71,7 @@ fn a_certificate_that_cannot_serve_is_told_with_its_cure() {
             "BEGIN PRIVATE KEY",
         ),
         (&chain, encrypted, "site.key: holds an encrypted key", "openssl pkey"),
+        (&chain, old_form, "site.key: holds an encrypted key", "openssl pkey"),
         (&chain, &key.repeat(2), "site.key: has several private keys", "belongs"),
         (&chain, not_a_key, "site.key: its key cannot be used", "RSA"),
         (not_der, &key, "site.crt: its certificate does not parse", "issue it again"),
@@ -138,7 +140,7 @@ fn a_certificate_that_no_client_can_be_given_is_an_error() {
     for (second, message, help) in [
         (
             authority.server("A.example"),
-            "second.crt: no client can ever be given this certificate: each of its names (A.example) belongs to an earlier one, ",
+            "each of its names (A.example) belongs to an earlier one, ",
             "remove one",
         ),
         (authority.server("*.b.example").name("a.example"), "first.crt", "remove one"),

@@ -187,3 +187,34 @@ fn sessions_are_resumed_until_whom_we_trust_changes() {
     assert_eq!(tls.reload(), Ok(Changed::Yes));
     assert!(connect().is_err(), "no session stands in for trust that is gone");
 }
+
+#[test]
+fn a_new_configuration_resumes_sessions_only_under_the_same_demands() {
+    let directory = PemDirectory::create();
+    let config = trusting_root(&directory);
+    let tls = client(&config);
+    let origin = origin(&ROOT.server("orders.shop.local").issue(), None, &[&TLS13]);
+    let connect = |tls: &ClientTls| {
+        let name = tls.server_name("orders.shop.local").unwrap();
+        Pair::connect_to(tls.client_config(), origin.clone(), name).map(|pair| pair.resumed())
+    };
+    let after = |previous: &ClientTls, config: &UpstreamTls| {
+        let mut problems = Vec::new();
+        let built = ClientTls::build_after(Some(previous), config, &mut problems);
+        assert_eq!(problems, []);
+        built.unwrap()
+    };
+    assert_eq!(connect(&tls), Ok(false));
+    let same = after(&tls, &config);
+    assert_eq!(connect(&same), Ok(true));
+    assert!(same.generation() > tls.generation());
+
+    let mut stricter = config.clone();
+    stricter.identities = vec!["spiffe://shop/orders".to_owned()];
+    let stricter = after(&same, &stricter);
+    assert!(connect(&stricter).is_err(), "the identity is asked for, session or not");
+    let open = after(&stricter, &upstream(TrustAnchors::InsecureNoVerify));
+    assert_eq!(connect(&open), Ok(false));
+    let back = after(&open, &config);
+    assert_eq!(connect(&back), Ok(false), "a session without verification proves nothing");
+}
