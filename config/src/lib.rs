@@ -2,7 +2,11 @@
 //!
 //! A leaf of the workspace: it knows no runtime, no protocol engine and no TLS library.
 
+pub mod diagnostics;
 pub mod location;
 pub mod model;
+mod secrets;
 pub mod text;
+mod tree;
+pub mod units;
 pub mod values;

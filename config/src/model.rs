@@ -53,7 +53,10 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// `[::]:80` accepts IPv4 too unless `v6only` is set.
-    Tcp { address: SocketAddr, v6only: bool },
+    Tcp {
+        address: SocketAddr,
+        v6only: bool,
+    },
     Unix(PathBuf),
 }
 
@@ -124,9 +127,15 @@ pub struct ListenerTls {
 
 #[derive(Debug, Clone)]
 pub enum CertificateSource {
-    Files { cert: FileRef, key: FileRef },
+    Files {
+        cert: FileRef,
+        key: FileRef,
+    },
     /// A development certificate made at start for these names; never for production.
-    SelfSigned { names: Vec<String>, location: Location },
+    SelfSigned {
+        names: Vec<String>,
+        location: Location,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,7 +185,10 @@ pub enum EndpointTarget {
     Address(SocketAddr),
     Unix(PathBuf),
     /// Each address of the answer is an endpoint; asked again when its TTL is over.
-    Dns { host: String, port: NonZeroU16 },
+    Dns {
+        host: String,
+        port: NonZeroU16,
+    },
 }
 
 #[derive(Debug, Clone)]
