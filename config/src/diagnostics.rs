@@ -15,6 +15,7 @@ pub use sources::Sources;
 
 /// A report keeps this many diagnostics and counts the rest.
 const KEPT: usize = 200;
+const MESSAGE_CHARACTERS: usize = 500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,13 +65,14 @@ impl Diagnostic {
 
     fn new(severity: Severity, location: Option<Location>, message: String) -> Self {
         let scope = if location.is_some() { Scope::File } else { Scope::Across };
+        let message = shortened(message);
         Self { severity, location, message, help: None, related: Vec::new(), scope }
     }
 
     /// Adds the cure.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(shortened(help.into()));
         self
     }
 
@@ -90,6 +92,15 @@ impl Diagnostic {
         self.scope = Scope::Across;
         self
     }
+}
+
+/// A message may quote a value, and a value may be as long as its file.
+fn shortened(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARACTERS) {
+        message.truncate(end);
+        message.push_str("...");
+    }
+    message
 }
 
 impl Serialize for Diagnostic {
@@ -149,8 +160,12 @@ impl Report {
         Self::default()
     }
 
-    /// Adds a finding. An error is never dropped in favour of a warning.
+    /// Adds a finding, once: a default may be wrong for many. An error is never dropped in favour
+    /// of a warning.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        if diagnostic.location.is_some() && self.diagnostics.contains(&diagnostic) {
+            return;
+        }
         let error = diagnostic.severity == Severity::Error;
         self.errors += usize::from(error);
         if self.diagnostics.len() < KEPT {

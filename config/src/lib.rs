@@ -4,8 +4,11 @@
 
 pub mod diagnostics;
 pub mod location;
+mod lower;
 pub mod model;
+mod raw;
 mod secrets;
+mod suggest;
 pub mod text;
 mod tree;
 pub mod units;
