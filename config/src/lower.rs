@@ -17,7 +17,7 @@ mod upstream;
 
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location};
-use crate::model::{Config, Listener, ListenerId, ListenerKind, Route, UpstreamId, Workers};
+use crate::model::{Config, Listener, ListenerId, ListenerKind, Route, Workers};
 use crate::raw;
 use inherit::Inheritance;
 use names::Names;

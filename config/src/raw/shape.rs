@@ -248,6 +248,7 @@ macro_rules! object {
     ) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone)]
+        #[allow(dead_code, reason = "a key with one value only says all by being accepted")]
         pub(crate) struct $name {
             $($(#[doc = $field_doc])+ pub(crate) $field: $crate::raw::shape::Field<$shape>,)*
         }
