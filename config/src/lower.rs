@@ -1,0 +1,187 @@
+//! From what is written to what holds: defaults, references, and the rules between values.
+//!
+//! Everything that is wrong is reported in one run, so no step stops at the first error. The only
+//! files it knows are those of the locations; nothing here touches the world.
+
+mod action;
+mod addresses;
+mod headers;
+mod inherit;
+mod listener;
+mod matching;
+mod names;
+mod process;
+mod reach;
+mod route;
+mod upstream;
+
+use crate::diagnostics::{Diagnostic, Report};
+use crate::location::{Located, Location};
+use crate::model::{Config, Listener, ListenerId, ListenerKind, Route, Workers};
+use crate::raw;
+use inherit::Inheritance;
+use names::Names;
+
+/// Joins the documents of all files. `None` when the report holds errors.
+pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option<Config> {
+    let merged = Merged::new(documents, report);
+    let inheritance = Inheritance::new(merged.defaults, report);
+
+    let listener_names = Names::new("listener", merged.listeners.iter(), |one| &one.name, report);
+    let upstream_names = Names::new("upstream", merged.upstreams.iter(), |one| &one.name, report);
+    Names::new("route", merged.routes.iter(), |one| &one.name, report);
+
+    let http: Vec<_> = merged.listeners.iter().map(|one| listener::is_http(&one.value)).collect();
+    let targets = route::Targets {
+        listeners: &listener_names,
+        http: &http,
+        upstreams: &upstream_names,
+        inheritance: &inheritance,
+    };
+    let listeners = collect(&merged.listeners, |one| listener::lower(one, &inheritance, report));
+    let upstreams = collect(&merged.upstreams, |one| upstream::lower(one, &inheritance, report));
+    let routes = collect(&merged.routes, |one| route::lower(one, &targets, report));
+    let admin = merged.admin.and_then(|one| process::admin(one, report));
+
+    if merged.listeners.is_empty() {
+        report.push(
+            Diagnostic::error(None, "no file declares a listener")
+                .help("`listeners: [{name: public, address: \"[::]:8080\"}]`"),
+        );
+    }
+    addresses::check(&merged.listeners, merged.admin, report);
+    unused_upstreams(&merged, report);
+    if let Some(routes) = &routes {
+        reach::check(routes, report);
+        if let Some(listeners) = &listeners {
+            idle_listeners(listeners, routes, report);
+        }
+    }
+    let config = Config {
+        workers: merged.workers.map_or(Workers::Auto, |one| one.value),
+        listeners: listeners?,
+        upstreams: upstreams?,
+        routes: routes?,
+        access_log: process::access_log(merged.access_log),
+        admin,
+        shutdown: process::shutdown(merged.shutdown),
+    };
+    (!report.has_errors()).then_some(config)
+}
+
+/// All of them, or nothing when one is wrong; every one is looked at either way, so that
+/// indices never shift.
+fn collect<T, U>(items: &[T], lower: impl FnMut(&T) -> Option<U>) -> Option<Vec<U>> {
+    let lowered: Vec<_> = items.iter().map(lower).collect();
+    lowered.into_iter().collect()
+}
+
+/// The documents of all files as one.
+struct Merged<'a> {
+    workers: Option<&'a Located<Workers>>,
+    listeners: Vec<&'a Located<raw::Listener>>,
+    defaults: Option<&'a Located<raw::Defaults>>,
+    upstreams: Vec<&'a Located<raw::Upstream>>,
+    routes: Vec<&'a Located<raw::Route>>,
+    access_log: Option<&'a Located<raw::AccessLog>>,
+    admin: Option<&'a Located<raw::Admin>>,
+    shutdown: Option<&'a Located<raw::Shutdown>>,
+}
+
+impl<'a> Merged<'a> {
+    fn new(documents: &[&'a raw::Document], report: &mut Report) -> Self {
+        Self {
+            workers: single("workers", documents, |one| &one.workers, report),
+            listeners: list(documents, |one| &one.listeners),
+            defaults: single("defaults", documents, |one| &one.defaults, report),
+            upstreams: list(documents, |one| &one.upstreams),
+            routes: list(documents, |one| &one.routes),
+            access_log: single("accessLog", documents, |one| &one.access_log, report),
+            admin: single("admin", documents, |one| &one.admin, report),
+            shutdown: single("shutdown", documents, |one| &one.shutdown, report),
+        }
+    }
+}
+
+fn list<'a, T: 'a>(
+    documents: &[&'a raw::Document],
+    key: impl Fn(&'a raw::Document) -> &'a raw::Items<T>,
+) -> Vec<&'a Located<T>> {
+    documents.iter().filter_map(|one| key(one).as_ref()).flat_map(|list| &list.value).collect()
+}
+
+/// A key that may stand in one of the files only.
+fn single<'a, T: 'a>(
+    name: &str,
+    documents: &[&'a raw::Document],
+    key: impl Fn(&'a raw::Document) -> &'a Option<Located<T>>,
+    report: &mut Report,
+) -> Option<&'a Located<T>> {
+    let mut found = documents.iter().filter_map(|one| key(one).as_ref());
+    let first = found.next()?;
+    for other in found {
+        report.push(
+            Diagnostic::error(
+                other.location.clone(),
+                format!("`{name}` may stand in one file of a directory"),
+            )
+            .related(first.location.clone(), "it stands here too"),
+        );
+    }
+    Some(first)
+}
+
+fn unused_upstreams(merged: &Merged<'_>, report: &mut Report) {
+    let used: std::collections::HashSet<_> = merged
+        .routes
+        .iter()
+        .filter_map(|route| route.value.backends.as_ref())
+        .flat_map(|backends| &backends.value)
+        .filter_map(|backend| backend.value.upstream.as_ref())
+        .map(|name| name.value.as_str())
+        .collect();
+    for name in merged.upstreams.iter().filter_map(|one| one.value.name.as_ref()) {
+        if !used.contains(name.value.as_str()) {
+            report.push(Diagnostic::warning(
+                name.location.clone(),
+                format!("no route uses the upstream `{}`", name.value),
+            ));
+        }
+    }
+}
+
+fn idle_listeners(listeners: &[Listener], routes: &[Route], report: &mut Report) {
+    for (index, listener) in listeners.iter().enumerate() {
+        let carries = routes.iter().any(|route| route.listeners.contains(&ListenerId(index)));
+        if matches!(listener.kind, ListenerKind::Http(_)) && !carries {
+            report.push(Diagnostic::warning(
+                listener.location.clone(),
+                format!("no route is bound to the listener `{}`: it answers 404", listener.name),
+            ));
+        }
+    }
+}
+
+/// Reports a key that means nothing beside another.
+fn refuse(given: Option<&Location>, message: impl Into<String>, report: &mut Report) -> Option<()> {
+    match given {
+        Some(at) => {
+            report.push(Diagnostic::error(at.clone(), message));
+            None
+        }
+        None => Some(()),
+    }
+}
+
+/// Where a key stands, when it does.
+fn at<T>(field: &Option<Located<T>>) -> Option<&Location> {
+    field.as_ref().map(|one| &one.location)
+}
+
+/// A `true` that counts; `false` is as good as absent.
+fn on(field: &Option<Located<bool>>) -> Option<&Location> {
+    field.as_ref().filter(|one| one.value).map(|one| &one.location)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Listeners: their kind, their TLS, their limits.
+
+use super::inherit::{Inheritance, built_in, within};
+use super::{at, on, refuse};
+use crate::diagnostics::{Diagnostic, Report};
+use crate::location::{Located, Location, Origin, Sourced};
+use crate::model::{
+    CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, ListenAddress,
+    Listener, ListenerKind, ListenerTimeouts, ListenerTls, RequestLimits, TlsVersion, Underscores,
+};
+use crate::raw::{self, Address, ClientAuthChoice};
+
+pub(super) fn is_http(raw: &raw::Listener) -> bool {
+    !matches!(&raw.kind, Some(kind) if kind.value == raw::ListenerKind::Status)
+}
+
+pub(super) fn lower(
+    raw: &Located<raw::Listener>,
+    inheritance: &Inheritance<'_>,
+    report: &mut Report,
+) -> Option<Listener> {
+    let raw = &raw.value;
+    let address = address(raw, report);
+    let kind = if is_http(raw) { http(raw, inheritance, report) } else { status(raw, report) };
+    let name = raw.name.as_ref()?;
+    Some(Listener {
+        name: name.value.clone(),
+        location: name.location.clone(),
+        address: address?,
+        kind: kind?,
+    })
+}
+
+fn address(raw: &raw::Listener, report: &mut Report) -> Option<ListenAddress> {
+    match &raw.address.as_ref()?.value {
+        Address::Unix(path) => {
+            refuse(on(&raw.v6only), "a Unix socket has no address family", report)?;
+            Some(ListenAddress::Unix(path.clone()))
+        }
+        Address::Tcp(address) => {
+            if address.is_ipv4() {
+                refuse(on(&raw.v6only), "`v6only` is for IPv6 addresses", report)?;
+            }
+            Some(ListenAddress::Tcp { address: *address, v6only: on(&raw.v6only).is_some() })
+        }
+    }
+}
+
+fn status(raw: &raw::Listener, report: &mut Report) -> Option<ListenerKind> {
+    let given = [
+        ("tls", at(&raw.tls)),
+        ("requestLimits", at(&raw.request_limits)),
+        ("connectionLimits", at(&raw.connection_limits)),
+        ("timeouts", at(&raw.timeouts)),
+        ("headerUnderscores", at(&raw.header_underscores)),
+    ];
+    let mut right = Some(());
+    for (key, given) in given {
+        right = right.and(refuse(given, format!("a `status` listener has no `{key}`"), report));
+    }
+    right.map(|()| ListenerKind::Status)
+}
+
+fn http(
+    raw: &raw::Listener,
+    inheritance: &Inheritance<'_>,
+    report: &mut Report,
+) -> Option<ListenerKind> {
+    let tls = match &raw.tls {
+        Some(tls) => Some(lower_tls(tls, report)?),
+        None => None,
+    };
+    let request_limits = request_limits(raw, inheritance, report)?;
+    let connections = raw.connection_limits.as_ref();
+    let timeouts = raw.timeouts.as_ref();
+    // Timeouts of clients stand at the listener only: `defaults.timeouts` are those of upstreams.
+    let own = |one: Option<&Located<std::time::Duration>>, built_in| {
+        inheritance.pick(one, Origin::Listener, |_| None, built_in)
+    };
+    Some(ListenerKind::Http(Box::new(HttpListener {
+        tls,
+        request_limits,
+        connection_limits: ConnectionLimits {
+            max: inheritance.pick(
+                within(connections, |one| &one.max),
+                Origin::Listener,
+                |defaults| within(defaults.connection_limits.as_ref(), |one| &one.max),
+                built_in::LISTENER_CONNECTIONS,
+            ),
+        },
+        timeouts: ListenerTimeouts {
+            head: own(within(timeouts, |one| &one.head), built_in::HEAD),
+            idle: own(within(timeouts, |one| &one.idle), built_in::LISTENER_IDLE),
+            body: own(within(timeouts, |one| &one.body), built_in::BODY_PROGRESS),
+            handshake: own(within(timeouts, |one| &one.handshake), built_in::HANDSHAKE),
+        },
+        header_underscores: raw
+            .header_underscores
+            .as_ref()
+            .map_or(Underscores::Reject, |one| one.value),
+    })))
+}
+
+fn request_limits(
+    raw: &raw::Listener,
+    inheritance: &Inheritance<'_>,
+    report: &mut Report,
+) -> Option<RequestLimits> {
+    let own = raw.request_limits.as_ref();
+    let header_bytes = inheritance.pick(
+        within(own, |one| &one.header_bytes),
+        Origin::Listener,
+        |defaults| within(defaults.request_limits.as_ref(), |one| &one.header_bytes),
+        built_in::HEADER_BYTES,
+    );
+    let mut uri = inheritance.pick(
+        within(own, |one| &one.uri),
+        Origin::Listener,
+        |defaults| within(defaults.request_limits.as_ref(), |one| &one.uri),
+        built_in::URI,
+    );
+    if uri.value > header_bytes.value {
+        match place(&uri) {
+            None => uri.value = header_bytes.value,
+            Some(location) => {
+                let mut wrong = Diagnostic::error(
+                    location.clone(),
+                    "the request target is part of `headerBytes` and cannot be longer",
+                );
+                if let Some(header_bytes) = place(&header_bytes) {
+                    wrong = wrong.related(header_bytes.clone(), "`headerBytes` is set here");
+                }
+                report.push(wrong);
+                return None;
+            }
+        }
+    }
+    let headers = inheritance.pick(
+        within(own, |one| &one.headers),
+        Origin::Listener,
+        |defaults| within(defaults.request_limits.as_ref(), |one| &one.headers),
+        built_in::HEADERS,
+    );
+    let body = inheritance.pick(
+        within(own, |one| &one.body),
+        Origin::Listener,
+        |defaults| within(defaults.request_limits.as_ref(), |one| &one.body),
+        built_in::BODY,
+    );
+    Some(RequestLimits { header_bytes, headers, uri, body })
+}
+
+fn place<T>(sourced: &Sourced<T>) -> Option<&Location> {
+    match &sourced.origin {
+        Origin::BuiltIn => None,
+        Origin::Defaults(at) | Origin::Listener(at) | Origin::Upstream(at) | Origin::Route(at) => {
+            Some(at)
+        }
+    }
+}
+
+fn lower_tls(raw: &Located<raw::Tls>, report: &mut Report) -> Option<ListenerTls> {
+    let tls = &raw.value;
+    let certificates = certificates(raw, report);
+    let versions = versions(&tls.min_version, &tls.max_version, report);
+    let client_auth = match &tls.client_auth {
+        Some(auth) => client_auth(auth, report),
+        None => Some(None),
+    };
+    let alpn = match &tls.alpn {
+        Some(alpn) => alpn.value.iter().map(|one| one.value.clone()).collect(),
+        None => vec!["http/1.1".to_owned()],
+    };
+    let (min_version, max_version) = versions?;
+    Some(ListenerTls {
+        location: raw.location.clone(),
+        certificates: certificates?,
+        min_version,
+        max_version,
+        client_auth: client_auth?,
+        alpn,
+    })
+}
+
+fn certificates(raw: &Located<raw::Tls>, report: &mut Report) -> Option<Vec<CertificateSource>> {
+    let listed = raw.value.certificates.as_ref();
+    match (on(&raw.value.self_signed), listed) {
+        (Some(at), None) => Some(vec![self_signed(None, at)]),
+        (Some(at), Some(listed)) => {
+            report.push(
+                Diagnostic::error(at.clone(), "`selfSigned` stands beside `certificates`")
+                    .related(listed.location.clone(), "the certificates stand here")
+                    .help("put `{selfSigned: true}` into the list, or remove one of the two"),
+            );
+            None
+        }
+        (None, Some(listed)) if !listed.value.is_empty() => {
+            super::collect(&listed.value, |one| certificate(one, report))
+        }
+        (None, _) => {
+            report.push(Diagnostic::error(raw.location.clone(), "TLS needs a certificate").help(
+                "`certificates: [{certFile: shop.crt, keyFile: shop.key}]`, or `selfSigned: \
+                     true` for development",
+            ));
+            None
+        }
+    }
+}
+
+fn certificate(raw: &Located<raw::Certificate>, report: &mut Report) -> Option<CertificateSource> {
+    let one = &raw.value;
+    if let Some(at) = on(&one.self_signed) {
+        let file = one.cert_file.as_ref().or(one.key_file.as_ref()).map(|one| &one.location);
+        refuse(file, "a self-signed certificate is made at start: it has no file", report)?;
+        return Some(self_signed(one.names.as_ref(), at));
+    }
+    refuse(at(&one.names), "`names` are for a self-signed certificate", report)?;
+    match (&one.cert_file, &one.key_file) {
+        (Some(cert), Some(key)) => {
+            Some(CertificateSource::Files { cert: cert.value.clone(), key: key.value.clone() })
+        }
+        _ => {
+            report.push(Diagnostic::error(
+                raw.location.clone(),
+                "a certificate needs both `certFile` and `keyFile`, or `selfSigned: true`",
+            ));
+            None
+        }
+    }
+}
+
+fn self_signed(
+    names: Option<&Located<Vec<Located<crate::values::HostPattern>>>>,
+    at: &Location,
+) -> CertificateSource {
+    let listed = names.map(|names| names.value.iter().map(|one| one.value.to_string()).collect());
+    let names = listed.filter(|names: &Vec<_>| !names.is_empty());
+    CertificateSource::SelfSigned {
+        names: names.unwrap_or_else(|| vec!["localhost".to_owned()]),
+        location: at.clone(),
+    }
+}
+
+/// The bounds of TLS versions, in order.
+pub(super) fn versions(
+    min: &Option<Located<TlsVersion>>,
+    max: &Option<Located<TlsVersion>>,
+    report: &mut Report,
+) -> Option<(TlsVersion, TlsVersion)> {
+    let least = min.as_ref().map_or(TlsVersion::V12, |one| one.value);
+    let most = max.as_ref().map_or(TlsVersion::V13, |one| one.value);
+    if least > most {
+        let wrong = at(min).or(at(max));
+        refuse(wrong, "`minVersion` is newer than `maxVersion`", report)?;
+    }
+    Some((least, most))
+}
+
+fn client_auth(raw: &Located<raw::ClientAuth>, report: &mut Report) -> Option<Option<ClientAuth>> {
+    let mode = match raw.value.mode.as_ref()?.value {
+        ClientAuthChoice::None => return Some(None),
+        ClientAuthChoice::Optional => ClientAuthMode::Optional,
+        ClientAuthChoice::Required => ClientAuthMode::Required,
+    };
+    let Some(ca) = &raw.value.ca_file else {
+        refuse(Some(&raw.location), "`clientAuth` needs `caFile`: who vouches for clients", report);
+        return None;
+    };
+    Some(Some(ClientAuth {
+        mode,
+        ca: ca.value.clone(),
+        crl: raw.value.crl_file.as_ref().map(|one| one.value.clone()),
+    }))
+}

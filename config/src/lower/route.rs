@@ -1,0 +1,90 @@
+//! Routes: where they are bound, and what they have beside matching and action.
+
+use super::inherit::Inheritance;
+use super::names::Names;
+use super::{action, headers, matching};
+use crate::diagnostics::{Diagnostic, Report};
+use crate::location::{Located, Origin, Sourced};
+use crate::model::{ListenerId, Route};
+use crate::raw;
+
+/// What routes refer to.
+pub(super) struct Targets<'a> {
+    pub(super) listeners: &'a Names<'a>,
+    /// Which listeners carry routes.
+    pub(super) http: &'a [bool],
+    pub(super) upstreams: &'a Names<'a>,
+    pub(super) inheritance: &'a Inheritance<'a>,
+}
+
+pub(super) fn lower(
+    raw: &Located<raw::Route>,
+    targets: &Targets<'_>,
+    report: &mut Report,
+) -> Option<Route> {
+    let raw_route = &raw.value;
+    let listeners = listeners(raw, targets, report);
+    let matcher = matching::lower(raw_route.matcher.as_ref(), report);
+    let action = action::lower(raw, targets, report);
+    let request_headers = headers::lower(raw_route.request_headers.as_ref());
+    let response_headers = headers::lower(raw_route.response_headers.as_ref());
+    let name = raw_route.name.as_ref()?;
+    let limits = raw_route.request_limits.as_ref();
+    let body_limit = super::inherit::within(limits, |one| &one.body);
+    Some(Route {
+        name: name.value.clone(),
+        location: name.location.clone(),
+        listeners: listeners?,
+        matcher: matcher?,
+        action: action?,
+        request_headers,
+        response_headers,
+        allow_encoded_slash: super::on(&raw_route.allow_encoded_slash).is_some(),
+        body_limit: body_limit
+            .map(|one| Sourced { value: one.value, origin: Origin::Route(one.location.clone()) }),
+    })
+}
+
+fn listeners(
+    raw: &Located<raw::Route>,
+    targets: &Targets<'_>,
+    report: &mut Report,
+) -> Option<Vec<ListenerId>> {
+    let Some(listed) = &raw.value.listeners else {
+        let http = targets.http.iter().enumerate().filter(|(_, http)| **http);
+        let all: Vec<_> = http.map(|(index, _)| ListenerId(index)).collect();
+        if all.is_empty() && !targets.http.is_empty() {
+            report.push(
+                Diagnostic::error(raw.location.clone(), "no `http` listener carries this route")
+                    .across(),
+            );
+            return None;
+        }
+        return Some(all);
+    };
+    if listed.value.is_empty() {
+        report.push(
+            Diagnostic::error(
+                listed.location.clone(),
+                "a route bound to no listener is never used",
+            )
+            .help("remove `listeners` to bind it to all"),
+        );
+        return None;
+    }
+    let mut bound = Vec::new();
+    let mut right = true;
+    for name in &listed.value {
+        match targets.listeners.find(name, report) {
+            Some(index) if !targets.http[index] => {
+                let message = format!("the listener `{}` carries no routes", name.value);
+                report.push(Diagnostic::error(name.location.clone(), message).across());
+                right = false;
+            }
+            Some(index) if bound.contains(&ListenerId(index)) => {}
+            Some(index) => bound.push(ListenerId(index)),
+            None => right = false,
+        }
+    }
+    right.then_some(bound)
+}

@@ -1,0 +1,155 @@
+//! Listeners as written.
+
+use super::addresses::{AddressText, FilePath, HostPatternText};
+use super::scalars::{
+    Connections, DurationText, Flag, HeaderBytes, HeaderLines, SizeText, TargetBytes,
+};
+use super::shape::{List, choice, object};
+use super::texts::{Name, TlsVersionText};
+use crate::model::Underscores;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListenerKind {
+    Http,
+    Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientAuthChoice {
+    None,
+    Optional,
+    Required,
+}
+
+choice! {
+    /// What a listener speaks: `http` carries routes; `status` answers `/livez`, `/readyz` and
+    /// `/metrics` read-only.
+    ListenerKindText: ListenerKind {
+        "http" => ListenerKind::Http, "status" => ListenerKind::Status,
+    }
+}
+
+choice! {
+    /// What becomes of headers with `_` in their names, which many servers read as `-`.
+    UnderscoresText: Underscores {
+        "reject" => Underscores::Reject, "allow" => Underscores::Allow,
+    }
+}
+
+choice! {
+    /// A protocol offered during the TLS handshake.
+    Alpn: String { "http/1.1" => "http/1.1".to_owned(), }
+}
+
+choice! {
+    /// Whether clients show a certificate: `none`, `optional` (verified when shown), `required`.
+    ClientAuthText: ClientAuthChoice {
+        "none" => ClientAuthChoice::None,
+        "optional" => ClientAuthChoice::Optional,
+        "required" => ClientAuthChoice::Required,
+    }
+}
+
+object! {
+    /// An address on which connections are accepted.
+    Listener, "a listener" {
+        /// Its name, for routes, metrics and the access log.
+        name: required Name = "name",
+        /// Where it listens.
+        address: required AddressText = "address",
+        /// Refuse IPv4 on an IPv6 address; `[::]` takes both otherwise.
+        v6only: optional Flag = "v6only",
+        /// What it speaks; `http` unless said.
+        kind: optional ListenerKindText = "kind",
+        /// TLS; plain text when absent.
+        tls: optional Tls = "tls",
+        /// The largest request accepted.
+        request_limits: optional RequestLimits = "requestLimits",
+        /// How many connections are accepted.
+        connection_limits: optional ConnectionLimits = "connectionLimits",
+        /// How long a client may take.
+        timeouts: optional ListenerTimeouts = "timeouts",
+        /// Headers with `_` in their names; `reject` unless said.
+        header_underscores: optional UnderscoresText = "headerUnderscores",
+    }
+}
+
+object! {
+    /// TLS towards clients.
+    Tls, "the `tls` of a listener" {
+        /// `true` makes a development certificate for `localhost`; instead of `certificates`.
+        self_signed: optional Flag = "selfSigned",
+        /// Chosen by the name that the client asks for; the first answers all other names.
+        certificates: optional List<Certificate> = "certificates",
+        /// The oldest version accepted; `TLSv1.2` unless said.
+        min_version: optional TlsVersionText = "minVersion",
+        /// The newest version accepted; `TLSv1.3` unless said.
+        max_version: optional TlsVersionText = "maxVersion",
+        /// Certificates of clients.
+        client_auth: optional ClientAuth = "clientAuth",
+        /// ALPN tokens offered, in order of preference; `[http/1.1]` unless said.
+        alpn: optional List<Alpn> = "alpn",
+    }
+}
+
+object! {
+    /// A certificate with its key, or one made at start for development.
+    Certificate, "a certificate" {
+        /// PEM file with the certificate and its chain.
+        cert_file: optional FilePath = "certFile",
+        /// PEM file with the private key.
+        key_file: optional FilePath = "keyFile",
+        /// `true` makes a development certificate at start; never for production.
+        self_signed: optional Flag = "selfSigned",
+        /// The names of the development certificate; `[localhost]` unless said.
+        names: optional List<HostPatternText> = "names",
+    }
+}
+
+object! {
+    /// Certificates of clients.
+    ClientAuth, "`clientAuth`" {
+        /// Whether clients show one.
+        mode: required ClientAuthText = "mode",
+        /// PEM file with the authorities that vouch for clients.
+        ca_file: optional FilePath = "caFile",
+        /// PEM file with certificates that are revoked.
+        crl_file: optional FilePath = "crlFile",
+    }
+}
+
+object! {
+    /// The largest request accepted; a larger one is answered with 413, 414 or 431.
+    RequestLimits, "`requestLimits`" {
+        /// Request line and headers together, from 1KiB to 60KiB; 60KiB unless said.
+        header_bytes: optional HeaderBytes = "headerBytes",
+        /// Header lines, from 1 to 100; 100 unless said.
+        headers: optional HeaderLines = "headers",
+        /// Request target; 16KiB unless said, at most `headerBytes`.
+        uri: optional TargetBytes = "uri",
+        /// Body, without its transfer coding; 10MiB unless said.
+        body: optional SizeText = "body",
+    }
+}
+
+object! {
+    /// How many connections are accepted.
+    ConnectionLimits, "`connectionLimits`" {
+        /// Open connections of the listener; 50000 unless said.
+        max: optional Connections = "max",
+    }
+}
+
+object! {
+    /// How long a client may take.
+    ListenerTimeouts, "the `timeouts` of a listener" {
+        /// From the first byte of a request to the end of its head; 10s unless said.
+        head: optional DurationText = "head",
+        /// A kept connection without a request; 75s unless said.
+        idle: optional DurationText = "idle",
+        /// Without one byte of progress in a body; 30s unless said.
+        body: optional DurationText = "body",
+        /// The TLS handshake; 10s unless said.
+        handshake: optional DurationText = "handshake",
+    }
+}

@@ -1,0 +1,403 @@
+//! What a value of the format looks like: one declaration for reader and schema.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value};
+
+use crate::diagnostics::{Diagnostic, Report};
+use crate::location::{Located, Location};
+use crate::secrets::{SecretSource, mentions_reference};
+use crate::suggest;
+use crate::tree::{Content, Node, old_boolean};
+use crate::values::ValueError;
+
+/// Reads a value of the tree, and says what it accepts as JSON Schema.
+pub(crate) trait Shape: JsonSchema {
+    type Value;
+
+    /// `None` when the report says what is wrong.
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self::Value>;
+}
+
+/// A key that may be absent.
+pub(crate) type Field<S> = Option<Located<<S as Shape>::Value>>;
+
+/// What reading needs beside the tree.
+pub(crate) struct Reader<'a> {
+    pub(super) report: &'a mut Report,
+    pub(super) secrets: &'a dyn SecretSource,
+    pub(super) base: &'a Path,
+}
+
+impl Reader<'_> {
+    pub(super) fn error(&mut self, at: &Location, message: impl Into<String>) {
+        self.report.push(Diagnostic::error(at.clone(), message));
+    }
+
+    /// A scalar that is neither nothing nor something that other tools read as a boolean.
+    pub(super) fn scalar<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
+        match &node.content {
+            Content::Scalar { .. } if node.is_null() => {
+                self.mismatch(node, wanted);
+                None
+            }
+            Content::Scalar { text, plain: true } if old_boolean(text).is_some() => {
+                self.report.push(
+                    Diagnostic::error(
+                        node.location.clone(),
+                        format!("`{text}` is a boolean to tools that read YAML 1.1"),
+                    )
+                    .help(format!("expected {wanted}; put `\"{text}\"` in quotes if it is meant")),
+                );
+                None
+            }
+            Content::Scalar { text, .. } => Some(text),
+            Content::List(_) | Content::Map(_) => {
+                self.mismatch(node, wanted);
+                None
+            }
+        }
+    }
+
+    /// A scalar in which references are not resolved.
+    pub(super) fn text<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
+        let text = self.scalar(node, wanted)?;
+        if mentions_reference(text) {
+            self.report.push(
+                Diagnostic::error(node.location.clone(), "a reference cannot stand here").help(
+                    "`${env:NAME}` and `${file:path}` are for addresses, header values, reply \
+                     bodies and the admin token",
+                ),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn mismatch(&mut self, node: &Node, wanted: &str) {
+        let found = node.describe();
+        self.error(&node.location, format!("expected {wanted}, found {found}"));
+    }
+
+    pub(super) fn accept<T>(&mut self, node: &Node, parsed: Result<T, ValueError>) -> Option<T> {
+        parsed.map_err(|error| self.error(&node.location, error.0)).ok()
+    }
+
+    /// The members of a mapping, unknown and missing keys reported.
+    pub(super) fn members<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        keys: &[Key],
+    ) -> Option<Members<'n>> {
+        let Content::Map(entries) = &node.content else {
+            let found = node.describe();
+            let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
+            self.report.push(
+                Diagnostic::error(
+                    node.location.clone(),
+                    format!("{what} is a mapping, found {found}"),
+                )
+                .help(format!("its keys: {}", names.join(", "))),
+            );
+            return None;
+        };
+        let known: Vec<_> = keys.iter().map(|key| key.name).collect();
+        for entry in entries {
+            let name = entry.key.value.as_str();
+            if !known.contains(&name) {
+                let at = entry.key.location.clone();
+                let mut unknown = Diagnostic::error(at, format!("{what} has no key `{name}`"));
+                unknown.help = suggest::help(name, &known);
+                self.report.push(unknown);
+            }
+        }
+        for key in keys.iter().filter(|key| key.required) {
+            if !entries.iter().any(|entry| entry.key.value == key.name) {
+                let at = entries.first().map_or(&node.location, |entry| &entry.key.location);
+                self.error(at, format!("{what} lacks its key `{}`", key.name));
+            }
+        }
+        Some(Members { entries })
+    }
+}
+
+/// A key of an object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) required: bool,
+}
+
+/// What stands in a mapping.
+pub(crate) struct Members<'n> {
+    entries: &'n [crate::tree::Entry],
+}
+
+impl Members<'_> {
+    pub(super) fn read<S: Shape>(&self, key: &str, reader: &mut Reader<'_>) -> Field<S> {
+        let entry = self.entries.iter().find(|entry| entry.key.value == key)?;
+        if entry.value.is_null() {
+            reader.report.push(
+                Diagnostic::error(entry.key.location.clone(), format!("`{key}` has no value"))
+                    .help("give it one, or remove the key"),
+            );
+            return None;
+        }
+        let value = S::read(&entry.value, reader)?;
+        // A collection is shown by its key: its first line says nothing of what it is.
+        let location = match entry.value.content {
+            Content::Scalar { .. } => &entry.value.location,
+            Content::List(_) | Content::Map(_) => &entry.key.location,
+        };
+        Some(Located { value, location: location.clone() })
+    }
+}
+
+/// A list of one shape.
+pub(crate) struct List<S>(std::marker::PhantomData<S>);
+
+impl<S: Shape> Shape for List<S> {
+    type Value = Vec<Located<S::Value>>;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self::Value> {
+        let Content::List(items) = &node.content else {
+            let found = node.describe();
+            reader.report.push(
+                Diagnostic::error(node.location.clone(), format!("expected a list, found {found}"))
+                    .help("start each item with `- `, or write `[one, two]`"),
+            );
+            return None;
+        };
+        let read = items.iter().filter_map(|item| {
+            let location = match &item.content {
+                Content::Map(entries) => entries.first().map(|entry| &entry.key.location),
+                _ => None,
+            };
+            let location = location.unwrap_or(&item.location).clone();
+            S::read(item, reader).map(|value| Located { value, location })
+        });
+        Some(read.collect())
+    }
+}
+
+impl<S: JsonSchema> JsonSchema for List<S> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("ListOf{}", S::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "items": generator.subschema_for::<S>()})
+    }
+}
+
+/// Gathers the schema of an object.
+pub(crate) struct ObjectSchema {
+    description: String,
+    properties: Map<String, Value>,
+    required: Vec<Value>,
+}
+
+impl ObjectSchema {
+    pub(crate) fn new(description: &str) -> Self {
+        let description = description.trim().to_owned();
+        Self { description, properties: Map::new(), required: Vec::new() }
+    }
+
+    pub(crate) fn property<S: Shape>(
+        &mut self,
+        generator: &mut SchemaGenerator,
+        key: Key,
+        description: &str,
+    ) {
+        let mut schema = generator.subschema_for::<S>();
+        schema.insert("description".to_owned(), description.trim().into());
+        self.properties.insert(key.name.to_owned(), schema.to_value());
+        if key.required {
+            self.required.push(key.name.into());
+        }
+    }
+
+    pub(crate) fn finish(self) -> Schema {
+        let mut schema = json_schema!({
+            "type": "object",
+            "description": self.description,
+            "properties": self.properties,
+            "additionalProperties": false,
+        });
+        if !self.required.is_empty() {
+            schema.insert("required".to_owned(), self.required.into());
+        }
+        schema
+    }
+}
+
+/// Declares an object: `field: required|optional Shape = "key",` with its documentation.
+macro_rules! object {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident, $what:literal {
+            $($(#[doc = $field_doc:literal])+ $field:ident: $need:ident $shape:ty = $key:literal,)*
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone)]
+        #[allow(dead_code, reason = "a key with one value only says all by being accepted")]
+        pub(crate) struct $name {
+            $($(#[doc = $field_doc])+ pub(crate) $field: $crate::raw::shape::Field<$shape>,)*
+        }
+
+        impl $crate::raw::shape::Shape for $name {
+            type Value = Self;
+
+            fn read(
+                node: &$crate::tree::Node,
+                reader: &mut $crate::raw::shape::Reader<'_>,
+            ) -> Option<Self> {
+                const KEYS: &[$crate::raw::shape::Key] = &[
+                    $($crate::raw::shape::Key {
+                        name: $key,
+                        required: matches!(stringify!($need).as_bytes(), b"required"),
+                    },)*
+                ];
+                let members = reader.members(node, $what, KEYS)?;
+                Some(Self { $($field: members.read::<$shape>($key, reader),)* })
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let mut object = $crate::raw::shape::ObjectSchema::new(concat!($($doc),+));
+                $(object.property::<$shape>(
+                    generator,
+                    $crate::raw::shape::Key {
+                        name: $key,
+                        required: matches!(stringify!($need).as_bytes(), b"required"),
+                    },
+                    concat!($($field_doc),+),
+                );)*
+                object.finish()
+            }
+        }
+    };
+}
+
+/// Declares a closed set of words: `Marker: Value { "word" => value, }`.
+macro_rules! choice {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident: $value:ty { $($word:literal => $meaning:expr,)+ }
+    ) => {
+        $(#[doc = $doc])+
+        pub(crate) struct $name;
+
+        impl $crate::raw::shape::Shape for $name {
+            type Value = $value;
+
+            fn read(
+                node: &$crate::tree::Node,
+                reader: &mut $crate::raw::shape::Reader<'_>,
+            ) -> Option<$value> {
+                const WORDS: &[&str] = &[$($word),+];
+                let text = $crate::raw::shape::word(node, reader, WORDS)?;
+                match text {
+                    $($word => Some($meaning),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string",
+                    "description": concat!($($doc),+).trim(),
+                    "enum": [$($word),+],
+                })
+            }
+        }
+    };
+}
+
+/// Declares a scalar with a schema and a function from node to value.
+macro_rules! scalar {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident: $value:ty = $read:expr, $schema:tt
+    ) => {
+        $(#[doc = $doc])+
+        pub(crate) struct $name;
+
+        impl $crate::raw::shape::Shape for $name {
+            type Value = $value;
+
+            fn read(
+                node: &$crate::tree::Node,
+                reader: &mut $crate::raw::shape::Reader<'_>,
+            ) -> Option<$value> {
+                let read: fn(
+                    &$crate::tree::Node,
+                    &mut $crate::raw::shape::Reader<'_>,
+                ) -> Option<$value> = $read;
+                read(node, reader)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let mut schema = schemars::json_schema!($schema);
+                schema.insert("description".to_owned(), concat!($($doc),+).trim().into());
+                schema
+            }
+        }
+    };
+}
+
+pub(crate) use {choice, object, scalar};
+
+/// One of a closed set of words.
+pub(super) fn word<'n>(node: &'n Node, reader: &mut Reader<'_>, words: &[&str]) -> Option<&'n str> {
+    let listed = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let wanted = format!("one of {listed}");
+    if let Content::Scalar { text, plain: true } = &node.content
+        && old_boolean(text) == Some(false)
+        && words.contains(&"disabled")
+    {
+        reader.report.push(
+            Diagnostic::error(
+                node.location.clone(),
+                format!("`{text}` is a boolean to tools that read YAML 1.1"),
+            )
+            .help("write `disabled`"),
+        );
+        return None;
+    }
+    let text = reader.text(node, &wanted)?;
+    if words.contains(&text) {
+        return Some(text);
+    }
+    let mut wrong =
+        Diagnostic::error(node.location.clone(), format!("expected {wanted}, found `{text}`"));
+    wrong.help = suggest::nearest(text, words.iter().copied())
+        .map(|meant| format!("did you mean `{meant}`?"));
+    reader.report.push(wrong);
+    None
+}

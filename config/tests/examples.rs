@@ -1,0 +1,34 @@
+//! Every example is complete in itself and free of errors and warnings.
+
+use std::path::{Path, PathBuf};
+
+use portcullis_config::{effective, load, parse_str, starter};
+
+fn examples() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let examples: Vec<_> = files.collect();
+    assert!(examples.len() >= 10);
+    examples
+}
+
+#[test]
+fn every_example_is_clean() {
+    for example in examples() {
+        let loaded = match load(&example) {
+            Ok(loaded) => loaded,
+            Err(failed) => panic!("{}", failed.report.render(&failed.sources, false)),
+        };
+        let warnings = loaded.warnings.render(&loaded.sources, false);
+        assert!(loaded.warnings.is_empty(), "{warnings}");
+        assert!(effective(&loaded.config)["listeners"].is_array());
+        let text = std::fs::read_to_string(&example).unwrap();
+        assert!(text.starts_with("# "), "{}: an example says what it shows", example.display());
+    }
+}
+
+#[test]
+fn the_starter_is_clean() {
+    let loaded = parse_str("starter.yaml", starter()).unwrap();
+    assert!(loaded.warnings.is_empty());
+}
