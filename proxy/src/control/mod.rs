@@ -5,4 +5,6 @@
 
 pub mod apply;
 pub mod book;
+pub mod reload;
+pub mod run;
 pub mod watch;

@@ -1,0 +1,194 @@
+//! One reload: read, build off the data path, publish; or say what is wrong and change nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
+
+use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
+use crate::observe::metrics::ReloadResult;
+use crate::tls::{Changed, WorldError};
+
+/// What the last reload came to.
+#[derive(Debug, Clone, Default)]
+pub struct LastReload {
+    /// The generation that serves.
+    pub generation: u64,
+    /// What is wrong with what was read last, rendered; empty when all of it serves.
+    pub problems: String,
+    /// Files whose last good version serves.
+    pub stale: Vec<PathBuf>,
+}
+
+/// Reads configurations for one publisher.
+pub struct Reloader {
+    loader: Arc<Mutex<Loader>>,
+    fingerprint: Option<u64>,
+}
+
+/// Why a reload is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// Somebody asked: a new generation comes even if nothing has changed.
+    Asked,
+    /// Some file near ours changed.
+    Noticed,
+}
+
+impl Reloader {
+    /// `loader` has loaded and committed what serves now.
+    pub fn new(loader: Loader, sources: &Sources) -> Self {
+        let fingerprint = fingerprint(sources);
+        Self { loader: Arc::new(Mutex::new(loader)), fingerprint }
+    }
+
+    pub async fn reload(&mut self, publisher: &mut Publisher, trigger: Trigger) -> LastReload {
+        let loader = Arc::clone(&self.loader);
+        let mut book = std::mem::take(&mut publisher.book);
+        let previous = publisher.published.load_full();
+        let metrics = Arc::clone(&publisher.metrics);
+        let known = self.fingerprint;
+        let work = tokio::task::spawn_blocking(move || {
+            let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+            let Outcome { result, stale } = loader.load();
+            let mut round = Round { stale, fingerprint: known, verdict: Verdict::Unchanged };
+            match result {
+                Err(failed) => round.verdict = Verdict::Refused(failed.report, failed.sources),
+                Ok(loaded) => {
+                    let seen = fingerprint(&loaded.sources);
+                    if trigger == Trigger::Asked || seen.is_none() || seen != known {
+                        let config = Arc::new(loaded.config);
+                        round.verdict =
+                            match prepare(config, Some(&previous), &mut book, &metrics) {
+                                Ok(prepared) => {
+                                    loader.commit();
+                                    round.fingerprint = seen;
+                                    Verdict::Good(Box::new(prepared))
+                                }
+                                Err(faults) => {
+                                    Verdict::Refused(report(&faults), loaded.sources)
+                                }
+                            };
+                    }
+                }
+            }
+            (book, round)
+        });
+        let (book, round) = match work.await {
+            Ok(done) => done,
+            Err(error) => {
+                // The book is lost with the panic; what is bound stays bound with the workers.
+                tracing::error!(%error, "a reload panicked");
+                publisher.metrics.reloaded(ReloadResult::Failure);
+                return LastReload { problems: "the reload failed".to_owned(), ..current(publisher) };
+            }
+        };
+        publisher.book = book;
+        self.fingerprint = round.fingerprint;
+        publisher.metrics.set_stale_files(round.stale.iter().map(|stale| stale.file.as_path()));
+        let mut problems = String::new();
+        for stale in &round.stale {
+            problems.push_str(&stale.report.render(&stale.sources, false));
+        }
+        match round.verdict {
+            Verdict::Unchanged => publisher.metrics.reloaded(ReloadResult::Unchanged),
+            Verdict::Good(prepared) => {
+                publisher.publish(*prepared).await;
+                publisher.metrics.reloaded(ReloadResult::Success);
+                let generation = publisher.published.load().generation;
+                tracing::info!(generation, "a new configuration serves");
+            }
+            Verdict::Refused(report, sources) => {
+                problems.push_str(&report.render(&sources, false));
+                publisher.metrics.reloaded(ReloadResult::Failure);
+            }
+        }
+        if !problems.is_empty() {
+            tracing::error!("the last good configuration stays in force\n{problems}");
+        }
+        let stale = round.stale.into_iter().map(|stale| stale.file).collect();
+        LastReload { problems, stale, ..current(publisher) }
+    }
+
+    /// The paths whose changes matter, beyond the certificates.
+    pub fn config_path(&self) -> PathBuf {
+        let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        loader.path().to_owned()
+    }
+}
+
+struct Round {
+    stale: Vec<Stale>,
+    fingerprint: Option<u64>,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    Unchanged,
+    Good(Box<Prepared>),
+    Refused(Report, Sources),
+}
+
+fn current(publisher: &Publisher) -> LastReload {
+    let generation = publisher.published.load().generation;
+    LastReload { generation, ..LastReload::default() }
+}
+
+/// Reads certificates again, listener by listener and upstream by upstream, under their own
+/// generations. A bad file keeps its last good version.
+pub async fn renew_certificates(publisher: &Publisher) {
+    let snapshot = publisher.published.load_full();
+    let metrics = Arc::clone(&publisher.metrics);
+    let work = tokio::task::spawn_blocking(move || {
+        let servers = snapshot.listeners.iter().filter_map(|listener| {
+            Some((&*listener.name, listener.tls.as_ref()?.reload()))
+        });
+        let clients = snapshot.upstreams.iter().filter_map(|upstream| {
+            Some((&*upstream.name, upstream.tls.as_ref()?.reload()))
+        });
+        for (name, result) in servers.chain(clients) {
+            match result {
+                Ok(Changed::No) => {}
+                Ok(Changed::Yes) => tracing::info!(name, "renewed certificates serve"),
+                Err(faults) => {
+                    for fault in faults {
+                        tracing::error!(name, %fault, "the last good certificate stays");
+                    }
+                }
+            }
+        }
+        report_certificates(&metrics, &snapshot);
+    });
+    if let Err(error) = work.await {
+        tracing::error!(%error, "the certificates could not be read");
+    }
+}
+
+/// Faults of the world as a report, on the places of the configuration that lead to them.
+pub fn report(faults: &[WorldError]) -> Report {
+    let mut report = Report::new();
+    for fault in faults {
+        let diagnostic = Diagnostic::error(fault.location.clone(), fault.message.clone());
+        report.push(match &fault.help {
+            Some(help) => diagnostic.help(help.clone()),
+            None => diagnostic,
+        });
+    }
+    report
+}
+
+/// What the files say, as a number; `None` where they refer to other files, whose changes it
+/// would not see.
+fn fingerprint(sources: &Sources) -> Option<u64> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    let mut hasher = DefaultHasher::new();
+    for file in sources.files() {
+        let text = std::fs::read(Path::new(file)).ok()?;
+        if memchr::memmem::find(&text, b"${file:").is_some() {
+            return None;
+        }
+        (file, text).hash(&mut hasher);
+    }
+    Some(hasher.finish())
+}
