@@ -41,21 +41,6 @@ impl Stage {
         Self::FirstByte,
         Self::LastByte,
     ];
-
-    /// The key in the access log.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Tls => "tls",
-            Self::Start => "start",
-            Self::Head => "head",
-            Self::Route => "route",
-            Self::Wait => "wait",
-            Self::Connect => "connect",
-            Self::FirstByte => "first_byte",
-            Self::LastByte => "last_byte",
-        }
-    }
 }
 
 /// The marks of one request. Marking a stage again (another attempt) replaces its mark.

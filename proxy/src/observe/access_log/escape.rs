@@ -6,13 +6,11 @@
 /// Appends the bytes, escaped, without quotation marks.
 pub(super) fn escape(out: &mut Vec<u8>, mut bytes: &[u8]) {
     loop {
-        let plain = bytes.iter().position(|byte| !PLAIN[usize::from(*byte)]);
-        let Some(plain) = plain else {
-            out.extend_from_slice(bytes);
+        let (plain, from_special) = bytes.split_at(plain_prefix(bytes));
+        out.extend_from_slice(plain);
+        if from_special.is_empty() {
             return;
-        };
-        let (before, from_special) = bytes.split_at(plain);
-        out.extend_from_slice(before);
+        }
         if from_special[0].is_ascii() {
             escape_ascii(out, from_special[0]);
             bytes = &from_special[1..];
@@ -35,6 +33,26 @@ pub(super) fn escape_at_most(out: &mut Vec<u8>, bytes: &[u8], limit: usize) -> b
     let end = (limit.saturating_sub(3)..=limit).rev().find(|at| !is_continuation(at));
     escape(out, &bytes[..end.unwrap_or(limit)]);
     true
+}
+
+/// How many bytes at the start stand for themselves. Most values are plain to their end, so that
+/// eight bytes are judged at once until one of them is not.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.iter().take_while(|word| is_plain(u64::from_ne_bytes(**word))).count();
+    let rest = &bytes[words * 8..];
+    words * 8 + rest.iter().position(|byte| !PLAIN[usize::from(*byte)]).unwrap_or(rest.len())
+}
+
+/// Whether all eight bytes are plain. By the classic test for a zero byte (Mycroft), whose borrow
+/// can only reach past a byte that was found already.
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES * 0x80;
+    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word;
+    let equal = |to: u64| less(word ^ (ONES * to), 1);
+    let special = word | less(word, 0x20) | equal(0x22) | equal(0x5c) | equal(0x7f);
+    special & HIGH == 0
 }
 
 /// Bytes that stand for themselves.
@@ -112,6 +130,22 @@ mod tests {
         check(b"\xe2\x82", "\u{fffd}");
         check(b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}");
         check(b"\xc2\"", "\u{fffd}\\\"");
+    }
+
+    #[test]
+    fn eight_bytes_at_once_are_judged_like_one_by_one() {
+        for byte in 0..=u8::MAX {
+            for neighbour in [b' ', b'!', b'a', b'~'] {
+                for at in 0..8 {
+                    let mut word = [neighbour; 8];
+                    word[at] = byte;
+                    let expected = PLAIN[usize::from(byte)];
+                    assert_eq!(is_plain(u64::from_ne_bytes(word)), expected, "{word:?}");
+                    let prefix = if expected { 8 } else { at };
+                    assert_eq!(plain_prefix(&word), prefix, "{word:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct LogFormat {
 #[derive(Debug, Clone)]
 pub(super) struct LoggedHeader {
     pub(super) name: Box<str>,
-    /// `"name":`, ready to be copied.
+    /// `,"name":"`, ready to be copied.
     pub(super) key: Box<[u8]>,
     pub(super) secret: bool,
 }
@@ -31,9 +31,9 @@ impl LogFormat {
         // A name that stands twice would be a key that stands twice.
         let first = |(at, name)| (!config.headers[..at].contains(name)).then_some(name);
         let headers = config.headers.iter().enumerate().filter_map(first).map(|name| {
-            let mut key = vec![b'"'];
+            let mut key = b",\"".to_vec();
             escape(&mut key, name.as_str().as_bytes());
-            key.extend_from_slice(b"\":");
+            key.extend_from_slice(b"\":\"");
             LoggedHeader {
                 name: name.as_str().into(),
                 key: key.into(),

@@ -78,22 +78,22 @@ pub(super) fn write_line(
     line.raw(b"{\"time\":\"");
     line.raw(&clock.timestamp(started));
     line.raw(b"\"");
-    line.text(b",\"request_id\":", record.request_id, LONGEST_VALUE);
+    line.text(b",\"request_id\":\"", record.request_id, LONGEST_VALUE);
     line.number(b",\"generation\":", record.generation);
-    line.text(b",\"listener\":", record.listener.as_bytes(), LONGEST_VALUE);
+    line.text(b",\"listener\":\"", record.listener.as_bytes(), LONGEST_VALUE);
     line.client(record.client);
     if let Some(tls) = record.tls {
-        line.text(b",\"tls_version\":", tls.version.as_bytes(), LONGEST_VALUE);
+        line.text(b",\"tls_version\":\"", tls.version.as_bytes(), LONGEST_VALUE);
         if let Some(sni) = tls.sni {
-            line.text(b",\"sni\":", sni.as_bytes(), LONGEST_VALUE);
+            line.text(b",\"sni\":\"", sni.as_bytes(), LONGEST_VALUE);
         }
     }
     line.number(b",\"connection_request\":", record.connection_request);
-    line.text(b",\"method\":", record.method, LONGEST_VALUE);
-    line.text(b",\"host\":", record.host, LONGEST_VALUE);
-    line.text(b",\"path\":", record.path, LONGEST_TARGET);
+    line.text(b",\"method\":\"", record.method, LONGEST_VALUE);
+    line.text(b",\"host\":\"", record.host, LONGEST_VALUE);
+    line.text(b",\"path\":\"", record.path, LONGEST_TARGET);
     if let Some(normalized) = record.normalized_path.filter(|path| *path != record.path) {
-        line.text(b",\"normalized_path\":", normalized, LONGEST_TARGET);
+        line.text(b",\"normalized_path\":\"", normalized, LONGEST_TARGET);
     }
     if let Some(query) = record.query {
         line.query(query);
@@ -102,12 +102,12 @@ pub(super) fn write_line(
         Version::Http10 => b",\"protocol\":\"HTTP/1.0\"",
         Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
     });
-    line.name(b",\"route\":", record.route);
-    line.name(b",\"upstream\":", record.upstream);
-    line.name(b",\"endpoint\":", record.endpoint);
+    line.name(b",\"route\":\"", record.route);
+    line.name(b",\"upstream\":\"", record.upstream);
+    line.name(b",\"endpoint\":\"", record.endpoint);
     line.number(b",\"attempts\":", record.attempts.into());
     line.number(b",\"status\":", record.status.into());
-    line.name(b",\"reason\":", record.reason.map(Reason::label));
+    line.name(b",\"reason\":\"", record.reason.map(Reason::label));
     line.number(b",\"request_body_bytes\":", record.request_body_bytes);
     line.number(b",\"response_body_bytes\":", record.response_body_bytes);
     let duration = record.finished.saturating_duration_since(started).as_micros();
@@ -135,23 +135,20 @@ impl Line<'_> {
         self.out.extend_from_slice(bytes);
     }
 
+    /// The key ends with the quotation mark that opens the value.
     fn text(&mut self, key: &[u8], value: &[u8], limit: usize) {
         self.raw(key);
-        self.string(value, limit);
-    }
-
-    fn string(&mut self, value: &[u8], limit: usize) {
-        self.raw(b"\"");
         self.cut |= escape_at_most(self.out, value, limit);
         self.raw(b"\"");
     }
 
-    /// A name that may be missing: `null` says that none was reached.
+    /// A name that may be missing: `null` says that none was reached. The key is like that of
+    /// [`Line::text`].
     fn name(&mut self, key: &[u8], value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value.as_bytes(), LONGEST_VALUE),
             None => {
-                self.raw(key);
+                self.raw(key.strip_suffix(b"\"").unwrap_or(key));
                 self.raw(b"null");
             }
         }
@@ -209,29 +206,41 @@ impl Line<'_> {
 
     fn timeline(&mut self, timeline: &Timeline) {
         self.raw(b",\"timeline_us\":{");
-        let marks = Stage::ALL.into_iter().filter_map(|stage| Some((stage, timeline.at(stage)?)));
-        for (nth, (stage, micros)) in marks.enumerate() {
-            self.raw(if nth == 0 { b"\"" } else { b",\"" });
-            self.raw(stage.label().as_bytes());
-            self.number(b"\":", micros.into());
+        let mut separated = 1;
+        for stage in Stage::ALL {
+            if let Some(micros) = timeline.at(stage) {
+                // The first one goes without its comma.
+                self.number(&stage_key(stage)[separated..], micros.into());
+                separated = 0;
+            }
         }
         self.raw(b"}");
     }
 
     fn headers(&mut self, format: &LogFormat, fields: Option<Fields<'_>>) {
         self.raw(b",\"headers\":{");
-        let mut nth = 0;
+        let mut separated = 1;
         for header in &format.headers {
-            let Some(value) = fields.and_then(|fields| fields.first(&header.name)) else {
-                continue;
-            };
-            if nth > 0 {
-                self.raw(b",");
+            if let Some(value) = fields.and_then(|fields| fields.first(&header.name)) {
+                let value = if header.secret { HIDDEN } else { value };
+                self.text(&header.key[separated..], value, LONGEST_VALUE);
+                separated = 0;
             }
-            nth += 1;
-            self.raw(&header.key);
-            self.string(if header.secret { HIDDEN } else { value }, LONGEST_VALUE);
         }
         self.raw(b"}");
+    }
+}
+
+fn stage_key(stage: Stage) -> &'static [u8] {
+    match stage {
+        Stage::Accept => b",\"accept\":",
+        Stage::Tls => b",\"tls\":",
+        Stage::Start => b",\"start\":",
+        Stage::Head => b",\"head\":",
+        Stage::Route => b",\"route\":",
+        Stage::Wait => b",\"wait\":",
+        Stage::Connect => b",\"connect\":",
+        Stage::FirstByte => b",\"first_byte\":",
+        Stage::LastByte => b",\"last_byte\":",
     }
 }
