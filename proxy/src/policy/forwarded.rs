@@ -59,7 +59,7 @@ pub fn write(out: &mut Vec<u8>, told: &Forwarded<'_>, edits: &PreparedEdits) {
     }
     if !edits.removes(b"x-request-id") {
         out.extend_from_slice(b"x-request-id: ");
-        out.extend_from_slice(told.request_id.as_str().as_bytes());
+        out.extend_from_slice(told.request_id.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 }
