@@ -200,13 +200,14 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
 }
 
 /// A request in its normal form, with what routing does not look at.
-struct Request<'a> {
-    seen: Normalised<'a>,
+pub(crate) struct Request<'a> {
+    pub(crate) seen: Normalised<'a>,
     authority: Authority<'a>,
     path: PathSource,
 }
 
-fn normalise<'a>(
+/// The first phase; `explain` asks for it alone.
+pub(crate) fn normalise<'a>(
     head: &RequestHead<'a>,
     path_scratch: &'a mut Vec<u8>,
     host_scratch: &'a mut Vec<u8>,

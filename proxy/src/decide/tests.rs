@@ -82,7 +82,7 @@ fn the_path_handed_on_is_the_path_that_matched() {
             ("GET h/a%2fb", "bad-path"),
             ("GET h/x%2fb", "bad-path"),
             ("GET h/a%5cb", "bad-path"),
-            ("GET h/a%252f..", "u0 /a%252f.."),
+            ("GET h/a/%252f..", "u0 /a/%252f.."),
             ("GET a..b/a", "bad-host"),
             ("GET user@h/a", "bad-host"),
             ("CONNECT h:443", "method-unsupported"),

@@ -27,6 +27,10 @@ impl RequestId {
         Self(text)
     }
 
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever written into it.
         std::str::from_utf8(&self.0).unwrap_or_default()

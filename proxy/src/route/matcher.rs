@@ -69,6 +69,9 @@ pub enum PathTest {
     Regex(Regex),
 }
 
+/// Tests of one kind of value, by name.
+type ValueTests = Box<[(Box<str>, Test)]>;
+
 /// A route's conditions, compiled.
 #[derive(Debug)]
 pub struct Matcher {
@@ -76,9 +79,9 @@ pub struct Matcher {
     pub hosts: Box<[HostTest]>,
     pub path: PathTest,
     methods: Box<[Box<[u8]>]>,
-    headers: Box<[(Box<str>, Test)]>,
-    query: Box<[(Box<str>, Test)]>,
-    cookies: Box<[(Box<str>, Test)]>,
+    headers: ValueTests,
+    query: ValueTests,
+    cookies: ValueTests,
 }
 
 impl Matcher {
@@ -234,7 +237,7 @@ pub(crate) fn anchored(regex: &Regex) -> Result<Regex, RouteFault> {
 fn value_tests<N>(
     tests: &[ValueMatch<N>],
     name: impl Fn(&N) -> &str,
-) -> Result<Box<[(Box<str>, Test)]>, RouteFault> {
+) -> Result<ValueTests, RouteFault> {
     let compile = |test: &ValueTest| -> Result<Test, RouteFault> {
         Ok(match test {
             ValueTest::Present => Test::Present,

@@ -36,6 +36,8 @@ pub struct Table {
     /// No suffix is longer, so nothing longer is looked up.
     longest_wildcard: usize,
     any: Paths,
+    /// In the order of the file.
+    routes: Vec<Arc<Route>>,
 }
 
 /// What became of a candidate.
@@ -51,7 +53,7 @@ pub enum Verdict<'t> {
 impl Table {
     /// `routes` in the order of the file; all are taken, whatever listeners they name.
     pub fn build(routes: &[Arc<Route>]) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { routes: routes.to_vec(), ..Self::default() };
         for route in routes {
             if route.matcher.hosts.is_empty() {
                 table.any.insert(route);
@@ -76,6 +78,11 @@ impl Table {
     pub fn for_listener(routes: &[Arc<Route>], listener: ListenerId) -> Self {
         let carried = routes.iter().filter(|route| route.listeners.contains(&listener));
         Self::build(&carried.cloned().collect::<Vec<_>>())
+    }
+
+    /// All routes, in the order of the file.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
     }
 
     /// The route of a request.

@@ -1,0 +1,157 @@
+//! The form of an explanation: a stable JSON document, and the same as text.
+
+use std::fmt;
+
+use serde::Serialize;
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    pub listener: String,
+    pub method: String,
+    /// As asked.
+    pub host: String,
+    /// As asked.
+    pub path: String,
+    /// The route taken and its place.
+    pub route: Option<String>,
+    pub location: Option<String>,
+    /// In the order in which they ran.
+    pub phases: Vec<PhaseTold>,
+    pub outcome: Outcome,
+    pub request_headers: EditsTold,
+    pub response_headers: EditsTold,
+    /// All routes of the listener, those that were reached first, in order of precedence.
+    pub candidates: Vec<Candidate>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseTold {
+    pub phase: &'static str,
+    pub verdict: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+pub enum Outcome {
+    Rejected {
+        status: u16,
+        reason: &'static str,
+    },
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    Reply {
+        status: u16,
+        content_type: Option<String>,
+        bytes: usize,
+    },
+    Forward {
+        /// As sent.
+        path: String,
+        /// As sent.
+        host: String,
+        upstreams: Vec<ShareTold>,
+        /// A sticky cookie chose, not the weights.
+        kept_by_cookie: bool,
+        settings: Vec<SettingTold>,
+    },
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareTold {
+    pub upstream: String,
+    pub location: String,
+    pub share: String,
+}
+
+/// An effective value and who set it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettingTold {
+    pub name: &'static str,
+    pub value: String,
+    pub origin: String,
+}
+
+/// Header edits as written, references unresolved.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EditsTold {
+    pub remove: Vec<String>,
+    pub set: Vec<String>,
+    pub add: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    pub route: String,
+    pub location: String,
+    pub taken: bool,
+    pub because: String,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, host, path, listener, .. } = self;
+        writeln!(out, "{method} {host}{path} on listener `{listener}`")?;
+        for PhaseTold { phase, verdict } in &self.phases {
+            writeln!(out, "  {phase:<14} {verdict}")?;
+        }
+        if let Outcome::Forward { upstreams, settings, kept_by_cookie, .. } = &self.outcome {
+            let how = if *kept_by_cookie { " (kept by cookie)" } else { "" };
+            writeln!(out, "\nupstreams{how}")?;
+            for ShareTold { upstream, location, share } in upstreams {
+                writeln!(out, "  {share:<7} `{upstream}` at {location}")?;
+            }
+            writeln!(out, "\nsettings")?;
+            for SettingTold { name, value, origin } in settings {
+                writeln!(out, "  {name:<18} {value:<8} ({origin})")?;
+            }
+        }
+        self.request_headers.write(out, "request headers")?;
+        self.response_headers.write(out, "response headers")?;
+        if !self.candidates.is_empty() {
+            writeln!(out, "\nroutes")?;
+        }
+        for Candidate { route, location, taken, because } in &self.candidates {
+            let mark = if *taken { '>' } else { ' ' };
+            writeln!(out, "{mark} `{route}` at {location}: {because}")?;
+        }
+        Ok(())
+    }
+}
+
+impl EditsTold {
+    fn write(&self, out: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
+        let edits = [("remove", &self.remove), ("set", &self.set), ("add", &self.add)];
+        if edits.iter().all(|(_, lines)| lines.is_empty()) {
+            return Ok(());
+        }
+        writeln!(out, "\n{title}")?;
+        for (how, lines) in edits {
+            lines.iter().try_for_each(|line| writeln!(out, "  {how:<7} {line}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected { status, reason } => write!(out, "{status}, refused: {reason}"),
+            Self::Redirect { status, location } => write!(out, "{status} to {location}"),
+            Self::Reply { status, content_type, bytes } => {
+                let kind = content_type.as_deref().unwrap_or("no content type");
+                write!(out, "{status} with {bytes} bytes ({kind})")
+            }
+            Self::Forward { path, host, .. } => {
+                write!(out, "forward with path `{path}` and host `{host}`")
+            }
+        }
+    }
+}

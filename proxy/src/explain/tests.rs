@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use portcullis_config::location::{Origin, Sourced};
+use portcullis_config::model::{self, Rewrite, StickyCookie};
+use portcullis_config::text::Template;
+
+use super::*;
+use crate::policy::sticky::{Affinity, upstream_key};
+use crate::route::compile;
+use crate::route::testing::{bare_redirect, config, forward, location, route};
+
+/// A shop: a redirect, a canary with everything set, and routes that lose in every way.
+fn shop() -> Config {
+    let mut orders = route(0, "host:shop.example prefix:/orders method:POST");
+    orders.action = forward(&[(0, 95), (1, 5)]);
+    if let model::Action::Forward(forward) = &mut orders.action {
+        forward.rewrite = Some(Rewrite::Prefix("/v2/orders".to_owned()));
+        forward.sticky = Some(StickyCookie { cookie: "pin".to_owned(), max_age: None });
+        forward.timeouts.response =
+            Sourced { value: Duration::from_millis(2500), origin: Origin::Route(location(7)) };
+        forward.retry.retries = Sourced { value: 2, origin: Origin::Defaults(location(3)) };
+    }
+    orders.request_headers.remove.push(HeaderName::parse("x-debug").unwrap());
+    orders.request_headers.set.push(HeaderValueEdit {
+        name: HeaderName::parse("x-key").unwrap(),
+        value: Template::new("${env:KEY}", "secret"),
+    });
+    let mut old = route(3, "path:/old");
+    old.action = model::Action::Redirect(bare_redirect());
+    config(vec![
+        orders,
+        route(1, "host:shop.example prefix:/orders"),
+        route(2, "prefix:/orders header:x-channel=app"),
+        old,
+        route(4, "host:other.example"),
+    ])
+}
+
+fn ask(config: &Config, method: &str, url: &str, headers: &[(&str, &str)]) -> Explanation {
+    try_ask(config, method, url, headers, None).unwrap()
+}
+
+fn try_ask(
+    config: &Config,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    listener: Option<&str>,
+) -> Result<Explanation, ExplainError> {
+    let table = Table::build(&compile(config).unwrap());
+    let headers: Vec<_> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let question = Question { method, url, headers: &headers, peer: None, listener };
+    explain(config, |id| (id == ListenerId(0)).then_some(&table), &question)
+}
+
+#[test]
+fn a_forward_is_told_whole() {
+    let told = ask(
+        &shop(),
+        "POST",
+        "http://Shop.Example/x/../orders//7?q=1",
+        &[("X-Forwarded-For", "1.2.3.4"), ("x-channel", "web")],
+    );
+    insta::assert_snapshot!("forward", told.to_string());
+    assert!(!serde_json::to_string(&told).unwrap().contains("secret"));
+}
+
+#[test]
+fn the_document_is_stable() {
+    let told = ask(&shop(), "GET", "http://h/old?q", &[]);
+    insta::assert_snapshot!("document", serde_json::to_string_pretty(&told).unwrap());
+}
+
+#[test]
+fn a_refusal_says_in_which_phase() {
+    let told = ask(&shop(), "GET", "http://h/a%00", &[]);
+    insta::assert_snapshot!("refused_path", told.to_string());
+    let told = ask(&shop(), "GET", "http://h/nowhere", &[]);
+    insta::assert_snapshot!("no_route", told.to_string());
+}
+
+#[test]
+fn a_cookie_shows_in_the_shares() {
+    let affinity = Affinity { backend: upstream_key("u1"), endpoint: 1 };
+    let cookie = format!("pin={}", text(&affinity.encode()));
+    let told = ask(&shop(), "POST", "http://shop.example/orders", &[("Cookie", &cookie)]);
+    match told.outcome {
+        Outcome::Forward { upstreams, kept_by_cookie: true, .. } => {
+            let shares: Vec<_> = upstreams.iter().map(|it| it.share.as_str()).collect();
+            assert_eq!(shares, ["0%", "100%"]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn questions_that_could_not_be_sent_are_refused() {
+    let config = shop();
+    let bad =
+        |method, url, headers: &[_]| try_ask(&config, method, url, headers, None).unwrap_err();
+    assert_eq!(bad("get", "/", &[]), ExplainError::Method("get".to_owned()));
+    assert_eq!(bad("GET", "ftp://h/", &[]), ExplainError::Url("ftp://h/".to_owned()));
+    assert_eq!(bad("GET", "h/x", &[]), ExplainError::Url("h/x".to_owned()));
+    assert_eq!(bad("GET", "/", &[("a b", "")]), ExplainError::Header("a b".to_owned()));
+    assert_eq!(bad("GET", "/", &[("a", "b\r\nc")]), ExplainError::Header("a".to_owned()));
+    let listener = try_ask(&config, "GET", "/", &[], Some("none")).unwrap_err();
+    assert_eq!(listener, ExplainError::Listener("none".to_owned()));
+}
+
+#[test]
+fn the_listener_follows_scheme_and_port() {
+    let mut config = shop();
+    for (name, port) in [("second", 80), ("third", 8081)] {
+        let mut listener = config.listeners[0].clone();
+        listener.name = name.to_owned();
+        listener.address =
+            ListenAddress::Tcp { address: ([0, 0, 0, 0], port).into(), v6only: false };
+        config.listeners.push(listener);
+    }
+    for (url, expected) in [
+        ("http://h/", "second"),
+        ("http://h:8081/", "third"),
+        ("http://h:8080/", "public"),
+        ("http://h:9/", "public"),
+        ("https://h/", "public"),
+        ("/", "public"),
+    ] {
+        let url = Url::parse(url).unwrap();
+        let question =
+            Question { method: "GET", url: "", headers: &[], peer: None, listener: None };
+        assert_eq!(choose_listener(&config, &question, &url).unwrap().1.name, expected);
+    }
+}

@@ -1,0 +1,193 @@
+//! A decision costs no allocation once its buffers are warm, with one route or ten thousand.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_config::location::{Location, Sourced};
+use portcullis_config::model::*;
+use portcullis_config::values::{HeaderName, HostPattern, PathPattern, Share};
+use portcullis_proxy::decide::{Facts, Scratch, Step, decide};
+use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
+use portcullis_proxy::route::{Table, compile};
+
+#[test]
+fn decisions_do_not_allocate() {
+    let requests = [
+        ("host-7.example", "/segment-7/a/b"),
+        ("HOST-7.example:80", "//segment-7/%61/../b"),
+        ("x.y.wild.example", "/segment-3/x"),
+        ("other", "/nowhere"),
+    ];
+    for count in [1, 10, 10_000] {
+        let table = Table::build(&compile(&config(count)).expect("routes are valid"));
+        let mut scratch = Scratch::default();
+        for round in 0..3 {
+            for (host, path) in requests {
+                let (bytes, parts) = head(host, path);
+                let facts = Facts {
+                    head: RequestHead { bytes: &bytes, parts: &parts },
+                    peer: None,
+                    tls: false,
+                    sni: None,
+                    local_port: Some(80),
+                    random: 7,
+                };
+                let before = counting::allocations();
+                let step = decide(&table, &facts, &mut scratch);
+                let after = counting::allocations();
+                if count > 10 && path != "/nowhere" {
+                    assert!(matches!(step, Step::Plan(_)), "{host}{path}: {step:?}");
+                }
+                // The first round sizes the buffers.
+                assert!(round == 0 || before == after, "{count} routes, {host}{path}");
+            }
+        }
+    }
+}
+
+fn head(host: &str, path: &str) -> (Vec<u8>, RequestParts) {
+    let mut bytes = Vec::new();
+    let mut put = |text: &str| {
+        let start = u32::try_from(bytes.len()).expect("short");
+        bytes.extend_from_slice(text.as_bytes());
+        Span { start, end: u32::try_from(bytes.len()).expect("short") }
+    };
+    let mut parts = RequestParts {
+        method: put("GET"),
+        path: put(path),
+        query: Some(put("q=%31&r=2")),
+        authority: put(host),
+        ..RequestParts::default()
+    };
+    for (name, value, known) in [
+        ("x-a", "1", Known::Other),
+        ("x-a", "2", Known::Other),
+        ("cookie", "a=b; c=d", Known::Cookie),
+    ] {
+        parts.fields.push(Field { name: put(name), value: put(value), known });
+    }
+    (bytes, parts)
+}
+
+fn location() -> Location {
+    Location { file: Arc::from(Path::new("a.yaml")), line: 1, column: 1, start: 0, end: 0 }
+}
+
+fn config(count: usize) -> Config {
+    let routes = (0..count).map(|index| {
+        let host = match index % 3 {
+            0 => HostPattern::Suffix("wild.example".to_owned()),
+            _ => HostPattern::Exact(format!("host-{index}.example")),
+        };
+        let tested = |name: &str, value: &str| ValueMatch {
+            name: name.to_owned(),
+            test: ValueTest::Exact(value.to_owned()),
+        };
+        Route {
+            name: format!("route-{index}"),
+            location: location(),
+            listeners: vec![ListenerId(0)],
+            matcher: Match {
+                hosts: vec![host],
+                path: PathPattern::Prefix(format!("/segment-{index}")),
+                methods: Vec::new(),
+                headers: vec![ValueMatch {
+                    name: HeaderName::parse("x-a").expect("valid"),
+                    test: ValueTest::Exact("1, 2".to_owned()),
+                }],
+                query: vec![tested("q", "1")],
+                cookies: vec![tested("c", "d")],
+            },
+            action: Action::Forward(Box::new(forward())),
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            allow_encoded_slash: false,
+            body_limit: None,
+        }
+    });
+    Config {
+        workers: Workers::Auto,
+        listeners: Vec::new(),
+        upstreams: vec![upstream()],
+        routes: routes.collect(),
+        access_log: AccessLog {
+            sink: AccessLogSink::Disabled,
+            timeline: false,
+            sample: Share::ALL,
+            headers: Vec::new(),
+        },
+        admin: None,
+        shutdown: Shutdown { drain_timeout: second() },
+    }
+}
+
+fn forward() -> Forward {
+    Forward {
+        backends: vec![Backend { upstream: UpstreamId(0), weight: 1, location: location() }],
+        sticky: Some(StickyCookie { cookie: "pin".to_owned(), max_age: None }),
+        rewrite: Some(Rewrite::Prefix("/inside".to_owned())),
+        host: HostHandling::Preserve,
+        timeouts: RouteTimeouts { response: second(), per_try: second(), idle: second() },
+        retry: Retry { retries: Sourced::built_in(1) },
+    }
+}
+
+fn upstream() -> Upstream {
+    Upstream {
+        name: "upstream".to_owned(),
+        location: location(),
+        endpoints: Vec::new(),
+        load_balancer: LoadBalancer {
+            policy: Sourced::built_in(BalancePolicy::Random),
+            slow_start: None,
+        },
+        tls: None,
+        concurrency: Concurrency {
+            max_connections: Sourced::built_in(NonZeroU32::MIN),
+            max_pending: Sourced::built_in(1),
+        },
+        keep_alive: KeepAlive { max_idle: Sourced::built_in(1), idle_timeout: second() },
+        connect_timeout: second(),
+    }
+}
+
+fn second() -> Sourced<Duration> {
+    Sourced::built_in(Duration::from_secs(1))
+}
+
+/// Counts what the calling thread allocates.
+#[allow(unsafe_code)] // Implementing an allocator is unsafe by its trait.
+mod counting {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn allocations() -> usize {
+        COUNT.get()
+    }
+
+    struct Counting;
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    // SAFETY: every call goes to the system's allocator unchanged; counting touches a cell that
+    // needs neither allocation nor destruction.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            COUNT.set(COUNT.get() + 1);
+            // SAFETY: the caller keeps the contract of `alloc`.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            // SAFETY: the caller keeps the contract of `dealloc`.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+    }
+}
