@@ -32,9 +32,7 @@ pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announce
     }
     match (length, coding) {
         (None, None) => Ok(Announced::Nothing),
-        (Some(value), None) => {
-            parse_length(value).map(Announced::Length).ok_or(Flaw::Syntax)
-        }
+        (Some(value), None) => parse_length(value).map(Announced::Length).ok_or(Flaw::Syntax),
         (None, Some(value)) if version == Version::Http11 => judge_coding(value),
         (None | Some(_), Some(_)) => Err(Flaw::Syntax),
     }

@@ -128,9 +128,10 @@ fn interpret(bytes: &[u8], request_method: &[u8], parts: &mut ResponseParts) -> 
             return Err(Flaw::Syntax);
         }
         Framing::None
-    } else if parts.status == 304 || request_method == b"HEAD" {
-        Framing::None
-    } else if request_method == b"CONNECT" && matches!(parts.status, 200..=299) {
+    } else if parts.status == 304
+        || request_method == b"HEAD"
+        || (request_method == b"CONNECT" && matches!(parts.status, 200..=299))
+    {
         Framing::None
     } else {
         match announced {

@@ -51,8 +51,7 @@ impl HeadScanner {
             }
         }
         self.scanned = bytes.len();
-        bytes.len() >= limits.head_bytes
-            || (self.lines == 0 && bytes.len() > limits.first_line)
+        bytes.len() >= limits.head_bytes || (self.lines == 0 && bytes.len() > limits.first_line)
     }
 }
 
