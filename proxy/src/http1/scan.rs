@@ -81,6 +81,18 @@ mod tests {
     }
 
     #[test]
+    fn a_long_head_that_drips_is_parsed_twice_in_all() {
+        let limits = HeadLimits { head_bytes: 60 << 10, first_line: 16 << 10, headers: 100 };
+        let line = format!("x: {}\r\n", "v".repeat(590));
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", line.repeat(100));
+        let mut scanner = HeadScanner::default();
+        let bytes = head.as_bytes();
+        let yes =
+            (1..=bytes.len()).filter(|&length| scanner.worth_parsing(&bytes[..length], &limits));
+        assert_eq!(yes.collect::<Vec<_>>(), [1, bytes.len()]);
+    }
+
+    #[test]
     fn a_yes_stays_a_yes() {
         let mut scanner = HeadScanner { asked: true, ..HeadScanner::default() };
         assert!(scanner.worth_parsing(b"a\r\n\r\n", &LIMITS));

@@ -81,6 +81,8 @@ fn sizes_with_two_readings_are_refused() {
         "1\r\nx0\r\n\r\n",
         "1\r\nxy\r\n0\r\n\r\n",
         "1\r\nx\r0\r\n\r\n",
+        "1\r\nx\r_0\r\n\r\n",
+        "1\r_x\r\n0\r\n\r\n",
         "1\r\nx\r\n0\n\r\n",
         "1\r\nx\r\n0\r\n\n",
         "1\r\nx\r\n\r\n0\r\n\r\n",
