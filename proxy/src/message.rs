@@ -80,7 +80,10 @@ impl<'a> Fields<'a> {
 
     /// The first value of a name that the engine knows.
     pub fn known(&self, known: Known) -> Option<&'a [u8]> {
-        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(self.bytes))
+        self.fields
+            .iter()
+            .find(|field| field.known == known)
+            .map(|field| field.value.of(self.bytes))
     }
 
     /// Name and value of each line.

@@ -68,9 +68,8 @@ impl BodyDecoder {
         match &mut self.kind {
             Kind::None => Ok(Decoded { consumed: 0, data: 0..0, done: true }),
             Kind::Length { remaining } => {
-                let taken = usize::try_from(*remaining).map_or(input.len(), |remaining| {
-                    remaining.min(input.len())
-                });
+                let taken = usize::try_from(*remaining)
+                    .map_or(input.len(), |remaining| remaining.min(input.len()));
                 *remaining -= taken as u64;
                 Ok(Decoded { consumed: taken, data: 0..taken, done: *remaining == 0 })
             }

@@ -85,9 +85,8 @@ impl ChunkedDecoder {
                 State::Data if !data.is_empty() => break,
                 State::Data => {
                     let available = input.len() - at;
-                    let taken = usize::try_from(self.remaining).map_or(available, |remaining| {
-                        remaining.min(available)
-                    });
+                    let taken = usize::try_from(self.remaining)
+                        .map_or(available, |remaining| remaining.min(available));
                     data = at..at + taken;
                     at += taken;
                     self.remaining -= taken as u64;

@@ -156,7 +156,9 @@ mod tests {
     fn names_are_matched_by_kind_length_and_case() {
         let long = "x".repeat(70);
         let edits = Edits::try_new(&HeaderEdits {
-            remove: ["X-Debug", "server", &long].map(|name| HeaderName::parse(name).unwrap()).into(),
+            remove: ["X-Debug", "server", &long]
+                .map(|name| HeaderName::parse(name).unwrap())
+                .into(),
             set: vec![edit("x-channel", " web ")],
             add: vec![edit("x-added", "1")],
         })

@@ -3,7 +3,7 @@
 
 use portcullis_config::values::HeaderName;
 
-use super::known::known;
+use super::known::{KnownSet, known};
 use super::syntax::{elements, is_token, offset, text_length, token_length};
 use crate::message::{Field, Fields, Known, Span};
 use portcullis_config::model::Underscores;
@@ -16,18 +16,20 @@ pub(super) enum Flaw {
     TransferCoding,
 }
 
-/// Reads lines from `at` until the empty line; its end, or `None` while bytes are missing.
+/// Reads lines from `at` until the empty line; its end and which known names occurred, or `None`
+/// while bytes are missing.
 pub(super) fn parse_fields(
     bytes: &[u8],
     mut at: usize,
     limit: usize,
     underscores: Underscores,
     fields: &mut Vec<Field>,
-) -> Result<Option<usize>, Flaw> {
+) -> Result<Option<(usize, KnownSet)>, Flaw> {
+    let mut seen = KnownSet::EMPTY;
     loop {
         match &bytes[at..] {
             [] | [b'\r'] => return Ok(None),
-            [b'\r', b'\n', ..] => return Ok(Some(at + 2)),
+            [b'\r', b'\n', ..] => return Ok(Some((at + 2, seen))),
             _ => {}
         }
         if fields.len() >= limit {
@@ -36,6 +38,7 @@ pub(super) fn parse_fields(
         let Some((field, next)) = parse_line(bytes, at, underscores)? else {
             return Ok(None);
         };
+        seen = seen.with(field.known);
         fields.push(field);
         at = next;
     }
@@ -92,8 +95,11 @@ pub(super) struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    pub(super) fn parse(fields: Fields<'_>) -> Result<Self, Flaw> {
+    pub(super) fn parse(fields: Fields<'_>, seen: KnownSet) -> Result<Self, Flaw> {
         let mut found = Self::default();
+        if !seen.contains(Known::Connection) {
+            return Ok(found);
+        }
         let mut count = 0;
         for field in fields.fields.iter().filter(|field| field.known == Known::Connection) {
             for option in elements(field.value.of(fields.bytes)) {

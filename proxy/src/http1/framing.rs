@@ -2,6 +2,7 @@
 //! there is one answer or none. The same rules judge requests and responses.
 
 use super::fields::Flaw;
+use super::known::KnownSet;
 use super::syntax::{elements, is_token};
 use crate::message::{Fields, Known, Version};
 
@@ -16,7 +17,14 @@ pub(super) enum Announced {
 /// Lengths beyond this overflow the signed counters of other servers.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
-pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announced, Flaw> {
+pub(super) fn announced(
+    fields: Fields<'_>,
+    seen: KnownSet,
+    version: Version,
+) -> Result<Announced, Flaw> {
+    if !seen.contains(Known::ContentLength) && !seen.contains(Known::TransferEncoding) {
+        return Ok(Announced::Nothing);
+    }
     let mut length = None;
     let mut coding = None;
     for field in fields.fields {
@@ -32,9 +40,7 @@ pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announce
     }
     match (length, coding) {
         (None, None) => Ok(Announced::Nothing),
-        (Some(value), None) => {
-            parse_length(value).map(Announced::Length).ok_or(Flaw::Syntax)
-        }
+        (Some(value), None) => parse_length(value).map(Announced::Length).ok_or(Flaw::Syntax),
         (None, Some(value)) if version == Version::Http11 => judge_coding(value),
         (None | Some(_), Some(_)) => Err(Flaw::Syntax),
     }

@@ -7,10 +7,7 @@ pub fn known(name: &[u8]) -> Known {
     let (candidates, known): (&[&[u8]], &[Known]) = match name.len() {
         2 => (&[b"te"], &[Known::Te]),
         4 => (&[b"host", b"date"], &[Known::Host, Known::Date]),
-        6 => (
-            &[b"cookie", b"expect", b"server"],
-            &[Known::Cookie, Known::Expect, Known::Server],
-        ),
+        6 => (&[b"cookie", b"expect", b"server"], &[Known::Cookie, Known::Expect, Known::Server]),
         7 => (&[b"upgrade", b"trailer"], &[Known::Upgrade, Known::Trailer]),
         9 => (&[b"forwarded"], &[Known::Forwarded]),
         10 => (&[b"connection", b"keep-alive"], &[Known::Connection, Known::KeepAlive]),

@@ -8,6 +8,7 @@ use portcullis_config::model::Underscores;
 use super::fields::{ConnectionOptions, Flaw, parse_fields};
 use super::framing::{Announced, announced};
 use super::host;
+use super::known::KnownSet;
 use super::scan::HeadLimits;
 use super::syntax::{MAX_HEAD, offset, target_length, token_length};
 use super::target::parse_target;
@@ -88,11 +89,11 @@ fn parse_head(
     };
     let end = parse_fields(bytes, line_end, rules.headers, rules.underscores, &mut parts.fields)
         .map_err(reason)?;
-    let Some(end) = end else {
+    let Some((end, seen)) = end else {
         return Ok(Parsed::Partial);
     };
     parts.length = offset(end);
-    interpret(bytes, parts)?;
+    interpret(bytes, seen, parts)?;
     Ok(Parsed::Complete)
 }
 
@@ -167,17 +168,16 @@ fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Reason> {
 }
 
 /// What the fields of a complete head mean together.
-fn interpret(bytes: &[u8], parts: &mut RequestParts) -> Result<(), Reason> {
+fn interpret(bytes: &[u8], seen: KnownSet, parts: &mut RequestParts) -> Result<(), Reason> {
     let fields = Fields { bytes, fields: &parts.fields };
     let authority = judge_host(bytes, parts)?;
-    let framing = match announced(fields, parts.version).map_err(reason)? {
+    let framing = match announced(fields, seen, parts.version).map_err(reason)? {
         Announced::Nothing => Framing::None,
         Announced::Length(length) => Framing::Length(length),
         Announced::Chunked => Framing::Chunked,
     };
-    let options = ConnectionOptions::parse(fields).map_err(reason)?;
-    let expects = judge_expect(fields, parts.version)?;
-    let has_upgrade = fields.known(Known::Upgrade).is_some();
+    let options = ConnectionOptions::parse(fields, seen).map_err(reason)?;
+    let expects = seen.contains(Known::Expect) && judge_expect(fields, parts.version)?;
 
     parts.authority = authority;
     parts.framing = framing;
@@ -186,7 +186,8 @@ fn interpret(bytes: &[u8], parts: &mut RequestParts) -> Result<(), Reason> {
         Version::Http10 => options.keep_alive && !options.close,
     };
     parts.expect_continue = expects && !framing.is_empty();
-    parts.upgrade = options.upgrade && has_upgrade && parts.version == Version::Http11;
+    parts.upgrade =
+        options.upgrade && seen.contains(Known::Upgrade) && parts.version == Version::Http11;
     Ok(())
 }
 

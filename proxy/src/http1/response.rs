@@ -5,6 +5,7 @@ use portcullis_config::model::Underscores;
 
 use super::fields::{ConnectionOptions, Flaw, parse_fields};
 use super::framing::{Announced, announced};
+use super::known::KnownSet;
 use super::request::Parsed;
 use super::scan::HeadLimits;
 use super::syntax::{MAX_HEAD, elements, offset, text_length};
@@ -68,11 +69,11 @@ fn parse_head(
     // Underscores spoof only what a server derives from a request.
     let fields = &mut parts.fields;
     let end = parse_fields(bytes, line_end, rules.headers, Underscores::Allow, fields)?;
-    let Some(end) = end else {
+    let Some((end, seen)) = end else {
         return Ok(Parsed::Partial);
     };
     parts.length = offset(end);
-    interpret(bytes, request_method, parts)?;
+    interpret(bytes, seen, request_method, parts)?;
     Ok(Parsed::Complete)
 }
 
@@ -116,11 +117,17 @@ fn parse_status_line(bytes: &[u8], parts: &mut ResponseParts) -> Result<Option<u
     }
 }
 
-fn interpret(bytes: &[u8], request_method: &[u8], parts: &mut ResponseParts) -> Result<(), Flaw> {
+fn interpret(
+    bytes: &[u8],
+    seen: KnownSet,
+    request_method: &[u8],
+    parts: &mut ResponseParts,
+) -> Result<(), Flaw> {
     let fields = Fields { bytes, fields: &parts.fields };
-    let announced = announced(fields, parts.version)?;
-    let options = ConnectionOptions::parse(fields)?;
-    let keep_alive_timeout = keep_alive_timeout(fields);
+    let announced = announced(fields, seen, parts.version)?;
+    let options = ConnectionOptions::parse(fields, seen)?;
+    let has_hint = seen.contains(Known::KeepAlive);
+    let keep_alive_timeout = has_hint.then(|| keep_alive_timeout(fields)).flatten();
 
     let framing = if matches!(parts.status, 100..=199 | 204) {
         // They must not announce a body (RFC 9112, section 6.1), and some readers believe one.
@@ -128,9 +135,10 @@ fn interpret(bytes: &[u8], request_method: &[u8], parts: &mut ResponseParts) -> 
             return Err(Flaw::Syntax);
         }
         Framing::None
-    } else if parts.status == 304 || request_method == b"HEAD" {
-        Framing::None
-    } else if request_method == b"CONNECT" && matches!(parts.status, 200..=299) {
+    } else if parts.status == 304
+        || request_method == b"HEAD"
+        || (request_method == b"CONNECT" && matches!(parts.status, 200..=299))
+    {
         Framing::None
     } else {
         match announced {

@@ -51,8 +51,7 @@ impl HeadScanner {
             }
         }
         self.scanned = bytes.len();
-        bytes.len() >= limits.head_bytes
-            || (self.lines == 0 && bytes.len() > limits.first_line)
+        bytes.len() >= limits.head_bytes || (self.lines == 0 && bytes.len() > limits.first_line)
     }
 }
 
@@ -79,6 +78,18 @@ mod tests {
         assert_eq!(first_yes(&[b'a'; 100]), Some(33));
         assert_eq!(first_yes(b"a\r\nb\r\nc\r\nd\r\ne\r\n"), Some(15));
         assert_eq!(first_yes([&b"a\r\n"[..], &[b'b'; 100]].concat().as_slice()), Some(64));
+    }
+
+    #[test]
+    fn a_long_head_that_drips_is_parsed_twice_in_all() {
+        let limits = HeadLimits { head_bytes: 60 << 10, first_line: 16 << 10, headers: 100 };
+        let line = format!("x: {}\r\n", "v".repeat(590));
+        let head = format!("GET / HTTP/1.1\r\n{}\r\n", line.repeat(100));
+        let mut scanner = HeadScanner::default();
+        let bytes = head.as_bytes();
+        let yes =
+            (1..=bytes.len()).filter(|&length| scanner.worth_parsing(&bytes[..length], &limits));
+        assert_eq!(yes.collect::<Vec<_>>(), [1, bytes.len()]);
     }
 
     #[test]

@@ -8,9 +8,7 @@ use super::edits::Edits;
 use super::fields::{is_nominated, nominates};
 use super::known::{KnownSet, known};
 use super::syntax::{elements, target_length};
-use crate::message::{
-    Fields, Framing, Known, RequestHead, ResponseHead, ResponseParts, Version,
-};
+use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, ResponseParts, Version};
 
 /// A line that the proxy adds. The value is written piece after piece.
 #[derive(Debug, Clone, Copy)]
@@ -115,11 +113,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, plan: &OutgoingR
     }
     put_connection(
         out,
-        &[
-            (wants_trailers, b"te"),
-            (plan.keep_upgrade, b"upgrade"),
-            (!plan.keep_alive, b"close"),
-        ],
+        &[(wants_trailers, b"te"), (plan.keep_upgrade, b"upgrade"), (!plan.keep_alive, b"close")],
     );
     append(out, plan.append, plan.edits);
     out.extend_from_slice(b"\r\n");
@@ -251,9 +245,8 @@ fn wants_trailers(head: &RequestHead<'_>) -> bool {
         Version::Http11 => head.fields().known(Known::Te),
         Version::Http10 => None,
     };
-    value.is_some_and(|value| {
-        elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-    })
+    value
+        .is_some_and(|value| elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")))
 }
 
 /// Writes a path or query, escaping what may not stand in a request line: a rewrite can bring it.
