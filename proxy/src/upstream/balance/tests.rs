@@ -258,8 +258,11 @@ fn a_key_finds_its_endpoint_whatever_the_order_of_the_file() {
         let back: Vec<_> = forth.iter().rev().cloned().collect();
         let forth = Balancer::new(&Cluster::build(&upstream(policy.clone(), forth), None), 1);
         let back = Balancer::new(&Cluster::build(&upstream(policy, back), None), 2);
-        for n in 0..2000 {
-            let (one, other) = (forth.pick(&key(n), &[], now), back.pick(&key(n), &[], now));
+        // Maglev's slot is the remainder of the hash, so these are all of its slots: a claim that
+        // came in another order changes a handful only.
+        for n in 0..65_537 {
+            let key = PickKey { hash: Some(n), sticky: None };
+            let (one, other) = (forth.pick(&key, &[], now), back.pick(&key, &[], now));
             assert_eq!(one.unwrap().id, other.unwrap().id);
         }
     }
@@ -456,7 +459,7 @@ proptest! {
         policy in 0..6usize,
         seed: u64,
         sets in prop::collection::vec(prop::collection::btree_set(0..40u8, 0..12), 1..6),
-        weights in prop::collection::vec(1..500u16, 2),
+        weights in prop::collection::vec(1..20u16, 2),
         tried in prop::collection::vec(0..40u8, 0..4),
     ) {
         let start = Instant::now();

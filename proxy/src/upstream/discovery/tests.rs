@@ -9,6 +9,7 @@ use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use portcullis_config::model::BalancePolicy;
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
@@ -225,6 +226,8 @@ async fn following_ends_with_the_last_generation_that_has_the_name() {
 struct NameServer {
     address: SocketAddr,
     table: Arc<Mutex<Vec<(RecordType, Reply)>>>,
+    /// Questions for addresses of version 4 so far.
+    asked: watch::Receiver<usize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -240,8 +243,9 @@ impl NameServer {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let table = Arc::new(Mutex::new(replies));
-        let task = tokio::spawn(serve(socket, Arc::clone(&table)));
-        Self { address, table, task }
+        let (count, asked) = watch::channel(0);
+        let task = tokio::spawn(serve(socket, Arc::clone(&table), count));
+        Self { address, table, asked, task }
     }
 }
 
@@ -251,12 +255,17 @@ impl Drop for NameServer {
     }
 }
 
-async fn serve(socket: UdpSocket, table: Arc<Mutex<Vec<(RecordType, Reply)>>>) {
+async fn serve(
+    socket: UdpSocket,
+    table: Arc<Mutex<Vec<(RecordType, Reply)>>>,
+    count: watch::Sender<usize>,
+) {
     let mut buffer = [0; 1500];
     loop {
         let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
         let question = Message::from_vec(&buffer[..length]).unwrap();
         let query = question.queries[0].clone();
+        count.send_modify(|count| *count += usize::from(query.query_type() == RecordType::A));
         let known = *query.name() == Name::from_ascii("api.shop.").unwrap();
         let reply =
             table.lock().unwrap().iter().find(|(kind, _)| *kind == query.query_type()).cloned();
@@ -362,10 +371,12 @@ async fn a_cluster_follows_a_real_name_server() {
     timeout(Duration::from_secs(10), cluster.ready()).await.unwrap();
     assert_eq!(addresses(&cluster), ["127.0.0.1:80"]);
     *server.table.lock().unwrap() = vec![(RecordType::A, Reply::Addresses(vec![v4(3), v4(2)], 1))];
-    let changed = async {
-        while addresses(&cluster) != ["127.0.0.2:80", "127.0.0.3:80"] {
-            sleep(soon).await;
-        }
-    };
-    timeout(Duration::from_secs(10), changed).await.unwrap();
+    // A question comes after the answer to the one before it has been taken over.
+    let mut asked = server.asked.clone();
+    let seen = *asked.borrow();
+    timeout(Duration::from_secs(10), asked.wait_for(|count| *count > seen + 2))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(addresses(&cluster), ["127.0.0.2:80", "127.0.0.3:80"]);
 }
