@@ -72,9 +72,17 @@ impl Cluster {
         self.store.current()
     }
 
-    /// Whether the next generation's endpoints are this one's, so that balancers may stay.
+    /// Whether the two have the very same endpoints, now and in future.
     pub fn shares_endpoints_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.store, &other.store)
+    }
+
+    /// Whether a balancer of the one serves the other as it is; else let it be succeeded.
+    pub fn balances_like(&self, other: &Self) -> bool {
+        let (one, other_one) = (&self.config.load_balancer, &other.config.load_balancer);
+        self.shares_endpoints_with(other)
+            && one.policy == other_one.policy
+            && one.slow_start == other_one.slow_start
     }
 
     /// Every name has been resolved at least once.

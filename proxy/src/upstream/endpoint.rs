@@ -55,8 +55,10 @@ impl Endpoint {
     /// The value of a sticky cookie: sixteen hexadecimal digits.
     pub fn sticky_value(&self) -> [u8; 16] {
         let mut text = [0; 16];
-        for (index, digit) in text.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(self.id >> (60 - 4 * index)) as usize & 15];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.id.to_be_bytes()) {
+            for (digit, value) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = if value < 10 { b'0' + value } else { b'a' - 10 + value };
+            }
         }
         text
     }

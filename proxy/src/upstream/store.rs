@@ -80,7 +80,7 @@ impl Store {
             .collect();
         let before = previous.map(|previous| previous.current.load_full()).unwrap_or_default();
         let set = assemble(cluster, &key, &sources, &before, previous.is_some().then(Instant::now));
-        let store = Self {
+        Self {
             cluster: cluster.to_owned(),
             current: Arc::new(ArcSwap::from_pointee(set)),
             ready: watch::Sender::new(is_ready(&key, &sources)),
@@ -88,8 +88,7 @@ impl Store {
             sources: Mutex::new(sources),
             followed: AtomicBool::new(false),
             stop: CancellationToken::new().drop_guard(),
-        };
-        store
+        }
     }
 
     pub(super) fn key(&self) -> &StoreKey {

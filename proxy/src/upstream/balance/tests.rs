@@ -100,7 +100,8 @@ fn round_robin_spreads_a_heavy_endpoint_out() {
     let balancer = Balancer::new(&cluster, 1);
     let heavy = cluster.endpoints().endpoints[0].id;
     let now = Instant::now();
-    let picks: Vec<_> = (0..700).map(|_| balancer.pick(&PickKey::default(), &[], now).unwrap().id).collect();
+    let picks: Vec<_> =
+        (0..700).map(|_| balancer.pick(&PickKey::default(), &[], now).unwrap().id).collect();
     for window in picks.windows(7) {
         assert!((4..=6).contains(&window.iter().filter(|id| **id == heavy).count()));
     }
@@ -114,7 +115,9 @@ fn workers_do_not_march_in_step() {
     for weights in [&[1u16; 8][..], &[9, 1, 1, 1, 1, 1, 1, 1]] {
         let cluster = cluster(BalancePolicy::RoundRobin, weights);
         let firsts: HashSet<_> = (0..32)
-            .map(|seed| Balancer::new(&cluster, seed).pick(&PickKey::default(), &[], now).unwrap().id)
+            .map(|seed| {
+                Balancer::new(&cluster, seed).pick(&PickKey::default(), &[], now).unwrap().id
+            })
             .collect();
         assert!(firsts.len() > 2, "{} of 8", firsts.len());
     }
@@ -143,7 +146,8 @@ fn least_request_fills_by_weight() {
     let cluster = cluster(BalancePolicy::LeastRequest, &[1, 3]);
     let balancer = Balancer::new(&cluster, 5);
     let now = Instant::now();
-    let held: Vec<_> = (0..400).map(|n| balancer.pick(&key(n), &[], now).unwrap().start()).collect();
+    let held: Vec<_> =
+        (0..400).map(|n| balancer.pick(&key(n), &[], now).unwrap().start()).collect();
     let heavy = held.iter().filter(|one| one.picked().weight == 3).count();
     assert!((285..=315).contains(&heavy), "{heavy} of 400");
 }
@@ -229,7 +233,10 @@ fn a_key_keeps_its_endpoint_when_another_goes() {
             let after = Balancer::new(&Cluster::build(&upstream(policy.clone(), fewer), None), 2);
             let (mut moved, mut orphans) = (0, 0);
             for n in 0..KEYS {
-                let (was, is) = (before.pick(&key(n), &[], now).unwrap(), after.pick(&key(n), &[], now).unwrap());
+                let (was, is) = (
+                    before.pick(&key(n), &[], now).unwrap(),
+                    after.pick(&key(n), &[], now).unwrap(),
+                );
                 if was.host == format!("10.0.0.{gone}") {
                     orphans += 1;
                 } else if was.id != is.id {
@@ -251,8 +258,11 @@ fn a_key_finds_its_endpoint_whatever_the_order_of_the_file() {
         let back: Vec<_> = forth.iter().rev().cloned().collect();
         let forth = Balancer::new(&Cluster::build(&upstream(policy.clone(), forth), None), 1);
         let back = Balancer::new(&Cluster::build(&upstream(policy, back), None), 2);
-        for n in 0..2000 {
-            let (one, other) = (forth.pick(&key(n), &[], now), back.pick(&key(n), &[], now));
+        // Maglev's slot is the remainder of the hash, so these are all of its slots: a claim that
+        // came in another order changes a handful only.
+        for n in 0..65_537 {
+            let key = PickKey { hash: Some(n), sticky: None };
+            let (one, other) = (forth.pick(&key, &[], now), back.pick(&key, &[], now));
             assert_eq!(one.unwrap().id, other.unwrap().id);
         }
     }
@@ -308,7 +318,10 @@ fn the_tried_are_avoided_while_there_is_another() {
                 assert!(!tried.contains(&picked.id), "{policy:?}");
                 tried.push(picked.id);
             }
-            assert!(balancer.pick(&key(9), &tried, now).is_some(), "{policy:?}: rather again than not");
+            assert!(
+                balancer.pick(&key(9), &tried, now).is_some(),
+                "{policy:?}: rather again than not"
+            );
         }
     }
 }
@@ -364,7 +377,10 @@ fn a_new_endpoint_grows_into_its_share() {
             let counts = shares(&cluster, &balancer, 20_000, now);
             let expected = 20_000.0 * factor / (3.0 + factor);
             let found = counts[3] as f64;
-            assert!((found / expected - 1.0).abs() < 0.12, "{policy:?} {seconds} s: {found} for {expected}");
+            assert!(
+                (found / expected - 1.0).abs() < 0.12,
+                "{policy:?} {seconds} s: {found} for {expected}"
+            );
         }
     }
 }
@@ -378,7 +394,8 @@ fn slow_start_holds_under_load_too() {
     let cluster = Cluster::build(&config, None);
     cluster.store().publish(0, &[address(1), address(2)], start);
     let balancer = Balancer::new(&cluster, 31);
-    let held: Vec<_> = (0..40).map(|n| balancer.pick(&key(n), &[], start).unwrap().start()).collect();
+    let held: Vec<_> =
+        (0..40).map(|n| balancer.pick(&key(n), &[], start).unwrap().start()).collect();
     cluster.store().publish(0, &[address(1), address(2), address(3)], start);
     let counts = shares(&cluster, &balancer, 10_000, start);
     drop(held);
@@ -406,14 +423,9 @@ fn knowledge_stays_with_the_endpoint_over_reloads() {
     assert_eq!((again.weight, again.in_flight()), (7, 1), "its new weight and its old request");
     drop(under_way);
     assert_eq!(again.in_flight(), 0);
-    for n in 0..200 {
-        let fourth = second.endpoints().endpoints[3].id;
-        let one = balancer.pick(&key(n), &[fourth], now).unwrap().id;
-        // Drawn twice in a row it may still win against itself.
-        if one == slow.id {
-            return;
-        }
-    }
+    assert!(again.0.state.latency.get().unwrap().now(now) > 4.9, "its old latency");
+    let newcomer = pick_id(&balancer, second.endpoints().endpoints[3].id, now);
+    assert!(newcomer.0.state.latency.get().is_none());
 }
 
 #[test]
@@ -425,7 +437,11 @@ fn an_endpoint_that_left_is_not_picked_and_its_request_ends_quietly() {
     let balancer = Balancer::new(&cluster, 1);
     let leaving = balancer.pick(&PickKey::default(), &[], now).unwrap();
     let under_way = leaving.start();
-    let stays = if leaving.host == "api" && leaving.address.to_string() == "10.9.0.1:80" { other } else { one };
+    let stays = if leaving.host == "api" && leaving.address.to_string() == "10.9.0.1:80" {
+        other
+    } else {
+        one
+    };
     cluster.store().publish(0, &[stays], now);
     for _ in 0..10 {
         assert_ne!(balancer.pick(&PickKey::default(), &[], now).unwrap().id, leaving.id);
@@ -434,6 +450,8 @@ fn an_endpoint_that_left_is_not_picked_and_its_request_ends_quietly() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     /// Whatever happens to the set, a pick is of the set as it is, and there is one unless it is
     /// empty.
     #[test]
@@ -441,7 +459,7 @@ proptest! {
         policy in 0..6usize,
         seed: u64,
         sets in prop::collection::vec(prop::collection::btree_set(0..40u8, 0..12), 1..6),
-        weights in prop::collection::vec(1..500u16, 2),
+        weights in prop::collection::vec(1..20u16, 2),
         tried in prop::collection::vec(0..40u8, 0..4),
     ) {
         let start = Instant::now();

@@ -32,6 +32,8 @@ fn what_is_unchanged_is_the_same_object_in_the_next_generation() {
     assert_eq!(second.slot, first.slot);
     assert_eq!(second.config.connect_timeout.value.as_secs(), 9);
     assert!(Arc::ptr_eq(second.endpoint_source(), first.endpoint_source()));
+    assert!(!second.balances_like(&first), "the policy is another");
+    assert!(Cluster::build(&config, Some(&second)).balances_like(&second));
 }
 
 #[test]
@@ -69,7 +71,8 @@ fn resolved_names_serve_on_when_other_endpoints_change() {
     assert!(first.is_ready());
     assert_eq!(first.endpoints().endpoints[0].added_at, None, "the first answer starts whole");
 
-    let config = upstream(BalancePolicy::Random, [(numbered(1), 1), (named("api"), 5), (named("new"), 1)]);
+    let config =
+        upstream(BalancePolicy::Random, [(numbered(1), 1), (named("api"), 5), (named("new"), 1)]);
     let second = Cluster::build(&config, Some(&first));
     let set = second.endpoints();
     assert_eq!(set.endpoints.len(), 2);

@@ -31,6 +31,7 @@ pub struct SystemResolver {
     /// In the order in which they are tried.
     suffixes: Vec<Name>,
     ndots: usize,
+    pub(super) grace: Duration,
 }
 
 impl SystemResolver {
@@ -74,7 +75,7 @@ impl SystemResolver {
             tracing::warn!(%error, "the resolver cannot be set up");
             ResolveError::Unreachable
         })?;
-        Ok(Self { resolver, suffixes, ndots })
+        Ok(Self { resolver, suffixes, ndots, grace: GRACE })
     }
 
     async fn lookup(&self, host: &str) -> Result<Answer, ResolveError> {
@@ -156,7 +157,7 @@ impl SystemResolver {
         second: impl Future<Output = Result<Found, ResolveError>>,
     ) -> Result<Found, ResolveError> {
         match first {
-            Ok(_) => timeout(GRACE, second).await.unwrap_or(Err(ResolveError::TimedOut)),
+            Ok(_) => timeout(self.grace, second).await.unwrap_or(Err(ResolveError::TimedOut)),
             Err(_) => second.await,
         }
     }
@@ -220,5 +221,35 @@ fn judge(error: &NetError) -> ResolveError {
         NetError::Dns(_) => ResolveError::Refused,
         NetError::Timeout => ResolveError::TimedOut,
         _ => ResolveError::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_list_is_walked_as_resolv_conf_says() {
+        let config = ResolverConfig::from_parts(
+            None,
+            ["ns.svc.cluster.local", "svc.cluster.local"].map(|n| n.parse().unwrap()).to_vec(),
+            Vec::new(),
+        );
+        let check = |ndots, name: &str, expected: &[&str]| {
+            let mut options = ResolverOpts::default();
+            options.ndots = ndots;
+            let resolver = SystemResolver::build(config.clone(), options).unwrap();
+            let names = resolver.candidates(Name::from_str_relaxed(name).unwrap());
+            let names: Vec<_> = names.iter().map(Name::to_string).collect();
+            assert_eq!(names, expected, "{name} with ndots {ndots}");
+        };
+        let searched = ["api.ns.svc.cluster.local.", "api.svc.cluster.local.", "api."];
+        check(1, "api", &searched);
+        check(5, "api", &searched);
+        check(1, "api.", &["api."]);
+        let dotted = ["a.b.ns.svc.cluster.local.", "a.b.svc.cluster.local."];
+        check(1, "a.b", &["a.b.", dotted[0], dotted[1]]);
+        check(5, "a.b", &[dotted[0], dotted[1], "a.b."]);
+        check(5, "a.b.", &["a.b."]);
     }
 }
