@@ -60,6 +60,16 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+/// As it is written in the configuration.
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => address.fmt(out),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum ListenerKind {
     Http(Box<HttpListener>),

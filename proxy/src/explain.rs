@@ -21,7 +21,7 @@ pub use report::{Candidate, EditsTold, Explanation, Outcome, PhaseTold, SettingT
 use crate::decide::{Facts, HostSource, Plan, Scratch, Step, decide, normalise};
 use crate::message::RequestHead;
 use crate::policy::forwarded::is_claim;
-use crate::policy::headers::is_field_value;
+use crate::policy::reply::is_field_value;
 use crate::route::table::Verdict;
 use crate::route::{Mismatch, Route, Table};
 

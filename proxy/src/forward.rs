@@ -267,7 +267,6 @@ async fn converse(
         worker,
         client_version: request.version,
         method,
-        watch: &watch,
         client_patience,
         slot: None,
     };
@@ -456,7 +455,6 @@ struct HeadReader<'a> {
     worker: &'a crate::worker::Worker,
     client_version: Version,
     method: &'a [u8],
-    watch: &'a Watch<'a>,
     client_patience: std::time::Duration,
     slot: Option<crate::buffer::Buffer>,
 }

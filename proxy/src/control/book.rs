@@ -22,7 +22,6 @@ pub struct AddressBook {
 struct Entry {
     id: ListenerId,
     bound: ListenAddress,
-    open: Arc<AtomicU32>,
 }
 
 /// Sockets bound for a generation that is not published yet.
@@ -79,7 +78,6 @@ impl AddressBook {
             let entry = Entry {
                 id: reservation.id,
                 bound: reservation.bound.clone(),
-                open: Arc::clone(&reservation.open),
             };
             self.entries.insert(reservation.configured.clone(), entry);
         }

@@ -3,7 +3,7 @@
 //! No hop is trusted yet, so every claim of a client is dropped and the values are written
 //! fresh. Once trusted proxies exist they are an argument here; nothing else changes.
 
-use crate::http1::known::KnownSet;
+use crate::http1::known::{KnownSet, known};
 use crate::http1::write::Line;
 use crate::message::Known;
 
@@ -19,6 +19,11 @@ pub const CLAIMS: KnownSet = KnownSet::of(&[
     Known::XRequestId,
     Known::OtherClaim,
 ]);
+
+/// Whether a client's field of this name is a claim.
+pub fn is_claim(name: &[u8]) -> bool {
+    CLAIMS.contains(known(name))
+}
 
 /// What is told of a request, in pieces that the head writer copies.
 #[derive(Debug, Clone, Copy)]

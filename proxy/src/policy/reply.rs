@@ -28,7 +28,7 @@ impl Reply {
         })
     }
 }/// RFC 9110, section 5.5: no control but the tab, no space at either end.
-fn is_field_value(value: &str) -> bool {
+pub(crate) fn is_field_value(value: &str) -> bool {
     value.trim_matches([' ', '\t']).len() == value.len()
         && value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }

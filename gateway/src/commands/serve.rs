@@ -1,0 +1,61 @@
+//! `run`: serve a configuration until told to stop.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use portcullis_config::{Loader, Report, Sources};
+use portcullis_proxy::control::reload::{Reloader, report};
+use portcullis_proxy::control::run::{Control, End};
+use portcullis_proxy::server::{Server, StartError};
+
+use super::{BAD_CONFIGURATION, FAILED};
+
+pub(crate) fn serve(path: &Path) -> ExitCode {
+    let mut loader = Loader::new(path);
+    let outcome = loader.load();
+    let loaded = match outcome.result {
+        Ok(loaded) => loaded,
+        Err(failed) => return refuse(&failed.report, &failed.sources),
+    };
+    loader.commit();
+    if !loaded.warnings.is_empty() {
+        tracing::warn!("\n{}", loaded.warnings.render(&loaded.sources, false));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let sources = loaded.sources;
+    let config = Arc::new(loaded.config);
+    let result = runtime.block_on(async {
+        let server = Server::start(config).await?;
+        let reloader = Reloader::new(loader, &sources);
+        let control = Control::new(server, reloader)?;
+        for (name, address) in control.server().addresses() {
+            tracing::info!(listener = name, %address, "listening");
+        }
+        Ok(control.run(async |_| {}).await)
+    });
+    match result {
+        Ok(End::Drained) => ExitCode::SUCCESS,
+        Ok(End::Cut) => {
+            tracing::warn!("the drain ended before everything in flight did");
+            ExitCode::from(FAILED)
+        }
+        Err(StartError::World(faults)) => refuse(&report(&faults), &sources),
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn refuse(report: &Report, sources: &Sources) -> ExitCode {
+    eprint!("{}", report.render(sources, std::io::IsTerminal::is_terminal(&std::io::stderr())));
+    ExitCode::from(BAD_CONFIGURATION)
+}
