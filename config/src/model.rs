@@ -261,8 +261,15 @@ pub struct UpstreamTls {
 /// Wherever they are written.
 impl PartialEq for UpstreamTls {
     fn eq(&self, other: &Self) -> bool {
-        let Self { location: _, ca, client_certificate, server_name, identities, min_version, max_version } =
-            self;
+        let Self {
+            location: _,
+            ca,
+            client_certificate,
+            server_name,
+            identities,
+            min_version,
+            max_version,
+        } = self;
         *ca == other.ca
             && *client_certificate == other.client_certificate
             && *server_name == other.server_name

@@ -118,8 +118,7 @@ pub async fn forward(
 async fn fail(exchange: &mut Exchange<'_>, plan: &Plan<'_>, reason: Reason) -> Next {
     let request = &exchange.scratch.request;
     let whole = request.framing.is_empty() || exchange.upload.complete.get();
-    let keep_alive =
-        whole && request.keep_alive && !exchange.client.registration.is_draining();
+    let keep_alive = whole && request.keep_alive && !exchange.client.registration.is_draining();
     if reason.status() == 0 {
         exchange.reason = Some(reason);
         return Next::Abort;
@@ -221,10 +220,8 @@ async fn converse(
     encode_request(exchange, target);
     exchange.upload = Default::default();
     let sent_at = Instant::now();
-    let watch = Watch {
-        deadline: &exchange.client.deadline,
-        stage: Cell::new(Stage::ResponseHead),
-    };
+    let watch =
+        Watch { deadline: &exchange.client.deadline, stage: Cell::new(Stage::ResponseHead) };
     watch.deadline.set(target.give_up);
 
     let client = &exchange.client.io;
@@ -440,9 +437,11 @@ impl<'a, F: Future<Output = Result<(), UploadError>>> Sending<'a, F> {
                     return Poll::Ready(Err(Reason::ClientAborted));
                 }
             }
-            watched.watch.deadline.poll_expired(cx).map(|()| {
-                Err(watched.watch.stage.get().timeout())
-            })
+            watched
+                .watch
+                .deadline
+                .poll_expired(cx)
+                .map(|()| Err(watched.watch.stage.get().timeout()))
         })
         .await
     }

@@ -44,11 +44,7 @@ pub async fn problem(
 }
 
 /// Answers as the route says.
-pub async fn reply(
-    exchange: &mut Exchange<'_>,
-    reply: &ProxyReply<'_>,
-    keep_alive: bool,
-) -> bool {
+pub async fn reply(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>, keep_alive: bool) -> bool {
     exchange.reason = Some(reply.reason);
     let response = Own {
         status: reply.status,
@@ -74,9 +70,10 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
     let now = exchange.mark(Stage::FirstByte);
     exchange.status = own.status;
     let date = exchange.worker.clock().http_date(now.into_std());
-    let head_only = exchange.head.as_ref().is_some_and(|head| {
-        exchange.scratch.request.method.of(head.head()) == b"HEAD"
-    });
+    let head_only = exchange
+        .head
+        .as_ref()
+        .is_some_and(|head| exchange.scratch.request.method.of(head.head()) == b"HEAD");
     if !head_only {
         exchange.own_body = own.body.len() as u64;
     }

@@ -61,12 +61,12 @@ impl Server {
         let registry = Registry::new();
         let metrics = Metrics::new(count, &registry)?;
         let mut book = AddressBook::default();
-        let first = prepare(Arc::clone(&config), None, &mut book, &metrics)
-            .map_err(StartError::World)?;
+        let first =
+            prepare(Arc::clone(&config), None, &mut book, &metrics).map_err(StartError::World)?;
         let log = AccessLog::start(&config.access_log.sink, metrics.access_log())
             .map_err(|error| StartError::System { what: "the access log", error })?;
-        let resolver =
-            SystemResolver::from_system().map_err(|error| StartError::Resolver(error.to_string()))?;
+        let resolver = SystemResolver::from_system()
+            .map_err(|error| StartError::Resolver(error.to_string()))?;
         let handle = tokio::runtime::Handle::current();
         let mut random = fastrand::Rng::new();
         let discovery = Discovery::new(Arc::new(resolver), handle, random.u64(..));

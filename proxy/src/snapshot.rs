@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use portcullis_config::model::{
-    self, BalancePolicy, Config, HashKey, ListenAddress, ListenerKind,
-};
+use portcullis_config::model::{self, BalancePolicy, Config, HashKey, ListenAddress, ListenerKind};
 
 use crate::http1::request::RequestRules;
 use crate::listener::ListenerId;
@@ -110,12 +108,10 @@ impl Snapshot {
         let routes = match compile(&config) {
             Ok(routes) => routes,
             Err(errors) => {
-                faults.extend(errors.iter().map(|error| {
-                    WorldError {
-                        location: error.location.clone(),
-                        message: error.fault.to_string(),
-                        help: None,
-                    }
+                faults.extend(errors.iter().map(|error| WorldError {
+                    location: error.location.clone(),
+                    message: error.fault.to_string(),
+                    help: None,
                 }));
                 Vec::new()
             }
@@ -132,9 +128,8 @@ impl Snapshot {
             .filter_map(|(index, listener)| {
                 let ListenerKind::Http(settings) = &listener.kind else { return None };
                 let (id, port) = addresses.identify(&listener.address)?;
-                let before = previous.and_then(|previous| {
-                    previous.listeners.iter().find(|before| before.id == id)
-                });
+                let before = previous
+                    .and_then(|previous| previous.listeners.iter().find(|before| before.id == id));
                 let tls = server_tls(settings, before, &mut faults);
                 Some(Arc::new(HttpListener {
                     id,

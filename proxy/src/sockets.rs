@@ -137,10 +137,7 @@ mod tests {
         assert!(path.exists());
         let live = bind(&address, 2).unwrap();
         assert_eq!(live.sockets.len(), 2);
-        assert_eq!(
-            bind(&address, 1).map(|_| ()).unwrap_err().kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(bind(&address, 1).map(|_| ()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

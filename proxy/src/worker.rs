@@ -32,7 +32,11 @@ const SWEEP_EVERY: u32 = 5;
 
 /// What a worker may be told.
 pub enum Command {
-    Listen { id: ListenerId, socket: ListenSocket, open: Arc<AtomicU32> },
+    Listen {
+        id: ListenerId,
+        socket: ListenSocket,
+        open: Arc<AtomicU32>,
+    },
     /// Stop accepting on a listener and let its connections end.
     Retire(ListenerId),
     /// Retire everything; the answer comes when the last connection has ended.

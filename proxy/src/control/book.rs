@@ -75,10 +75,7 @@ impl AddressBook {
     /// Takes the reservations in and gives up what `config` has no more.
     pub fn commit(&mut self, config: &Config, reservations: &[Reservation]) -> Vec<ListenerId> {
         for reservation in reservations {
-            let entry = Entry {
-                id: reservation.id,
-                bound: reservation.bound.clone(),
-            };
+            let entry = Entry { id: reservation.id, bound: reservation.bound.clone() };
             self.entries.insert(reservation.configured.clone(), entry);
         }
         let mut retired = Vec::new();

@@ -58,17 +58,15 @@ impl Reloader {
                     let seen = fingerprint(&loaded.sources);
                     if trigger == Trigger::Asked || seen.is_none() || seen != known {
                         let config = Arc::new(loaded.config);
-                        round.verdict =
-                            match prepare(config, Some(&previous), &mut book, &metrics) {
-                                Ok(prepared) => {
-                                    loader.commit();
-                                    round.fingerprint = seen;
-                                    Verdict::Good(Box::new(prepared))
-                                }
-                                Err(faults) => {
-                                    Verdict::Refused(report(&faults), loaded.sources)
-                                }
-                            };
+                        round.verdict = match prepare(config, Some(&previous), &mut book, &metrics)
+                        {
+                            Ok(prepared) => {
+                                loader.commit();
+                                round.fingerprint = seen;
+                                Verdict::Good(Box::new(prepared))
+                            }
+                            Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
+                        };
                     }
                 }
             }
@@ -80,7 +78,10 @@ impl Reloader {
                 // The book is lost with the panic; what is bound stays bound with the workers.
                 tracing::error!(%error, "a reload panicked");
                 publisher.metrics.reloaded(ReloadResult::Failure);
-                return LastReload { problems: "the reload failed".to_owned(), ..current(publisher) };
+                return LastReload {
+                    problems: "the reload failed".to_owned(),
+                    ..current(publisher)
+                };
             }
         };
         publisher.book = book;
@@ -140,12 +141,14 @@ pub async fn renew_certificates(publisher: &Publisher) {
     let snapshot = publisher.published.load_full();
     let metrics = Arc::clone(&publisher.metrics);
     let work = tokio::task::spawn_blocking(move || {
-        let servers = snapshot.listeners.iter().filter_map(|listener| {
-            Some((&*listener.name, listener.tls.as_ref()?.reload()))
-        });
-        let clients = snapshot.upstreams.iter().filter_map(|upstream| {
-            Some((&*upstream.name, upstream.tls.as_ref()?.reload()))
-        });
+        let servers = snapshot
+            .listeners
+            .iter()
+            .filter_map(|listener| Some((&*listener.name, listener.tls.as_ref()?.reload())));
+        let clients = snapshot
+            .upstreams
+            .iter()
+            .filter_map(|upstream| Some((&*upstream.name, upstream.tls.as_ref()?.reload())));
         for (name, result) in servers.chain(clients) {
             match result {
                 Ok(Changed::No) => {}

@@ -86,8 +86,7 @@ impl Control {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let generation = server.publisher.published.load().generation;
         let last = LastReload { generation, ..LastReload::default() };
-        let handle =
-            Handle { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) };
+        let handle = Handle { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) };
         Ok(Self { server, reloader, requests, handle, signals })
     }
 

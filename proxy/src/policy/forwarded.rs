@@ -72,7 +72,8 @@ mod tests {
         let mut text = String::new();
         for line in forwarded.lines() {
             let value = line.value.concat();
-            let (name, value) = (String::from_utf8_lossy(line.name), String::from_utf8_lossy(&value));
+            let (name, value) =
+                (String::from_utf8_lossy(line.name), String::from_utf8_lossy(&value));
             text.push_str(&format!("{name}: {value}\n"));
         }
         text

@@ -27,10 +27,9 @@ impl Reply {
             body: reply.body.expose().as_bytes().into(),
         })
     }
-}/// RFC 9110, section 5.5: no control but the tab, no space at either end.
+}
+/// RFC 9110, section 5.5: no control but the tab, no space at either end.
 pub(crate) fn is_field_value(value: &str) -> bool {
     value.trim_matches([' ', '\t']).len() == value.len()
         && value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
-
-

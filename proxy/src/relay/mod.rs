@@ -56,11 +56,7 @@ impl Watch<'_> {
 /// Reads once, holding a buffer only while there is something to put into it.
 ///
 /// 0 bytes mean that the peer has closed its side.
-pub async fn read_some(
-    io: &Io,
-    pool: &BufferPool,
-    slot: &mut Option<Buffer>,
-) -> io::Result<usize> {
+pub async fn read_some(io: &Io, pool: &BufferPool, slot: &mut Option<Buffer>) -> io::Result<usize> {
     std::future::poll_fn(|cx| {
         ready!(io.poll_readable(cx))?;
         let buffer = slot.get_or_insert_with(|| pool.take());

@@ -62,7 +62,8 @@ impl Upload<'_> {
                     self.encode_chunks(&mut decoder)?
                 }
                 _ => {
-                    let decoded = decoder.decode(self.buffer.body()).map_err(UploadError::Client)?;
+                    let decoded =
+                        decoder.decode(self.buffer.body()).map_err(UploadError::Client)?;
                     (decoded.consumed, decoded.done)
                 }
             };
@@ -82,7 +83,10 @@ impl Upload<'_> {
                 self.watch.expect(Stage::UpstreamWrite, self.patience);
             }
             let begun = &self.counters.begun;
-            self.upstream.write_all(head, raw, |_| begun.set(true)).await.map_err(UploadError::Upstream)?;
+            self.upstream
+                .write_all(head, raw, |_| begun.set(true))
+                .await
+                .map_err(UploadError::Upstream)?;
             head_left = false;
             self.buffer.consume(taken);
             if done {
@@ -116,10 +120,7 @@ impl Upload<'_> {
         }
     }
 
-    fn encode_chunks(
-        &mut self,
-        decoder: &mut BodyDecoder,
-    ) -> Result<(usize, bool), UploadError> {
+    fn encode_chunks(&mut self, decoder: &mut BodyDecoder) -> Result<(usize, bool), UploadError> {
         let mut taken = 0;
         loop {
             let input = &self.buffer.body()[taken..];

@@ -57,10 +57,7 @@ pub enum Leftover {
 }
 
 /// Sends the head and the body as it comes, until the body's own end.
-pub async fn download(
-    mut source: Source<'_>,
-    mut sink: Sink<'_>,
-) -> Result<Leftover, Reason> {
+pub async fn download(mut source: Source<'_>, mut sink: Sink<'_>) -> Result<Leftover, Reason> {
     let mut decoder = BodyDecoder::new(source.framing, Side::Response);
     loop {
         let input = source.buffer.as_ref().map_or(&[][..], Buffer::filled);
@@ -154,10 +151,7 @@ impl Sink<'_> {
                 watch.expect(Stage::ClientWrite, patience);
             }
         };
-        self.client
-            .write_all(self.out, data, progress)
-            .await
-            .map_err(|_| Reason::ClientAborted)?;
+        self.client.write_all(self.out, data, progress).await.map_err(|_| Reason::ClientAborted)?;
         self.out.clear();
         counters.body.set(counters.body.get() + body as u64);
         Ok(())

@@ -171,8 +171,7 @@ impl LocalUpstream {
     /// Closes idle connections that are old, dead, or lead to endpoints that are gone.
     pub fn sweep(&self, now: Instant) {
         let set = self.live.cluster.endpoints();
-        let is_current =
-            |id: u64| set.endpoints.iter().any(|endpoint| endpoint.id == id);
+        let is_current = |id: u64| set.endpoints.iter().any(|endpoint| endpoint.id == id);
         self.count_idle(|| self.pool.sweep(now, is_current), 0);
         self.endpoints.borrow_mut().retain(|id, _| is_current(*id));
     }
