@@ -5,7 +5,7 @@
 
 pub mod client;
 pub mod http;
-//pub mod load;
+pub mod load;
 pub mod origin;
 pub mod process;
 pub mod procfs;

@@ -46,6 +46,10 @@ impl Pacer {
         pacer
     }
 
+    pub(super) fn start_time(&self) -> Instant {
+        self.start
+    }
+
     /// When the last request falls due.
     pub(super) fn end(&self) -> Instant {
         self.start + self.offset(self.scheduled)

@@ -83,6 +83,8 @@ pub struct Report {
     pub announced_closes: u64,
     /// Connections that the server closed between two requests.
     pub idle_closes: u64,
+    /// Connections given up because bytes came that answered no request.
+    pub unasked: u64,
     /// The first failures of each worker.
     pub failures: Vec<Failure>,
     pub elapsed: Duration,
@@ -98,6 +100,7 @@ impl Report {
             connects: 0,
             announced_closes: 0,
             idle_closes: 0,
+            unasked: 0,
             failures: Vec::new(),
             elapsed: Duration::ZERO,
         }
@@ -153,6 +156,7 @@ impl Report {
         self.connects += other.connects;
         self.announced_closes += other.announced_closes;
         self.idle_closes += other.idle_closes;
+        self.unasked += other.unasked;
         self.failures.extend(other.failures);
         self.failures.sort_by_key(|failure| failure.due);
         self.failures.truncate(KEPT);
@@ -182,8 +186,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             out,
-            "  connections opened {}, announced to close {}, closed idle {}",
-            self.connects, self.announced_closes, self.idle_closes
+            "  connections opened {}, announced to close {}, closed idle {}, with stray bytes {}",
+            self.connects, self.announced_closes, self.idle_closes, self.unasked
         )?;
         for failure in self.failures.iter().take(10) {
             writeln!(
