@@ -9,4 +9,4 @@ pub mod load;
 pub mod origin;
 pub mod process;
 pub mod procfs;
-//pub mod soak;
+pub mod soak;

@@ -40,6 +40,13 @@ pub fn cpu_ticks(pid: u32) -> io::Result<(u64, u64)> {
     Ok((field(14), field(15)))
 }
 
+/// Clock ticks, user and system together, of the children that a process has waited for.
+pub fn ended_children_ticks(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let field = |index| stat_field(&stat, index).and_then(|text| text.parse::<u64>().ok());
+    Ok(field(16).unwrap_or(0) + field(17).unwrap_or(0))
+}
+
 /// The process and all that descend from it.
 pub fn family(pid: u32) -> io::Result<Vec<u32>> {
     let mut parents = Vec::new();

@@ -91,7 +91,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(scheduled: u64) -> Self {
+    pub(crate) fn new(scheduled: u64) -> Self {
         Self {
             scheduled,
             outcomes: BTreeMap::new(),
@@ -132,7 +132,7 @@ impl Report {
         self.outcomes.iter().filter(|(outcome, _)| choose(outcome)).map(|(_, count)| count).sum()
     }
 
-    pub(super) fn add(&mut self, outcome: Outcome, latency: Duration, service: Duration) {
+    pub(crate) fn add(&mut self, outcome: Outcome, latency: Duration, service: Duration) {
         if !outcome.is_failure() {
             self.latency.saturating_record(micros(latency));
             self.service.saturating_record(micros(service));
@@ -140,7 +140,7 @@ impl Report {
         *self.outcomes.entry(outcome).or_insert(0) += 1;
     }
 
-    pub(super) fn keep(&mut self, failure: Failure) {
+    pub(crate) fn keep(&mut self, failure: Failure) {
         if self.failures.len() < KEPT {
             self.failures.push(failure);
         }
