@@ -261,7 +261,8 @@ mod tests {
             }
             let mut running = match engine.start(origin.address(), base.path(), &[]) {
                 Ok(running) => running,
-                Err(error) if engine.need.is_none() => {
+                // A workspace in which the gateway is only a stub yet.
+                Err(error) if error.to_string().contains("(exit status: 0)") => {
                     eprintln!("{error}");
                     continue;
                 }

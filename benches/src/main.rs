@@ -7,7 +7,7 @@ mod floor;
 mod idle;
 mod origin;
 mod setup;
-//mod soak;
+mod soak;
 mod sockets;
 mod stats;
 mod table;
@@ -31,7 +31,7 @@ enum Command {
     /// Memory at rest and for each idle connection.
     Idle(idle::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
-    //Soak(soak::Options),
+    Soak(soak::Options),
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
     Origin {
         /// On loopback; 0 lets the kernel choose. The address is printed.
@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Compare(options) => compare::run(&options),
         Command::Idle(options) => idle::run(&options),
-        //Command::Soak(options) => soak::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;
             Ok(ExitCode::SUCCESS)
