@@ -19,8 +19,9 @@ use sqlx::{SqlSafeStr, Sqlite, Transaction};
 const CONNECTIONS: u32 = 4;
 /// How long a statement waits for another process's write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request waits for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait for a connection: mostly the first, which a slow disk holds up. A request
+/// gives up before, by its own timeout.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An open database with its migrations applied.
 #[derive(Debug, Clone)]

@@ -59,7 +59,6 @@ async fn register(
             return Err(ApiError::Fields(errors.into_iter().flatten().collect()));
         }
     };
-    users.metrics.password_hashes.inc();
     let hash = users.passwords.hash(password).await?;
     let account = users.accounts.insert(&email, &name, &hash, users.clock.now()).await?;
     let account = account.ok_or(ApiError::EmailTaken)?;
@@ -99,7 +98,6 @@ async fn log_in(
         return Err(ApiError::Throttled { retry_after_seconds });
     }
     let (account, hash) = users.accounts.by_email(&email).await?.unzip();
-    users.metrics.password_hashes.inc();
     let matches = users.passwords.verify(Password::attempt(body.password), hash).await?;
     let Some(account) = account.filter(|_| matches) else {
         users.metrics.login(Login::Refused);

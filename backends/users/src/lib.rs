@@ -103,13 +103,14 @@ pub async fn prepare(options: &Options, clock: Arc<dyn Clock>) -> Result<Prepare
         source: Box::new(error),
     })?);
     let registry = Registry::new();
+    let metrics = UserMetrics::try_new(&registry)?;
     let users = Users {
         accounts: Accounts::new(database.clone()),
-        passwords: Passwords::new(options.password_cost),
+        passwords: Passwords::new(options.password_cost, metrics.password_hashes.clone()),
         throttle: Throttle::default(),
         keys: Arc::clone(&keys),
         issuer,
-        metrics: UserMetrics::try_new(&registry)?,
+        metrics,
         clock,
     };
     let routes = api::routes(Arc::new(users));

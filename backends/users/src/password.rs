@@ -9,6 +9,7 @@ use std::sync::Arc;
 use argon2::password_hash::phc::{Output, Salt};
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
+use prometheus::IntCounter;
 use shop_platform::problem::FieldError;
 use tokio::sync::Semaphore;
 
@@ -76,22 +77,24 @@ pub(crate) enum PasswordError {
 /// Hashes and compares passwords without blocking the runtime.
 pub(crate) struct Passwords {
     argon2: Argon2<'static>,
+    hashes: IntCounter,
     waiting: Semaphore,
     working: Arc<Semaphore>,
     nobody: String,
 }
 
 impl Passwords {
-    pub(crate) fn new(cost: PasswordCost) -> Self {
+    /// `hashes` counts the work that is really done, whatever its result.
+    pub(crate) fn new(cost: PasswordCost, hashes: IntCounter) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self::with_limits(cost, cores.min(MAX_WORKING), MAX_WAITING)
+        Self::with_limits(cost, hashes, cores.min(MAX_WORKING), MAX_WAITING)
     }
 
-    fn with_limits(cost: PasswordCost, working: usize, waiting: usize) -> Self {
+    fn with_limits(cost: PasswordCost, hashes: IntCounter, working: usize, waiting: usize) -> Self {
         let argon2 = cost.argon2();
         let nobody = unmatchable(&argon2);
         let working = Arc::new(Semaphore::new(working));
-        Self { argon2, waiting: Semaphore::new(waiting), working, nobody }
+        Self { argon2, hashes, waiting: Semaphore::new(waiting), working, nobody }
     }
 
     /// A new hash, in PHC form with its salt and cost.
@@ -129,9 +132,11 @@ impl Passwords {
         let working = Arc::clone(&self.working).acquire_owned().await;
         let working = working.map_err(|_| PasswordError::Interrupted)?;
         drop(waiting);
+        let hashes = self.hashes.clone();
         tokio::task::spawn_blocking(move || {
             // It moves in here: a client that leaves does not stop its hash, so its permit stays.
             let _working = working;
+            hashes.inc();
             job()
         })
         .await
@@ -157,6 +162,10 @@ fn unmatchable(argon2: &Argon2<'_>) -> String {
 mod tests {
     use super::*;
 
+    fn counter() -> IntCounter {
+        IntCounter::new("hashes", "Hashes").unwrap()
+    }
+
     fn password(text: &str) -> Password {
         Password::try_new(text.to_owned()).map_err(|error| error.message).unwrap()
     }
@@ -178,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_password_itself_matches_its_hash() {
-        let passwords = Passwords::new(PasswordCost::Cheapest);
+        let passwords = Passwords::new(PasswordCost::Cheapest, counter());
         let hash = passwords.hash(password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
         assert_ne!(hash, passwords.hash(password("correct horse")).await.unwrap());
@@ -195,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_nobody_costs_what_a_real_one_does() {
-        let real = Passwords::new(PasswordCost::Owasp);
+        let real = Passwords::new(PasswordCost::Owasp, counter());
         assert!(real.nobody.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", real.nobody);
         let parsed = PasswordHash::new(&real.nobody).unwrap();
         assert_eq!(parsed.salt.unwrap().len(), 16);
@@ -204,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_would_wait_too_long_are_sent_away() {
-        let passwords = Arc::new(Passwords::with_limits(PasswordCost::Cheapest, 1, 2));
+        let passwords = Arc::new(Passwords::with_limits(PasswordCost::Cheapest, counter(), 1, 2));
         let (release, released) = std::sync::mpsc::channel::<()>();
         let block = {
             let passwords = Arc::clone(&passwords);

@@ -292,6 +292,27 @@ async fn flags_that_cannot_be_right_are_usage_errors() {
     }
 }
 
+#[tokio::test]
+async fn it_listens_on_a_free_port_and_stops_when_told() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let arguments = ["shop-users", "--database", ":memory:", "--listen", "127.0.0.1:0"];
+    let options: Options = clap::Parser::parse_from(arguments);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = Box::pin(async { drop(stopped.await) });
+    let clock = Arc::new(shop_platform::SystemClock);
+    let bound = build(&options, clock, shutdown).await.unwrap();
+    assert_ne!(bound.address.port(), 0);
+    let ended = tokio::spawn(bound.run);
+    let mut stream = tokio::net::TcpStream::connect(bound.address).await.unwrap();
+    let request = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"kid\""), "{answer}");
+    stop.send(()).unwrap();
+    assert_eq!(ended.await.unwrap().cut, 0);
+}
+
 #[test]
 fn the_memory_cost_is_owasps_unless_a_test_says_otherwise() {
     let options: Options = clap::Parser::parse_from(["shop-users"]);

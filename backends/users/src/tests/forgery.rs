@@ -2,8 +2,9 @@
 
 use super::*;
 
-fn claims(now: u64) -> Value {
-    json!({"iss": "http://users.shop", "aud": "shop", "sub": uuid::Uuid::now_v7().to_string(),
+/// What the service would have issued, for an account that exists: each case differs by one thing.
+fn claims_of(account: &Value, now: u64) -> Value {
+    json!({"iss": "http://users.shop", "aud": "shop", "sub": account,
         "scope": "customer", "iat": now, "nbf": now, "exp": now + 900, "jti": "1"})
 }
 
@@ -32,7 +33,9 @@ fn base64(bytes: &[u8]) -> String {
 async fn forged_tokens_open_nothing() {
     let shop = shop().await;
     let token = shop.token("ada@example.com").await;
+    let me = shop.get("/v1/users/me", Some(&format!("Bearer {token}"))).await;
     let now = shop.clock.now().seconds();
+    let claims = |now| claims_of(&me.body["id"], now);
     let keys = shop.keys.keys();
     let ours = keys.signing(shop.clock.now()).unwrap();
     let sign = |claims: &Value, change: &dyn Fn(&mut Header)| {
@@ -42,6 +45,9 @@ async fn forged_tokens_open_nothing() {
         jsonwebtoken::encode(&header, claims, &ours.encoding).unwrap()
     };
     let honest = |claims: Value| sign(&claims, &|_| ());
+
+    let control = format!("Bearer {}", honest(claims(now)));
+    assert_eq!(shop.get("/v1/users/me", Some(&control)).await.status, 200);
 
     let foreign_pair = rcgen::KeyPair::generate().unwrap();
     let foreign = EncodingKey::from_ec_der(foreign_pair.serialized_der());
@@ -98,7 +104,10 @@ async fn forged_tokens_open_nothing() {
         ("a negative expiry", honest(with(claims(now), "exp", json!(-1)))),
         ("not valid yet", honest(with(claims(now), "nbf", json!(now + 1)))),
         ("a subject that is no id", honest(with(claims(now), "sub", json!("admin")))),
-        ("an account that does not exist", honest(claims(now))),
+        (
+            "an account that does not exist",
+            honest(with(claims(now), "sub", json!(uuid::Uuid::nil()))),
+        ),
         ("longer than any of ours", honest(with(claims(now), "scope", json!("a".repeat(9000))))),
         ("claims twice", {
             let signed = format!("{head}.{}", base64(duplicate.as_bytes()));
