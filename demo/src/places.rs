@@ -83,12 +83,11 @@ impl Places {
         Self::of(path, text)
     }
 
-    /// The same configuration on ports of the kernel's choice.
+    /// The same configuration on ports that are free.
     fn moved(&self, text: &str, folder: &Path) -> anyhow::Result<Self> {
         // All are held until all are chosen, so that no two are the same.
-        let held: Vec<TcpListener> = (0..self.all().len())
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<Result<_, _>>()?;
+        let held: Vec<TcpListener> =
+            (0..self.all().len()).map(|_| free_port()).collect::<Result<_, _>>()?;
         let mut text = text.to_owned();
         for ((_, old), held) in self.all().into_iter().zip(&held) {
             let new = held.local_addr()?;
@@ -127,6 +126,18 @@ fn admin(config: &Config) -> anyhow::Result<SocketAddr> {
         Some(AdminAddress::Loopback(address)) => Ok(*address),
         _ => Err(anyhow!("the configuration has no admin API on TCP")),
     }
+}
+
+/// A port that is free, and that the kernel gives to nobody who does not ask for it: its own choice
+/// could be the next connection's before the gateway listens there.
+fn free_port() -> anyhow::Result<TcpListener> {
+    const ATTEMPTS: usize = 1000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let first = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
+    let end: u16 = first.unwrap_or(32_768).max(12_000);
+    (0..ATTEMPTS)
+        .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(10_000..end))).ok())
+        .context("no port is free")
 }
 
 fn has_ipv6() -> bool {
