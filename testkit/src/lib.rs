@@ -1,8 +1,7 @@
-//! What the tests share: a certificate authority, scripted origins and clients, processes under
-//! test, load that accounts for every request, and the long scenarios built of them.
+//! What the tests share: scripted origins and clients, processes under test, load that accounts
+//! for every request, and the long scenarios built of them.
 //!
-//! It depends on the configuration's forms at most, never on the proxy, so that nothing under test
-//! helps to judge itself: it sees what any peer on the network sees, and `/proc`.
+//! Nothing here knows the proxy's code: it sees what any peer on the network sees, and `/proc`.
 
 pub mod ca;
 pub mod client;
