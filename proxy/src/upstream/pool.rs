@@ -189,6 +189,7 @@ mod tests {
     use std::sync::Arc;
 
     use portcullis_config::location::Sourced;
+    use portcullis_config::model::BalancePolicy;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn fixture(max_connections: u32, max_pending: u32) -> Fixture {
-        let mut upstream = crate::upstream::testing::upstream("orders", &["127.0.0.1:1"]);
+        let mut upstream = crate::upstream::fixture::upstream(BalancePolicy::Random, []);
         let limit = NonZeroU32::new(max_connections).unwrap();
         upstream.concurrency.max_connections = Sourced::built_in(limit);
         upstream.concurrency.max_pending = Sourced::built_in(max_pending);
