@@ -26,15 +26,19 @@ async fn connections_are_kept_as_both_sides_wish() {
         line("an absolute target", "GET http://b.test/x?y HTTP/1.1\r\nhost: a.test\r\n\r\n")
             .origin_sees("GET /x?y"),
         line("options of everything", message("OPTIONS * HTTP/1.1", &[], "")),
-        line("the upstream closes", get("/", &[]))
-            .answers_and_closes("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"),
+        line("the upstream closes", get("/", &[])).answers_and_closes(
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
+        ),
         line("the upstream is HTTP/1.0", get("/", &[]))
             .answers_and_closes("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok"),
         line("a body with its length", post("/", &["content-length: 5"], "hello"))
             .origin_sees("POST / hello"),
         line("a body of nothing", post("/", &["content-length: 0"], "")),
-        line("a body in chunks", post("/", &["transfer-encoding: chunked"], "5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n\r\n"))
-            .origin_sees("POST / hello!"),
+        line(
+            "a body in chunks",
+            post("/", &["transfer-encoding: chunked"], "5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n\r\n"),
+        )
+        .origin_sees("POST / hello!"),
         line(
             "bodies and requests in one packet",
             post("/1", &["content-length: 5"], "hello")
@@ -57,14 +61,20 @@ async fn responses_end_where_their_framing_says() {
         line("HEAD of chunks", message("HEAD / HTTP/1.1", &[], ""))
             .answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
             .sees("200, keep"),
-        line("204", get("/", &[])).answers("HTTP/1.1 204 No Content\r\n\r\n").sees("204, keep").records("204"),
+        line("204", get("/", &[]))
+            .answers("HTTP/1.1 204 No Content\r\n\r\n")
+            .sees("204, keep")
+            .records("204"),
         line("304", get("/", &[]))
             .answers("HTTP/1.1 304 Not Modified\r\ncontent-length: 99\r\n\r\n")
             .sees("304, keep")
             .records("304"),
-        line("an empty body", get("/", &[])).answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").sees("200, keep"),
-        line("chunks", get("/", &[]))
-            .answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\n\r\n"),
+        line("an empty body", get("/", &[]))
+            .answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .sees("200, keep"),
+        line("chunks", get("/", &[])).answers(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\n\r\n",
+        ),
         line("chunks for HTTP/1.0", message("GET / HTTP/1.0", &["connection: keep-alive"], ""))
             .answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
             .sees("200 ok, close"),
@@ -117,11 +127,7 @@ async fn interim_responses_pass() {
 
 #[tokio::test]
 async fn a_body_waits_for_its_continue() {
-    let script = Script::new()
-        .head()
-        .send("HTTP/1.1 100 Continue\r\n\r\n")
-        .request()
-        .respond("ok");
+    let script = Script::new().head().send("HTTP/1.1 100 Continue\r\n\r\n").request().respond("ok");
     let origin = ScriptedOrigin::start([script]).await.unwrap();
     let gate = Gate::new(Settings::default(), &[origin.address()]).await;
     let mut client = gate.client().await;

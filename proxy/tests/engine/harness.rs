@@ -294,7 +294,7 @@ fn told(response: &Response) -> String {
         let text = response.text();
         assert!(!text.contains("127.0.0.1") && !text.contains("back"), "it tells too much: {text}");
         assert_eq!(problem["status"], response.status, "{text}");
-        assert_eq!(problem["requestId"].as_str().map(str::len), Some(32), "{text}");
+        assert!(problem["requestId"].as_str().is_some_and(|id| id.len() >= 32), "{text}");
         return format!("{} {}", response.status, problem["reason"].as_str().unwrap_or("?"));
     }
     format!("{} {}", response.status, response.text()).trim_end().to_owned()

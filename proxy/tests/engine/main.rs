@@ -3,3 +3,7 @@
 mod harness;
 
 mod basics;
+mod bodies;
+mod faults;
+mod limits;
+mod upstreams;
