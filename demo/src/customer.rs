@@ -154,13 +154,13 @@ impl<'a> Visit<'a> {
     }
 
     async fn searches(&mut self) -> anyhow::Result<(String, ())> {
-        let response = self.get("/v1/products?search=tea&sort=price&per_page=3", &[]).await?;
+        let response = self.get("/v1/products?search=coffee&sort=price&per_page=3", &[]).await?;
         expect(&response, 200)?;
         let (_, total) = items(&response)?;
         ensure!(total > 0, "nothing was found");
         Ok((
             format!(
-                "200, {total} for \"tea\", the cheapest {:?}",
+                "200, {total} for \"coffee\", the cheapest {:?}",
                 text(&response, "/items/0/name")?
             ),
             (),
@@ -193,7 +193,7 @@ impl<'a> Visit<'a> {
         expect(&metrics, 200)?;
         let metrics = metrics.text();
         let series = metrics.lines().filter(|line| line.starts_with("portcullis_")).count();
-        let line = "portcullis_requests_total{code=\"304\",route=\"catalogue\"} 1";
+        let line = "portcullis_requests_total{route=\"catalogue\",code=\"304\"} 1";
         ensure!(metrics.contains(line), "the metrics lack {line}");
         let version = fetch(self.places.admin, "GET", "/version", &[]).await?;
         expect(&version, 200)?;

@@ -1,11 +1,13 @@
 //! Where everything listens: read from the gateway's configuration, so that the two cannot differ.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use portcullis_config::model::{AdminAddress, Config, EndpointTarget, ListenAddress};
 use portcullis_config::parse_str;
+use portcullis_testkit::process::free_address;
 
 use crate::Ports;
 use crate::taken::check_free;
@@ -85,12 +87,12 @@ impl Places {
 
     /// The same configuration on ports that are free.
     fn moved(&self, text: &str, folder: &Path) -> anyhow::Result<Self> {
-        // All are held until all are chosen, so that no two are the same.
-        let held: Vec<TcpListener> =
-            (0..self.all().len()).map(|_| free_port()).collect::<Result<_, _>>()?;
+        let mut chosen = BTreeSet::new();
+        while chosen.len() < self.all().len() {
+            chosen.insert(free_address()?);
+        }
         let mut text = text.to_owned();
-        for ((_, old), held) in self.all().into_iter().zip(&held) {
-            let new = held.local_addr()?;
+        for ((_, old), new) in self.all().into_iter().zip(chosen) {
             text = text.replace(&format!("\"{old}\""), &format!("\"{new}\""));
             if old == self.https {
                 let port = |port| format!("port: {port}, status: 308");
@@ -126,18 +128,6 @@ fn admin(config: &Config) -> anyhow::Result<SocketAddr> {
         Some(AdminAddress::Loopback(address)) => Ok(*address),
         _ => Err(anyhow!("the configuration has no admin API on TCP")),
     }
-}
-
-/// A port that is free, and that the kernel gives to nobody who does not ask for it: its own choice
-/// could be the next connection's before the gateway listens there.
-fn free_port() -> anyhow::Result<TcpListener> {
-    const ATTEMPTS: usize = 1000;
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
-    let first = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
-    let end: u16 = first.unwrap_or(32_768).max(12_000);
-    (0..ATTEMPTS)
-        .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(10_000..end))).ok())
-        .context("no port is free")
 }
 
 fn has_ipv6() -> bool {

@@ -86,7 +86,7 @@ fn print_addresses(places: &Places) {
     let https = places.https.port();
     say::line(format_args!(
         "\nThe shop stays open until Ctrl-C. Try\n  \
-         curl -k 'https://localhost:{https}/v1/products?search=tea'\n  \
+         curl -k 'https://localhost:{https}/v1/products?search=coffee'\n  \
          curl -ki https://localhost:{https}/nowhere\n  \
          curl -i http://localhost:{}/\n  \
          curl http://{}/metrics\n  \
