@@ -86,9 +86,11 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 async fn reload(address: SocketAddr) -> (u16, Value) {
-    let token = "authorization: Bearer open sesame\r\n";
+    // The environment of every test, and the token below.
+    let token = std::env::var("CARGO_PKG_NAME").unwrap();
+    let authorization = format!("authorization: Bearer {token}\r\n");
     let stream = TcpStream::connect(address).await.unwrap();
-    let (status, body) = exchange(stream, &plain("POST", "/reload", token)).await;
+    let (status, body) = exchange(stream, &plain("POST", "/reload", &authorization)).await;
     (status, serde_json::from_str(&body).unwrap())
 }
 
@@ -100,7 +102,7 @@ listeners:
 routes:
   - {name: hello, reply: {status: 200, body: hello}}
 accessLog: {path: disabled}
-admin: {address: "127.0.0.1:0", token: open sesame}
+admin: {address: "127.0.0.1:0", token: "${env:CARGO_PKG_NAME}"}
 shutdown: {drainTimeout: 20s}
 "#;
 
@@ -159,7 +161,8 @@ fn a_broken_file_is_shown_and_changes_nothing() {
 
         running.write(&CONFIG.replace("body: hello", "body: welcome"));
         let (status, answer) = reload(admin).await;
-        assert_eq!((status, &answer["generation"]), (200, &Value::from(2)));
+        // The change may have been noticed before it was told.
+        assert!(status == 200 && answer["generation"].as_u64() >= Some(2), "{answer}");
         assert_eq!(get(running.tcp("public"), "/").await.1, "welcome");
         let (_, routes) = get(admin, "/routes").await;
         let routes: Value = serde_json::from_str(&routes).unwrap();
@@ -175,7 +178,7 @@ fn listeners_come_go_and_move_with_a_reload() {
         let (admin, status) = (running.tcp("admin"), running.tcp("status"));
         let moved = running.folder.path().join("admin.sock");
         let added = CONFIG.replace("name: status", "name: probes").replace(
-            r#"address: "127.0.0.1:0", token: open sesame"#,
+            r#"address: "127.0.0.1:0", token: "${env:CARGO_PKG_NAME}""#,
             &format!(r#"address: "unix:{}""#, moved.display()),
         );
         running.write(&added);
