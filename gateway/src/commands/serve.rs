@@ -36,10 +36,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
         let server = Server::start(config).await?;
         let reloader = Reloader::new(loader, &sources);
         let control = Control::new(server, reloader)?;
-        for (name, address) in control.server().addresses() {
-            tracing::info!(listener = name, %address, "listening");
-        }
-        Ok(control.run(async |_| {}).await)
+        Ok(control.run().await)
     });
     match result {
         Ok(End::Drained) => ExitCode::SUCCESS,

@@ -18,6 +18,8 @@ pub struct LastReload {
     pub problems: String,
     /// Files whose last good version serves.
     pub stale: Vec<PathBuf>,
+    /// The generation before serves on.
+    pub refused: bool,
 }
 
 /// Reads configurations for one publisher.
@@ -80,6 +82,7 @@ impl Reloader {
                 publisher.metrics.reloaded(ReloadResult::Failure);
                 return LastReload {
                     problems: "the reload failed".to_owned(),
+                    refused: true,
                     ..current(publisher)
                 };
             }
@@ -91,6 +94,7 @@ impl Reloader {
         for stale in &round.stale {
             problems.push_str(&stale.report.render(&stale.sources, false));
         }
+        let refused = matches!(round.verdict, Verdict::Refused(..));
         match round.verdict {
             Verdict::Unchanged => publisher.metrics.reloaded(ReloadResult::Unchanged),
             Verdict::Good(prepared) => {
@@ -108,7 +112,7 @@ impl Reloader {
             tracing::error!("the last good configuration stays in force\n{problems}");
         }
         let stale = round.stale.into_iter().map(|stale| stale.file).collect();
-        LastReload { problems, stale, ..current(publisher) }
+        LastReload { problems, stale, refused, ..current(publisher) }
     }
 
     /// The paths whose changes matter, beyond the certificates.

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::admin::Shared;
 use crate::control::reload::{LastReload, Reloader, Trigger, renew_certificates};
 use crate::control::watch::Watcher;
 use crate::server::{Server, StartError};
@@ -37,6 +38,13 @@ pub struct Handle {
 pub struct Ending;
 
 impl Handle {
+    /// A handle, and what is asked through it.
+    pub(crate) fn channel(generation: u64) -> (Self, mpsc::Receiver<Request>) {
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        let last = LastReload { generation, ..LastReload::default() };
+        (Self { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) }, requests)
+    }
+
     pub async fn reload(&self) -> Result<LastReload, Ending> {
         let (sender, answer) = oneshot::channel();
         self.requests.send(Request::Reload(sender)).await.map_err(|_| Ending)?;
@@ -62,6 +70,7 @@ pub struct Control {
     reloader: Reloader,
     requests: mpsc::Receiver<Request>,
     handle: Handle,
+    shared: Arc<Shared>,
     signals: Signals,
 }
 
@@ -83,11 +92,15 @@ impl Control {
             terminate: of(SignalKind::terminate())?,
             interrupt: of(SignalKind::interrupt())?,
         };
-        let (sender, requests) = mpsc::channel(REQUESTS);
-        let generation = server.publisher.published.load().generation;
-        let last = LastReload { generation, ..LastReload::default() };
-        let handle = Handle { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) };
-        Ok(Self { server, reloader, requests, handle, signals })
+        let publisher = &server.publisher;
+        let (handle, requests) = Handle::channel(publisher.published.load().generation);
+        let shared = Shared::new(
+            Arc::clone(&publisher.published),
+            Arc::clone(&publisher.metrics),
+            server.registry.clone(),
+            handle.clone(),
+        );
+        Ok(Self { server, reloader, requests, handle, shared, signals })
     }
 
     pub fn server(&self) -> &Server {
@@ -98,9 +111,9 @@ impl Control {
         self.handle.clone()
     }
 
-    /// Serves until a signal or the admin API asks for the end. `on_reload` hears of each new
-    /// generation.
-    pub async fn run(mut self, mut on_reload: impl AsyncFnMut(&Server)) -> End {
+    /// Serves until a signal or the admin API asks for the end.
+    pub async fn run(mut self) -> End {
+        self.answer();
         let (changed, mut changes) = mpsc::channel(1);
         let mut watcher = Watcher::new(changed)
             .inspect_err(|error| tracing::error!(%error, "changed files go unnoticed"))
@@ -136,7 +149,7 @@ impl Control {
             let last = self.reloader.reload(&mut self.server.publisher, trigger).await;
             self.handle.last.store(Arc::new(last.clone()));
             if last.generation != before {
-                on_reload(&self.server).await;
+                self.answer();
             }
             if let Some(answer) = answer {
                 // Whoever asked may have gone.
@@ -144,6 +157,12 @@ impl Control {
             }
         }
         self.end().await
+    }
+
+    /// Answers at the status and admin addresses of the generation that serves.
+    fn answer(&mut self) {
+        self.shared.set_bound(self.server.addresses());
+        self.server.publisher.book.control.serve(&self.shared);
     }
 
     fn follow(&self, watcher: Option<&mut Watcher>) {
@@ -159,6 +178,9 @@ impl Control {
     }
 
     async fn end(mut self) -> End {
+        // Status listeners and the admin API answer to the last; who asks for more is told.
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
         let config = Arc::clone(&self.server.publisher.published.load().config);
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");
