@@ -113,8 +113,6 @@ async fn a_connection_that_may_be_out_of_step_is_not_used_again() {
                 .request()
                 .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
                 .stall())),
-            line("closed behind the response", &both)
-                .origins(one(Script::new().request().send(whole).close())),
         ]
         .map(|line| {
             if line.send.starts_with(b"GET") {

@@ -16,27 +16,27 @@ use portcullis_testkit::origin::{Script, ScriptedOrigin};
 
 /// Lines of YAML flow put into the listener, the upstream and the route.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Settings {
-    pub listener: &'static str,
-    pub upstream: &'static str,
-    pub route: &'static str,
+pub(crate) struct Settings {
+    pub(crate) listener: &'static str,
+    pub(crate) upstream: &'static str,
+    pub(crate) route: &'static str,
 }
 
 /// A running proxy with one listener, one upstream and one route.
-pub struct Gate {
+pub(crate) struct Gate {
     server: Server,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     directory: tempfile::TempDir,
 }
 
 impl Gate {
-    pub async fn new(settings: Settings, endpoints: &[SocketAddr]) -> Self {
+    pub(crate) async fn new(settings: Settings, endpoints: &[SocketAddr]) -> Self {
         let endpoints: Vec<_> =
             endpoints.iter().map(|address| format!("{{address: \"{address}\"}}")).collect();
         Self::with_endpoints(settings, &endpoints.join(", ")).await
     }
 
-    pub async fn with_endpoints(settings: Settings, endpoints: &str) -> Self {
+    pub(crate) async fn with_endpoints(settings: Settings, endpoints: &str) -> Self {
         let Settings { listener, upstream, route } = settings;
         Self::of(&format!(
             "listeners:\n  - {{name: front, address: \"127.0.0.1:0\", {listener}}}\n\
@@ -47,7 +47,7 @@ impl Gate {
     }
 
     /// Of the blocks that differ; `DIRECTORY` stands for one of its own.
-    pub async fn of(blocks: &str) -> Self {
+    pub(crate) async fn of(blocks: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().to_str().unwrap().to_owned();
         let text = format!(
@@ -66,16 +66,16 @@ impl Gate {
         Self { server, address, directory }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub async fn client(&self) -> RawClient {
+    pub(crate) async fn client(&self) -> RawClient {
         RawClient::connect(self.address).await.unwrap()
     }
 
     /// Ends the proxy and gives its records.
-    pub async fn records(mut self) -> Vec<serde_json::Value> {
+    pub(crate) async fn records(mut self) -> Vec<serde_json::Value> {
         self.server.drain(Duration::from_secs(10)).await;
         let text = std::fs::read_to_string(self.path("access.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -83,7 +83,7 @@ impl Gate {
 }
 
 /// `status reason` of each record, in order.
-pub fn verdicts(records: &[serde_json::Value]) -> String {
+pub(crate) fn verdicts(records: &[serde_json::Value]) -> String {
     let one = |record: &serde_json::Value| {
         let status = record["status"].as_u64().unwrap();
         match record["reason"].as_str() {
@@ -95,22 +95,22 @@ pub fn verdicts(records: &[serde_json::Value]) -> String {
 }
 
 /// One case of a table.
-pub struct Line {
-    pub what: &'static str,
-    pub settings: Settings,
+pub(crate) struct Line {
+    pub(crate) what: &'static str,
+    pub(crate) settings: Settings,
     /// The n-th connection of the origin follows the n-th script.
-    pub origin: Vec<Script>,
-    pub send: Vec<u8>,
+    pub(crate) origin: Vec<Script>,
+    pub(crate) send: Vec<u8>,
     /// Responses as `status body` or, of problems, `status reason`; last the word `keep`,
     /// `close`, `cut` or `reset` for the connection.
-    pub see: &'static str,
+    pub(crate) see: &'static str,
     /// As [`verdicts`] writes it.
-    pub record: &'static str,
+    pub(crate) record: &'static str,
     /// The request line and body of each request that reached the origin; empty: not checked.
-    pub origin_sees: &'static str,
+    pub(crate) origin_sees: &'static str,
 }
 
-pub fn line(what: &'static str, send: impl AsRef<[u8]>) -> Line {
+pub(crate) fn line(what: &'static str, send: impl AsRef<[u8]>) -> Line {
     Line {
         what,
         settings: Settings::default(),
@@ -123,72 +123,67 @@ pub fn line(what: &'static str, send: impl AsRef<[u8]>) -> Line {
 }
 
 impl Line {
-    pub fn listener(mut self, yaml: &'static str) -> Self {
+    pub(crate) fn listener(mut self, yaml: &'static str) -> Self {
         self.settings.listener = yaml;
         self
     }
 
-    pub fn upstream(mut self, yaml: &'static str) -> Self {
-        self.settings.upstream = yaml;
-        self
-    }
-
-    pub fn route(mut self, yaml: &'static str) -> Self {
+    pub(crate) fn route(mut self, yaml: &'static str) -> Self {
         self.settings.route = yaml;
         self
     }
 
-    pub fn origin(mut self, script: Script) -> Self {
+    pub(crate) fn origin(mut self, script: Script) -> Self {
         self.origin = vec![script];
         self
     }
 
-    pub fn origins(mut self, scripts: impl IntoIterator<Item = Script>) -> Self {
+    pub(crate) fn origins(mut self, scripts: impl IntoIterator<Item = Script>) -> Self {
         self.origin = scripts.into_iter().collect();
         self
     }
 
     /// One request, then these bytes, and then the script goes on as its end says.
-    pub fn answers(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn answers(self, bytes: impl AsRef<[u8]>) -> Self {
         self.origin(Script::new().request().send(bytes).repeat(Script::new().request()))
     }
 
     /// One request, then these bytes, then the end of the connection.
-    pub fn answers_and_closes(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn answers_and_closes(self, bytes: impl AsRef<[u8]>) -> Self {
         self.origin(Script::new().request().send(bytes).close())
     }
 
-    pub fn sees(mut self, see: &'static str) -> Self {
+    pub(crate) fn sees(mut self, see: &'static str) -> Self {
         self.see = see;
         self
     }
 
-    pub fn records(mut self, record: &'static str) -> Self {
+    pub(crate) fn records(mut self, record: &'static str) -> Self {
         self.record = record;
         self
     }
 
-    pub fn origin_sees(mut self, requests: &'static str) -> Self {
+    pub(crate) fn origin_sees(mut self, requests: &'static str) -> Self {
         self.origin_sees = requests;
         self
     }
 }
 
 /// Answers every request with this body.
-pub fn always(body: &str) -> Script {
+pub(crate) fn always(body: &str) -> Script {
     Script::new().repeat(Script::new().request().respond(body))
 }
 
 /// A GET with these header lines.
-pub fn get(path: &str, headers: &[&str]) -> String {
+pub(crate) fn get(path: &str, headers: &[&str]) -> String {
     message(&format!("GET {path} HTTP/1.1"), headers, "")
 }
 
-pub fn post(path: &str, headers: &[&str], body: &str) -> String {
+pub(crate) fn post(path: &str, headers: &[&str], body: &str) -> String {
     message(&format!("POST {path} HTTP/1.1"), headers, body)
 }
 
-pub fn message(start: &str, headers: &[&str], body: &str) -> String {
+pub(crate) fn message(start: &str, headers: &[&str], body: &str) -> String {
     let mut text = format!("{start}\r\nhost: a.test\r\n");
     for header in headers {
         text.push_str(header);
@@ -198,7 +193,7 @@ pub fn message(start: &str, headers: &[&str], body: &str) -> String {
 }
 
 /// Plays every line and tells of all that differ.
-pub async fn check(lines: impl IntoIterator<Item = Line>) {
+pub(crate) async fn check(lines: impl IntoIterator<Item = Line>) {
     let mut wrong = Vec::new();
     for line in lines {
         if let Err(difference) = play(&line).await {
@@ -249,7 +244,7 @@ async fn play(line: &Line) -> Result<(), String> {
 }
 
 /// What a client sees, in the words of [`Line::see`].
-pub async fn observe(client: &mut RawClient, to_head: bool, expected: usize) -> String {
+pub(crate) async fn observe(client: &mut RawClient, to_head: bool, expected: usize) -> String {
     let mut seen = Vec::new();
     let end = loop {
         let response = match to_head {
