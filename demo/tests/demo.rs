@@ -4,11 +4,9 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
-use std::sync::Once;
 use std::time::Duration;
 
-use portcullis_testkit::process::{Process, Signal};
+use portcullis_testkit::process::{Process, Signal, workspace_binary};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_shop-demo");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/shop.yaml");
@@ -85,23 +83,19 @@ async fn a_taken_port_is_named_with_its_holder() {
 }
 
 fn start(arguments: &[&str], files: &[(&str, &str)]) -> Process {
-    build_programs();
+    expect_programs();
     // Its temporary folder stands in this one, so that what it leaves behind can be seen.
     let arguments = ["TMPDIR={dir}", DEMO].iter().chain(arguments);
     Process::start("env", arguments, files).unwrap()
 }
 
 /// Cargo builds the programs of other crates only when it is asked for the whole workspace.
-fn build_programs() {
-    static BUILT: Once = Once::new();
-    let debug = Path::new(DEMO).parent().is_some_and(|folder| folder.ends_with("debug"));
-    BUILT.call_once(|| {
-        if debug {
-            let build = ["build", "--quiet", "--offline", "--workspace", "--all-targets"];
-            let built = Command::new(env!("CARGO")).args(build).status().unwrap();
-            assert!(built.success(), "the programs that the demo starts are not built");
+fn expect_programs() {
+    for name in ["portcullis-gateway", "shop-users", "shop-products"] {
+        if let Err(error) = workspace_binary(name) {
+            panic!("cargo build --workspace --all-targets comes first: {error}");
         }
-    });
+    }
 }
 
 fn nothing_is_left(demo: &Process) {
