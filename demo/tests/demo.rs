@@ -16,9 +16,8 @@ const LONG: Duration = Duration::from_secs(120);
 #[tokio::test]
 async fn the_customer_is_served_and_nothing_is_left() {
     let mut demo = start(&["--once", "--ports", "free"], &[]);
-    let status = demo.exit(LONG).await.unwrap();
-    let output = demo.lines().join("\n");
-    assert!(status.success(), "{output}");
+    let (code, output) = finished(&mut demo).await;
+    assert_eq!(code, Some(0), "{output}");
     assert!(!output.contains('✗'), "{output}");
     assert!(output.matches("\n✓ ").count() >= 13, "{output}");
     // The table of the access log: who was answered by whom, and why.
@@ -46,9 +45,8 @@ async fn interrupted_at_any_moment_it_leaves_nothing() {
         let mut demo = start(&["--ports", "free"], &[]);
         demo.line(LONG, |line| line.contains(moment)).await.unwrap();
         demo.signal(signal).unwrap();
-        let status = demo.exit(LONG).await.unwrap();
-        let output = demo.lines().join("\n");
-        assert_eq!(status.code(), Some(code), "at {moment:?}: {output}");
+        let (found, output) = finished(&mut demo).await;
+        assert_eq!(found, Some(code), "at {moment:?}: {output}");
         nothing_is_left(&demo);
     }
 }
@@ -74,9 +72,8 @@ async fn a_taken_port_is_named_with_its_holder() {
     let config = std::fs::read_to_string(EXAMPLE).unwrap();
     let config = config.replace("[::]:8443", &format!("127.0.0.1:{port}"));
     let mut demo = start(&["--once", "--config", "{dir}/taken.yaml"], &[("taken.yaml", &config)]);
-    let status = demo.exit(LONG).await.unwrap();
-    let output = demo.lines().join("\n");
-    assert_eq!(status.code(), Some(1), "{output}");
+    let (code, output) = finished(&mut demo).await;
+    assert_eq!(code, Some(1), "{output}");
     let sentence = format!("port {port} (the gateway's TLS listener) is taken by");
     assert!(output.contains(&sentence), "{output}");
     assert!(output.contains(&format!("(process {})", std::process::id())), "{output}");
@@ -87,6 +84,13 @@ fn start(arguments: &[&str], files: &[(&str, &str)]) -> Process {
     // Its temporary folder stands in this one, so that what it leaves behind can be seen.
     let arguments = ["TMPDIR={dir}", DEMO].iter().chain(arguments);
     Process::start("env", arguments, files).unwrap()
+}
+
+/// Its exit code and all that it printed: the last lines may arrive after the news of the end.
+async fn finished(demo: &mut Process) -> (Option<i32>, String) {
+    let status = demo.exit(LONG).await.unwrap();
+    demo.line(LONG, |_| false).await.unwrap_err();
+    (status.code(), demo.lines().join("\n"))
 }
 
 /// Cargo builds the programs of other crates only when it is asked for the whole workspace.
