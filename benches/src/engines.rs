@@ -1,0 +1,306 @@
+//! The engines that are compared: how each is configured, started, pinned and measured.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use portcullis_testkit::process::{free_address, workspace_binary};
+use portcullis_testkit::procfs;
+
+use crate::setup::{Need, is_installed};
+
+pub(crate) const ENGINE_CORE: &str = "0";
+pub(crate) const GENERATOR_CORE: &str = "1";
+
+/// How long an engine may take to listen; under valgrind all is slow.
+const START: Duration = Duration::from_secs(60);
+
+/// One engine of the comparison. Everything that differs between engines stands in [`ENGINES`].
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) name: &'static str,
+    /// File name and template of its configuration.
+    configuration: Option<(&'static str, &'static str)>,
+    /// Program and arguments; `@DIR@`, `@PORT@` and `@ORIGIN@` are replaced.
+    command: &'static [&'static str],
+    version: &'static [&'static str],
+    /// The file of its access log.
+    log: Option<&'static str>,
+    /// Program and Debian package, where it is not ours.
+    pub(crate) need: Option<Need>,
+}
+
+pub(crate) const ENGINES: &[Engine] = &[
+    Engine {
+        name: "portcullis",
+        configuration: Some(("portcullis.yaml", include_str!("../peers/portcullis.yaml"))),
+        command: &["portcullis-gateway", "run", "--config", "@DIR@/portcullis.yaml"],
+        version: &["portcullis-gateway", "--version"],
+        log: Some("access.log"),
+        need: None,
+    },
+    Engine {
+        name: "haproxy",
+        configuration: Some(("haproxy.cfg", include_str!("../peers/haproxy.cfg"))),
+        command: &["haproxy", "-db", "-f", "@DIR@/haproxy.cfg"],
+        version: &["haproxy", "-v"],
+        log: Some("stdout.log"),
+        need: Some(("haproxy", "haproxy")),
+    },
+    Engine {
+        name: "nginx",
+        configuration: Some(("nginx.conf", include_str!("../peers/nginx.conf"))),
+        command: &["nginx", "-p", "@DIR@", "-c", "@DIR@/nginx.conf"],
+        version: &["nginx", "-v"],
+        log: Some("access.log"),
+        need: Some(("nginx", "nginx")),
+    },
+    Engine {
+        name: "floor",
+        configuration: None,
+        command: &["portcullis-bench", "floor", "--port", "@PORT@", "--origin", "@ORIGIN@"],
+        version: &["portcullis-bench", "--version"],
+        log: None,
+        need: None,
+    },
+];
+
+/// A program of a run; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    pub(crate) directory: PathBuf,
+    name: String,
+    log: Option<PathBuf>,
+}
+
+impl Engine {
+    pub(crate) fn find(name: &str) -> anyhow::Result<&'static Self> {
+        let known = || ENGINES.iter().map(|engine| engine.name).collect::<Vec<_>>().join(", ");
+        let found = ENGINES.iter().find(|engine| engine.name == name);
+        found.with_context(|| format!("no engine is called {name}; there are {}", known()))
+    }
+
+    /// Starts it on a port of its own; `wrapper` stands before its command.
+    pub(crate) fn start(
+        &self,
+        origin: SocketAddr,
+        base: &Path,
+        wrapper: &[&str],
+    ) -> anyhow::Result<Running> {
+        let address = free_address()?;
+        let directory = tempfile::Builder::new().prefix(self.name).tempdir_in(base)?.keep();
+        let fill = |text: &str| {
+            text.replace("@DIR@", &directory.display().to_string())
+                .replace("@PORT@", &address.port().to_string())
+                .replace("@ORIGIN@", &origin.port().to_string())
+        };
+        if let Some((file, template)) = self.configuration {
+            fs::write(directory.join(file), fill(template))?;
+        }
+        let mut words: Vec<String> = wrapper.iter().map(|word| fill(word)).collect();
+        words.push(program(self.command[0])?);
+        words.extend(self.command[1..].iter().map(|word| fill(word)));
+        let log = self.log.map(|file| directory.join(file));
+        let mut running = start(self.name, ENGINE_CORE, &words, address, directory)?;
+        running.log = log;
+        Ok(running)
+    }
+
+    /// Whether it can be started here.
+    pub(crate) fn is_present(&self) -> bool {
+        match self.need {
+            Some(need) => is_installed(need),
+            None => program(self.command[0]).is_ok(),
+        }
+    }
+
+    /// The first line of what it says of its version.
+    pub(crate) fn version(&self) -> String {
+        let output = program(self.version[0])
+            .and_then(|path| Ok(Command::new(path).args(&self.version[1..]).output()?));
+        let Ok(output) = output else { return "unknown".to_owned() };
+        // nginx answers on the other stream.
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim().to_owned()
+    }
+}
+
+/// The cheap origin beside the generator.
+pub(crate) fn start_origin(base: &Path) -> anyhow::Result<Running> {
+    let address = free_address()?;
+    let directory = tempfile::Builder::new().prefix("origin").tempdir_in(base)?.keep();
+    let words = [
+        program("portcullis-bench")?,
+        "origin".into(),
+        "--port".into(),
+        address.port().to_string(),
+    ];
+    start("origin", GENERATOR_CORE, &words, address, directory)
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its processes, a master's workers included.
+    pub(crate) fn processes(&self) -> anyhow::Result<Vec<u32>> {
+        Ok(procfs::family(self.pid())?)
+    }
+
+    /// Bytes of its access log, where it should write one, which is emptied: it would fill the
+    /// disk over the rounds.
+    pub(crate) fn take_log(&self) -> anyhow::Result<Option<u64>> {
+        let Some(path) = &self.log else { return Ok(None) };
+        let file = fs::OpenOptions::new().append(true).open(path)?;
+        let length = file.metadata()?.len();
+        file.set_len(0)?;
+        Ok(Some(length))
+    }
+
+    /// Ends it in order and waits, so that it can write what it has to say.
+    pub(crate) fn stop(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let (Some(pid), Ok(None)) = (pid, self.child.try_wait()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn complaint(&self) -> String {
+        let read = |file| fs::read_to_string(self.directory.join(file)).unwrap_or_default();
+        format!("{}{}{}", read("error.log"), read("stderr.log"), read("stdout.log"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn start(
+    name: &str,
+    core: &str,
+    words: &[String],
+    address: SocketAddr,
+    directory: PathBuf,
+) -> anyhow::Result<Running> {
+    let child = Command::new("taskset")
+        .args(["-c", core])
+        .args(words)
+        .current_dir(&directory)
+        .stdin(Stdio::null())
+        .stdout(appending(&directory.join("stdout.log"))?)
+        .stderr(appending(&directory.join("stderr.log"))?)
+        .spawn()
+        .context("taskset")?;
+    let mut running = Running { address, child, directory, name: name.to_owned(), log: None };
+    let deadline = Instant::now() + START;
+    while TcpStream::connect(address).is_err() {
+        if let Some(status) = running.child.try_wait()? {
+            bail!("{} ended at once ({status}):\n{}", running.name, running.complaint());
+        }
+        if Instant::now() > deadline {
+            bail!("{} does not listen:\n{}", running.name, running.complaint());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(running)
+}
+
+/// Appending, so that emptying the file leaves no hole.
+fn appending(path: &Path) -> std::io::Result<File> {
+    fs::OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Ours from where cargo put them, the others by the search path.
+fn program(name: &str) -> anyhow::Result<String> {
+    if name == "portcullis-bench" {
+        return Ok(std::env::current_exe()?.display().to_string());
+    }
+    if name.starts_with("portcullis-") {
+        return Ok(workspace_binary(name)?.display().to_string());
+    }
+    let sbin = Path::new("/usr/sbin").join(name);
+    Ok(if sbin.is_file() { sbin.display().to_string() } else { name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use portcullis_testkit::client::RawClient;
+    use portcullis_testkit::origin::Origin;
+
+    use super::*;
+    use crate::wrk;
+
+    /// What makes the comparison fair: all send on the same headers and log the same facts.
+    #[tokio::test]
+    async fn engines_add_the_same_headers_and_log_the_same_fields() {
+        let base = tempfile::tempdir().unwrap();
+        let origin = Origin::start("a").await.unwrap();
+        let mut checked = 0;
+        for engine in ENGINES.iter().filter(|engine| engine.log.is_some()) {
+            // What is not installed or not built cannot be compared either.
+            if !engine.is_present() {
+                eprintln!("{} is not here", engine.name);
+                continue;
+            }
+            let mut running = match engine.start(origin.address(), base.path(), &[]) {
+                Ok(running) => running,
+                // A workspace in which the gateway is only a stub yet.
+                Err(error) if error.to_string().contains("(exit status: 0)") => {
+                    eprintln!("{error}");
+                    continue;
+                }
+                Err(error) => panic!("{error:?}"),
+            };
+            let mut client = RawClient::connect(running.address).await.unwrap();
+            for _ in 0..2 {
+                client.send(&wrk::request("/echo")).await.unwrap();
+                let response = client.final_response().await.unwrap();
+                assert!(response.keep_alive(), "{}", engine.name);
+                let echo = response.json();
+                let headers: BTreeSet<String> = echo["headers"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|pair| pair[0].as_str().unwrap().to_ascii_lowercase())
+                    .collect();
+                for name in
+                    ["x-forwarded-for", "x-forwarded-proto", "x-request-id", "host", "cookie"]
+                {
+                    assert!(headers.contains(name), "{} sends no {name}: {headers:?}", engine.name);
+                }
+            }
+            assert_eq!(origin.open_connections(), 1, "{} keeps one connection", engine.name);
+            drop(client);
+            let log = running.log.clone().unwrap();
+            running.stop();
+            while origin.open_connections() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let text = fs::read_to_string(log).unwrap();
+            let line = text.lines().rev().find(|line| line.contains("/echo")).unwrap_or_default();
+            assert!(line.contains("200") && line.contains("GET"), "{}: {text}", engine.name);
+            checked += 1;
+        }
+        assert!(
+            checked > 0
+                || ENGINES.iter().all(|engine| !engine.is_present() || engine.log.is_none())
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Readiness and non-blocking sockets without a runtime, for programs whose cost must be known.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+/// Events taken by one wait.
+const EVENTS: usize = 256;
+
+pub(crate) struct Poller {
+    fd: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+pub(crate) struct Ready {
+    pub(crate) token: u64,
+    pub(crate) writable: bool,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        let fd = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Self { fd, events: Vec::with_capacity(EVENTS) })
+    }
+
+    pub(crate) fn add(&self, source: impl AsFd, token: u64) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        Ok(epoll::add(&self.fd, source, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Asks for room to write as well, or no longer.
+    pub(crate) fn want_write(&self, source: impl AsFd, token: u64, want: bool) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        let write = if want { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        Ok(epoll::modify(&self.fd, source, data, epoll::EventFlags::IN | write)?)
+    }
+
+    /// Waits without end; the answers are copied so that the caller may change the set.
+    pub(crate) fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.events.clear();
+        ready.clear();
+        let buffer = rustix::buffer::spare_capacity(&mut self.events);
+        match epoll::wait(&self.fd, buffer, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        ready.extend(self.events.iter().map(|event| Ready {
+            token: { event.data }.u64(),
+            writable: { event.flags }.contains(epoll::EventFlags::OUT),
+        }));
+        Ok(())
+    }
+}
+
+pub(crate) fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    // The standard library's backlog of 128 loses connections of a burst.
+    rustix::net::listen(&listener, 4096)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// The next waiting connection.
+pub(crate) fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    let (stream, _) = listener.accept().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some(stream)
+}
+
+/// `None` when nothing is there; 0 also when the connection is broken.
+pub(crate) fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Option<usize> {
+    match rustix::net::recv(stream, buffer, RecvFlags::empty()) {
+        Ok((length, _)) => Some(length),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => None,
+        Err(_) => Some(0),
+    }
+}
+
+/// Bytes taken by the kernel, also none; `None` when the connection is broken.
+pub(crate) fn send(stream: &TcpStream, bytes: &[u8]) -> Option<usize> {
+    match rustix::net::send(stream, bytes, SendFlags::NOSIGNAL) {
+        Ok(length) => Some(length),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Some(0),
+        Err(_) => None,
+    }
+}
