@@ -435,3 +435,6 @@ fn admin(admin: &Admin) -> Value {
         ("token", json!(admin.token.as_ref().map(|token| token.source()))),
     ])
 }
+
+#[cfg(test)]
+mod tests;

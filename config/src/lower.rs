@@ -27,9 +27,14 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
     let merged = Merged::new(documents, report);
     let inheritance = Inheritance::new(merged.defaults, report);
 
-    let listener_names = Names::new("listener", merged.listeners.iter(), |one| &one.name, report);
-    let upstream_names = Names::new("upstream", merged.upstreams.iter(), |one| &one.name, report);
-    Names::new("route", merged.routes.iter(), |one| &one.name, report);
+    let complete = |key| documents.iter().all(|one| !one.spoiled.contains(&key));
+    let all = complete("listeners");
+    let listener_names =
+        Names::new("listener", merged.listeners.iter(), |one| &one.name, all, report);
+    let all = complete("upstreams");
+    let upstream_names =
+        Names::new("upstream", merged.upstreams.iter(), |one| &one.name, all, report);
+    Names::new("route", merged.routes.iter(), |one| &one.name, true, report);
 
     let http: Vec<_> = merged.listeners.iter().map(|one| listener::is_http(&one.value)).collect();
     let targets = route::Targets {
@@ -43,14 +48,16 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
     let routes = collect(&merged.routes, |one| route::lower(one, &targets, report));
     let admin = merged.admin.and_then(|one| process::admin(one, report));
 
-    if merged.listeners.is_empty() {
+    if merged.listeners.is_empty() && complete("listeners") {
         report.push(
             Diagnostic::error(None, "no file declares a listener")
                 .help("`listeners: [{name: public, address: \"[::]:8080\"}]`"),
         );
     }
     addresses::check(&merged.listeners, merged.admin, report);
-    unused_upstreams(&merged, report);
+    if routes.is_some() {
+        unused_upstreams(&merged, report);
+    }
     if let Some(routes) = &routes {
         reach::check(routes, report);
         if let Some(listeners) = &listeners {

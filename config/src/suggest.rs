@@ -20,7 +20,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// "did you mean" when something is near, else all that is known, unless that is too much.
-pub(crate) fn help<'a>(unknown: &str, candidates: &[&'a str]) -> Option<String> {
+pub(crate) fn help(unknown: &str, candidates: &[&str]) -> Option<String> {
     if let Some(meant) = nearest(unknown, candidates.iter().copied()) {
         return Some(format!("did you mean `{meant}`?"));
     }

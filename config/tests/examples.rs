@@ -1,5 +1,7 @@
 //! Every example is complete in itself and free of errors and warnings.
 
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
 use std::path::{Path, PathBuf};
 
 use portcullis_config::{effective, load, parse_str, starter};

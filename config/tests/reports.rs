@@ -1,5 +1,7 @@
 //! What people are told of broken and of doubtful files: place, excerpt and cure.
 
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
 use std::path::{Path, PathBuf};
 
 use portcullis_config::load;

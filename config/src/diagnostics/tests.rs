@@ -26,8 +26,8 @@ fn an_error_is_kept_when_warnings_fill_the_report() {
 fn a_concealed_range_shows_as_stars_of_the_same_length() {
     let mut sources = Sources::default();
     let file: Arc<Path> = Arc::from(Path::new("a.yaml"));
-    sources.insert(file.clone(), "token: gr\u{fc}n\n", &[7..12]);
-    assert_eq!(sources.text(&file), Some("token: *****\n"));
+    sources.insert(file.clone(), "token: gr\u{fc}n # a\n", &[7..12, 15..16]);
+    assert_eq!(sources.text(&file), Some("token: ***** # *\n"));
 }
 
 #[test]

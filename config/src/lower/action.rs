@@ -35,6 +35,9 @@ pub(super) fn lower(
             let reply = reply(one, report)?;
             local.map(|()| Action::Reply(reply))
         }
+        _ if ["backends", "redirect", "reply"].iter().any(|key| route.spoiled.contains(key)) => {
+            None
+        }
         _ => {
             report.push(
                 Diagnostic::error(
@@ -115,12 +118,17 @@ fn backends(
     if listed.value.is_empty() {
         refuse(Some(&listed.location), "a route needs at least one backend", report)?;
     }
+    let weight = |one: &Located<raw::Backend>| one.value.weight.as_ref().map_or(1, |one| one.value);
+    if listed.value.iter().all(|one| weight(one) == 0) {
+        let message = "the weights sum to nothing: no backend takes a request";
+        refuse(Some(&listed.location), message, report);
+    }
     let backends = super::collect(&listed.value, |one| {
         let name = one.value.upstream.as_ref()?;
         let index = targets.upstreams.find(name, report)?;
         Some(Backend {
             upstream: UpstreamId(index),
-            weight: one.value.weight.as_ref().map_or(1, |weight| weight.value),
+            weight: weight(one),
             location: name.location.clone(),
         })
     })?;
@@ -132,10 +140,6 @@ fn backends(
                     .related(first.location.clone(), "it stands here first"),
             );
         }
-    }
-    if backends.iter().all(|backend| backend.weight == 0) {
-        let message = "the weights sum to nothing: no backend takes a request";
-        refuse(Some(&listed.location), message, report)?;
     }
     Some(backends)
 }
@@ -158,7 +162,9 @@ fn timeouts(
         |defaults| within(defaults.timeouts.as_ref(), |one| &one.per_try),
         built_in::PER_TRY,
     );
-    if per_try.value > response.value
+    let readable = own.is_none_or(|one| one.value.spoiled.is_empty());
+    if readable
+        && per_try.value > response.value
         && let Origin::Route(at) | Origin::Defaults(at) = &per_try.origin
     {
         let mut vain =
@@ -202,6 +208,7 @@ fn rewrite(raw: &Located<raw::Rewrite>, by_prefix: bool, report: &mut Report) ->
                 replacement: replacement.value.clone(),
             })
         }
+        _ if !one.spoiled.is_empty() => None,
         _ => {
             let message = "`rewrite` is `prefix`, `path`, or `regex` with `replacement`";
             refuse(Some(&raw.location), message, report);
@@ -274,7 +281,12 @@ fn redirect(
             status.value
         }
     };
-    if one.scheme.is_none() && one.host.is_none() && one.port.is_none() && path.is_none() {
+    if one.spoiled.is_empty()
+        && one.scheme.is_none()
+        && one.host.is_none()
+        && one.port.is_none()
+        && path.is_none()
+    {
         let message = "this sends clients back to where they came from";
         refuse(Some(&raw.location), message, report)?;
     }

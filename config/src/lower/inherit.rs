@@ -55,16 +55,13 @@ impl<'a> Inheritance<'a> {
     }
 
     /// The value of the nearest level that says one.
-    pub(super) fn pick<T: Clone>(
+    pub(super) fn pick<T: Clone + 'a>(
         &self,
         own: Option<&Located<T>>,
         level: Level,
         inherited: impl FnOnce(&'a raw::Defaults) -> Option<&'a Located<T>>,
         built_in: T,
-    ) -> Sourced<T>
-    where
-        T: 'a,
-    {
+    ) -> Sourced<T> {
         if let Some(own) = own {
             return Sourced { value: own.value.clone(), origin: level(own.location.clone()) };
         }

@@ -67,10 +67,10 @@ fn http(
     report: &mut Report,
 ) -> Option<ListenerKind> {
     let tls = match &raw.tls {
-        Some(tls) => Some(lower_tls(tls, report)?),
-        None => None,
+        Some(tls) => lower_tls(tls, report).map(Some),
+        None => Some(None),
     };
-    let request_limits = request_limits(raw, inheritance, report)?;
+    let request_limits = request_limits(raw, inheritance, report);
     let connections = raw.connection_limits.as_ref();
     let timeouts = raw.timeouts.as_ref();
     // Timeouts of clients stand at the listener only: `defaults.timeouts` are those of upstreams.
@@ -78,8 +78,8 @@ fn http(
         inheritance.pick(one, Origin::Listener, |_| None, built_in)
     };
     Some(ListenerKind::Http(Box::new(HttpListener {
-        tls,
-        request_limits,
+        tls: tls?,
+        request_limits: request_limits?,
         connection_limits: ConnectionLimits {
             max: inheritance.pick(
                 within(connections, |one| &one.max),
@@ -197,6 +197,7 @@ fn certificates(raw: &Located<raw::Tls>, report: &mut Report) -> Option<Vec<Cert
         (None, Some(listed)) if !listed.value.is_empty() => {
             super::collect(&listed.value, |one| certificate(one, report))
         }
+        (None, _) if !raw.value.spoiled.is_empty() => None,
         (None, _) => {
             report.push(Diagnostic::error(raw.location.clone(), "TLS needs a certificate").help(
                 "`certificates: [{certFile: shop.crt, keyFile: shop.key}]`, or `selfSigned: \
@@ -219,6 +220,7 @@ fn certificate(raw: &Located<raw::Certificate>, report: &mut Report) -> Option<C
         (Some(cert), Some(key)) => {
             Some(CertificateSource::Files { cert: cert.value.clone(), key: key.value.clone() })
         }
+        _ if !one.spoiled.is_empty() => None,
         _ => {
             report.push(Diagnostic::error(
                 raw.location.clone(),
@@ -263,6 +265,9 @@ fn client_auth(raw: &Located<raw::ClientAuth>, report: &mut Report) -> Option<Op
         ClientAuthChoice::Required => ClientAuthMode::Required,
     };
     let Some(ca) = &raw.value.ca_file else {
+        if raw.value.spoiled.contains(&"caFile") {
+            return None;
+        }
         refuse(Some(&raw.location), "`clientAuth` needs `caFile`: who vouches for clients", report);
         return None;
     };

@@ -78,6 +78,7 @@ fn lower_path(raw: &Located<raw::PathMatch>, report: &mut Report) -> Option<Path
         (Some(exact), None, None) => Some(PathPattern::Exact(exact.value.clone())),
         (None, Some(one), None) => Some(PathPattern::Prefix(prefix(&one.value))),
         (None, None, Some(regex)) => Some(PathPattern::Regex(regex.value.clone())),
+        _ if !path.spoiled.is_empty() => None,
         _ => {
             let message = "`path` is exactly one of `exact`, `prefix` and `regex`";
             refuse(Some(&raw.location), message, report);

@@ -11,6 +11,8 @@ pub(super) struct Names<'a> {
     kind: &'static str,
     known: HashMap<&'a str, (usize, &'a Location)>,
     ordered: Vec<&'a str>,
+    /// Whether every one could be read; otherwise nobody knows that a name is missing.
+    complete: bool,
 }
 
 impl<'a> Names<'a> {
@@ -19,11 +21,15 @@ impl<'a> Names<'a> {
         kind: &'static str,
         items: impl Iterator<Item = &'a &'a Located<T>>,
         name: impl Fn(&'a T) -> &'a Option<Located<String>>,
+        complete: bool,
         report: &mut Report,
     ) -> Self {
-        let mut names = Self { kind, known: HashMap::new(), ordered: Vec::new() };
+        let mut names = Self { kind, known: HashMap::new(), ordered: Vec::new(), complete };
         for (index, item) in items.enumerate() {
-            let Some(name) = name(&item.value) else { continue };
+            let Some(name) = name(&item.value) else {
+                names.complete = false;
+                continue;
+            };
             if let Some((_, first)) = names.known.get(name.value.as_str()) {
                 report.push(
                     Diagnostic::error(
@@ -44,6 +50,9 @@ impl<'a> Names<'a> {
     pub(super) fn find(&self, name: &Located<String>, report: &mut Report) -> Option<usize> {
         if let Some((index, _)) = self.known.get(name.value.as_str()) {
             return Some(*index);
+        }
+        if !self.complete {
+            return None;
         }
         let mut dangling = Diagnostic::error(
             name.location.clone(),

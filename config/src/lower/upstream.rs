@@ -94,6 +94,7 @@ fn endpoint(raw: &Located<raw::Endpoint>, report: &mut Report) -> Option<Endpoin
             };
             EndpointTarget::Dns { host: dns.value.clone(), port: port.value }
         }
+        _ if !one.spoiled.is_empty() => return None,
         _ => {
             let message = "an endpoint has either an `address` or a `dns` name";
             refuse(Some(&raw.location), message, report);
@@ -129,6 +130,9 @@ pub(super) fn policy(
     report: &mut Report,
 ) -> Option<Option<Sourced<BalancePolicy>>> {
     let Some(policy) = &raw.policy else {
+        if raw.spoiled.contains(&"policy") {
+            return None;
+        }
         refuse(at(&raw.hash), "`hash` needs `policy: ring-hash` or `policy: maglev`", report)?;
         return Some(None);
     };
@@ -145,6 +149,7 @@ pub(super) fn policy(
             refuse(Some(&hash.location), "this policy does not hash", report)?;
             return None;
         }
+        (None, None) if raw.spoiled.contains(&"hash") => return None,
         (None, None) => {
             report.push(
                 Diagnostic::error(policy.location.clone(), "this policy needs `hash`")
@@ -175,6 +180,7 @@ fn hash_key(raw: &Located<raw::HashOn>, report: &mut Report) -> Option<HashKey> 
     let mut given = given.into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(key), None) => Some(key),
+        _ if !one.spoiled.is_empty() => None,
         _ => {
             let message = "exactly one of `header`, `cookie`, `query`, `sourceIp` and `path`";
             refuse(Some(&raw.location), message, report);
@@ -236,6 +242,9 @@ fn client_certificate(
     report: &mut Report,
 ) -> Option<Option<(FileRef, FileRef)>> {
     let tls = &raw.value;
+    if ["certFile", "keyFile"].iter().any(|key| tls.spoiled.contains(key)) {
+        return None;
+    }
     match (&tls.cert_file, &tls.key_file) {
         (Some(cert), Some(key)) => Some(Some((cert.value.clone(), key.value.clone()))),
         (None, None) if mode == UpstreamTlsMode::Mutual => {
@@ -254,7 +263,8 @@ fn client_certificate(
 /// A socket's path is no name that a certificate could hold.
 fn name_unix_endpoints(tls: &raw::UpstreamTls, endpoints: &[EndpointSource], report: &mut Report) {
     let insecure = tls.mode.as_ref().is_some_and(|mode| mode.value == UpstreamTlsMode::Insecure);
-    if insecure || tls.server_name.is_some() || tls.identities.is_some() {
+    if !tls.spoiled.is_empty() || insecure || tls.server_name.is_some() || tls.identities.is_some()
+    {
         return;
     }
     for endpoint in endpoints {

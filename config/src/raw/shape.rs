@@ -90,7 +90,7 @@ impl Reader<'_> {
         &mut self,
         node: &'n Node,
         what: &str,
-        keys: &[Key],
+        keys: &'static [Key],
     ) -> Option<Members<'n>> {
         let Content::Map(entries) = &node.content else {
             let found = node.describe();
@@ -104,7 +104,8 @@ impl Reader<'_> {
             );
             return None;
         };
-        let known: Vec<_> = keys.iter().map(|key| key.name).collect();
+        let known: Vec<&'static str> = keys.iter().map(|key| key.name).collect();
+        let mut spoiled = Vec::new();
         for entry in entries {
             let name = entry.key.value.as_str();
             if !known.contains(&name) {
@@ -112,15 +113,17 @@ impl Reader<'_> {
                 let mut unknown = Diagnostic::error(at, format!("{what} has no key `{name}`"));
                 unknown.help = suggest::help(name, &known);
                 self.report.push(unknown);
+                spoiled.extend(suggest::nearest(name, known.iter().copied()));
             }
         }
         for key in keys.iter().filter(|key| key.required) {
-            if !entries.iter().any(|entry| entry.key.value == key.name) {
+            let meant = spoiled.contains(&key.name);
+            if !meant && !entries.iter().any(|entry| entry.key.value == key.name) {
                 let at = entries.first().map_or(&node.location, |entry| &entry.key.location);
                 self.error(at, format!("{what} lacks its key `{}`", key.name));
             }
         }
-        Some(Members { entries })
+        Some(Members { entries, spoiled })
     }
 }
 
@@ -134,19 +137,28 @@ pub(crate) struct Key {
 /// What stands in a mapping.
 pub(crate) struct Members<'n> {
     entries: &'n [crate::tree::Entry],
+    pub(super) spoiled: Vec<&'static str>,
 }
 
 impl Members<'_> {
-    pub(super) fn read<S: Shape>(&self, key: &str, reader: &mut Reader<'_>) -> Field<S> {
+    pub(super) fn read<S: Shape>(
+        &mut self,
+        key: &'static str,
+        reader: &mut Reader<'_>,
+    ) -> Field<S> {
         let entry = self.entries.iter().find(|entry| entry.key.value == key)?;
         if entry.value.is_null() {
             reader.report.push(
                 Diagnostic::error(entry.key.location.clone(), format!("`{key}` has no value"))
                     .help("give it one, or remove the key"),
             );
+            self.spoiled.push(key);
             return None;
         }
-        let value = S::read(&entry.value, reader)?;
+        let Some(value) = S::read(&entry.value, reader) else {
+            self.spoiled.push(key);
+            return None;
+        };
         // A collection is shown by its key: its first line says nothing of what it is.
         let location = match entry.value.content {
             Content::Scalar { .. } => &entry.value.location,
@@ -179,7 +191,9 @@ impl<S: Shape> Shape for List<S> {
             let location = location.unwrap_or(&item.location).clone();
             S::read(item, reader).map(|value| Located { value, location })
         });
-        Some(read.collect())
+        let read: Vec<_> = read.collect();
+        // A list of which nothing can be read is not an empty one.
+        (!read.is_empty() || items.is_empty()).then_some(read)
     }
 }
 
@@ -251,6 +265,8 @@ macro_rules! object {
         #[allow(dead_code, reason = "a key with one value only says all by being accepted")]
         pub(crate) struct $name {
             $($(#[doc = $field_doc])+ pub(crate) $field: $crate::raw::shape::Field<$shape>,)*
+            /// Keys that were meant but could not be read: nothing follows from their absence.
+            pub(crate) spoiled: Vec<&'static str>,
         }
 
         impl $crate::raw::shape::Shape for $name {
@@ -266,8 +282,11 @@ macro_rules! object {
                         required: matches!(stringify!($need).as_bytes(), b"required"),
                     },)*
                 ];
-                let members = reader.members(node, $what, KEYS)?;
-                Some(Self { $($field: members.read::<$shape>($key, reader),)* })
+                let mut members = reader.members(node, $what, KEYS)?;
+                Some(Self {
+                    $($field: members.read::<$shape>($key, reader),)*
+                    spoiled: members.spoiled,
+                })
             }
         }
 
@@ -376,7 +395,7 @@ pub(crate) use {choice, object, scalar};
 /// One of a closed set of words.
 pub(super) fn word<'n>(node: &'n Node, reader: &mut Reader<'_>, words: &[&str]) -> Option<&'n str> {
     let listed = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let wanted = format!("one of {listed}");
+    let wanted = if words.len() == 1 { listed } else { format!("one of {listed}") };
     if let Content::Scalar { text, plain: true } = &node.content
         && old_boolean(text) == Some(false)
         && words.contains(&"disabled")

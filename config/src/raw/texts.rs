@@ -6,7 +6,7 @@ use super::addresses::host;
 use super::shape::{Reader, choice, scalar};
 use crate::diagnostics::Diagnostic;
 use crate::model::{HostHandling, Scheme, TlsVersion};
-use crate::secrets::resolve;
+use crate::secrets::{ReferenceError, resolve};
 use crate::text::Template;
 use crate::tree::Node;
 use crate::values::{HeaderName, MethodName, ValueError};
@@ -214,10 +214,11 @@ fn template(node: &Node, reader: &mut Reader<'_>) -> Option<Template> {
     match resolve(source, reader.base, reader.secrets) {
         Ok(template) => Some(template),
         Err(error) => {
-            reader.report.push(
-                Diagnostic::error(node.location.clone(), error.to_string())
-                    .help("`$${` stands for a literal `${`"),
-            );
+            let literal =
+                matches!(error, ReferenceError::Unclosed | ReferenceError::UnknownKind(_));
+            let mut wrong = Diagnostic::error(node.location.clone(), error.to_string());
+            wrong.help = literal.then(|| "`$${` stands for a literal `${`".to_owned());
+            reader.report.push(wrong);
             None
         }
     }
@@ -238,7 +239,7 @@ fn edited_header(node: &Node, reader: &mut Reader<'_>) -> Option<HeaderName> {
     let text = reader.text(node, "the name of a header")?;
     let name = reader.accept(node, HeaderName::parse(text))?;
     let (message, help) = match name.as_str() {
-        "host" => ("`host` is no plain header", "write `host: <name>` beside `backends`"),
+        "host" => ("the Host is not edited as a header", "write `host: <name>` beside `backends`"),
         "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade"
         | "http2-settings" | "expect" => {
             ("this header belongs to one connection", "the proxy writes it itself")
