@@ -35,11 +35,8 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     let config = Arc::new(loaded.config);
     let result = runtime.block_on(async {
         let server = Server::start(config).await?;
-        let reloader = Reloader::new(loader, &sources);
+        let reloader = Reloader::new(loader);
         let control = Control::new(server, reloader)?;
-        for (name, address) in control.server().addresses() {
-            tracing::info!(listener = name, %address, "listening");
-        }
         Ok(control.run(async |_| {}).await)
     });
     match result {

@@ -1,14 +1,16 @@
 //! The control loop: signals, changed files and requests of the admin API, one after another.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::control::fingerprint::of_versions;
 use crate::control::reload::{LastReload, Reloader, Trigger, renew_certificates};
+use crate::control::signals::Signals;
 use crate::control::watch::Watcher;
 use crate::server::{Server, StartError};
 
@@ -63,31 +65,22 @@ pub struct Control {
     requests: mpsc::Receiver<Request>,
     handle: Handle,
     signals: Signals,
-}
-
-struct Signals {
-    hangup: Signal,
-    reopen: Signal,
-    terminate: Signal,
-    interrupt: Signal,
+    /// Of the certificate files, when they were read last.
+    certificates: u64,
 }
 
 impl Control {
-    pub fn new(server: Server, reloader: Reloader) -> Result<Self, StartError> {
-        let of = |kind| {
-            signal(kind).map_err(|error| StartError::System { what: "a signal handler", error })
-        };
-        let signals = Signals {
-            hangup: of(SignalKind::hangup())?,
-            reopen: of(SignalKind::user_defined1())?,
-            terminate: of(SignalKind::terminate())?,
-            interrupt: of(SignalKind::interrupt())?,
+    pub fn new(mut server: Server, reloader: Reloader) -> Result<Self, StartError> {
+        let signals = match server.signals.take() {
+            Some(signals) => signals,
+            None => Signals::install()?,
         };
         let (sender, requests) = mpsc::channel(REQUESTS);
         let generation = server.publisher.published.load().generation;
         let last = LastReload { generation, ..LastReload::default() };
         let handle = Handle { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) };
-        Ok(Self { server, reloader, requests, handle, signals })
+        let certificates = versions(&server);
+        Ok(Self { server, reloader, requests, handle, signals, certificates })
     }
 
     pub fn server(&self) -> &Server {
@@ -131,9 +124,14 @@ impl Control {
                 },
             };
             let Some((trigger, answer)) = trigger else { break };
-            renew_certificates(&self.server.publisher).await;
+            let certificates = versions(&self.server);
+            if trigger == Trigger::Asked || certificates != self.certificates {
+                self.certificates = certificates;
+                renew_certificates(&self.server.publisher).await;
+            }
             let before = self.server.publisher.published.load().generation;
-            let last = self.reloader.reload(&mut self.server.publisher, trigger).await;
+            let reloaded = self.reloader.reload(&mut self.server.publisher, trigger).await;
+            let Some(last) = reloaded else { continue };
             self.handle.last.store(Arc::new(last.clone()));
             if last.generation != before {
                 on_reload(&self.server).await;
@@ -148,32 +146,29 @@ impl Control {
 
     fn follow(&self, watcher: Option<&mut Watcher>) {
         let Some(watcher) = watcher else { return };
-        let snapshot = self.server.publisher.published.load();
-        let config = self.reloader.config_path();
-        let servers = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let clients = snapshot.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
-        let certificates = servers
-            .flat_map(|tls| tls.watched_files())
-            .chain(clients.flat_map(|tls| tls.watched_files()));
-        watcher.follow(std::iter::once(&config).chain(certificates).map(AsRef::as_ref));
+        let certificates = certificates(&self.server);
+        let paths = self.reloader.inputs().chain(&certificates);
+        watcher.follow(paths.map(AsRef::as_ref));
     }
 
     async fn end(mut self) -> End {
         let config = Arc::clone(&self.server.publisher.published.load().config);
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");
-        let Signals { terminate, interrupt, .. } = &mut self.signals;
-        let again = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        tokio::select! {
-            complete = self.server.drain(patience) => {
-                if complete { End::Drained } else { End::Cut }
-            }
-            () = again => End::Cut,
-        }
+        if self.server.drain(patience, self.signals.end()).await { End::Drained } else { End::Cut }
     }
+}
+
+/// The files of all certificates and authorities in use.
+fn certificates(server: &Server) -> Vec<PathBuf> {
+    let snapshot = server.publisher.published.load();
+    let servers = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let clients = snapshot.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
+    let servers = servers.flat_map(|tls| tls.watched_files());
+    let clients = clients.flat_map(|tls| tls.watched_files());
+    servers.chain(clients).cloned().collect()
+}
+
+fn versions(server: &Server) -> u64 {
+    of_versions(certificates(server).iter().map(AsRef::as_ref))
 }
