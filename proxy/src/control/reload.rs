@@ -40,9 +40,9 @@ pub enum Trigger {
 
 impl Reloader {
     /// `loader` has loaded and committed what serves now.
-    pub fn new(loader: Loader) -> Self {
+    /// `seen` is from before that, so that what changed meanwhile is noticed.
+    pub fn new(loader: Loader, seen: Fingerprint) -> Self {
         let path = loader.path().to_owned();
-        let seen = of_configuration(&path);
         Self { loader: Arc::new(Mutex::new(loader)), path, seen }
     }
 

@@ -16,9 +16,11 @@ use crate::server::{Server, StartError};
 
 /// Requests of the admin API that may wait.
 const REQUESTS: usize = 16;
-/// How often certificates are looked at although no file was seen to change: self-signed ones
-/// grow old, and some file systems do not tell.
+/// How often self-signed certificates are looked at, which grow old without a change.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
+/// How often files are looked at although none was seen to change: some file systems do not tell,
+/// and a folder that was replaced is not watched any more.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What the control loop may be asked.
 pub enum Request {
@@ -65,8 +67,8 @@ pub struct Control {
     requests: mpsc::Receiver<Request>,
     handle: Handle,
     signals: Signals,
-    /// Of the certificate files, when they were read last.
-    certificates: u64,
+    /// Of the certificate files, when they were read last by this loop.
+    certificates: Option<u64>,
 }
 
 impl Control {
@@ -79,8 +81,7 @@ impl Control {
         let generation = server.publisher.published.load().generation;
         let last = LastReload { generation, ..LastReload::default() };
         let handle = Handle { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) };
-        let certificates = versions(&server);
-        Ok(Self { server, reloader, requests, handle, signals, certificates })
+        Ok(Self { server, reloader, requests, handle, signals, certificates: None })
     }
 
     pub fn server(&self) -> &Server {
@@ -96,11 +97,14 @@ impl Control {
     pub async fn run(mut self, mut on_reload: impl AsyncFnMut(&Server)) -> End {
         let (changed, mut changes) = mpsc::channel(1);
         let mut watcher = Watcher::new(changed)
-            .inspect_err(|error| tracing::error!(%error, "changed files go unnoticed"))
+            .inspect_err(|error| tracing::error!(%error, "changed files are noticed late"))
             .ok();
         let mut renewal = interval(RENEW_EVERY);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renewal.reset();
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.reset();
         loop {
             self.follow(watcher.as_mut());
             let trigger = tokio::select! {
@@ -117,6 +121,7 @@ impl Control {
                     continue;
                 }
                 _ = self.signals.hangup.recv() => Some((Trigger::Asked, None)),
+                _ = look.tick() => Some((Trigger::Noticed, None)),
                 Some(()) = changes.recv() => Some((Trigger::Noticed, None)),
                 request = self.requests.recv() => match request {
                     Some(Request::Reload(answer)) => Some((Trigger::Asked, Some(answer))),
@@ -124,7 +129,7 @@ impl Control {
                 },
             };
             let Some((trigger, answer)) = trigger else { break };
-            let certificates = versions(&self.server);
+            let certificates = Some(versions(&self.server));
             if trigger == Trigger::Asked || certificates != self.certificates {
                 self.certificates = certificates;
                 renew_certificates(&self.server.publisher).await;
