@@ -68,14 +68,17 @@ pub fn refuse_new(listener: &std::net::TcpListener) -> io::Result<()> {
     /// Of the TCP header, where such a filter begins to look.
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
-    const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-    const JUMP_IF_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const JUMP_IF_SET: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    #[expect(clippy::cast_possible_truncation, reason = "operation codes have 16 bits")]
+    let filter =
+        |code: u32, if_so, if_not, operand| SockFilter::new(code as u16, if_so, if_not, operand);
     SockRef::from(listener).attach_filter(&[
-        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
-        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
-        SockFilter::new(RETURN, 0, 0, 0),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        filter(LOAD_BYTE, 0, 0, FLAGS),
+        filter(JUMP_IF_SET, 0, 1, SYN),
+        filter(RETURN, 0, 0, 0),
+        filter(RETURN, 0, 0, u32::MAX),
     ])
 }
 
