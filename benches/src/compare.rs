@@ -275,10 +275,11 @@ impl Contestant {
         let (busy, other) =
             (self.median_of(|sample| sample.busy), self.median_of(|sample| sample.generator_busy));
         if busy < 0.9 {
+            let limit =
+                if other > 0.8 { "these were the limit" } else { "other programs held the cores" };
             warnings.push(format!(
-                "{name}: ran {:.0} % of the time while origin and generator ran {:.0} %: they were \
-                 the limit, so its requests per second are not its best and its cost is that of a \
-                 lighter load",
+                "{name}: ran {:.0} % of the time, origin and generator {:.0} %: {limit}, so its \
+                 requests per second are not its best and its cost is that of a lighter load",
                 busy * 100.0,
                 other * 100.0
             ));

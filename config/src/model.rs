@@ -328,6 +328,7 @@ pub enum ValueTest {
     Absent,
     Exact(String),
     Prefix(String),
+    /// Anchored at both ends already: it matches the whole value or nothing.
     Regex(regex::Regex),
 }
 
@@ -365,7 +366,8 @@ pub struct StickyCookie {
 
 #[derive(Debug, Clone)]
 pub enum Rewrite {
-    /// Replaces the matched prefix.
+    /// Replaces the matched prefix, which the route has; held without a trailing slash, the root
+    /// as the empty string.
     Prefix(String),
     /// Replaces the whole path.
     Path(String),
@@ -417,6 +419,7 @@ pub enum Scheme {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedirectPath {
     Full(String),
+    /// Replaces the matched prefix; held like [`Rewrite::Prefix`].
     Prefix(String),
 }
 

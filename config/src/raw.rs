@@ -5,6 +5,7 @@
 //! together, which defaults hold and what names refer to is the business of `lower`.
 
 mod addresses;
+mod declare;
 mod listener;
 mod process;
 mod route;

@@ -75,7 +75,7 @@ pub enum PathPattern {
     /// By whole segments: `/a` matches `/a` and `/a/b`, never `/ab`. Held without a trailing
     /// slash; the root is the empty string.
     Prefix(String),
-    /// Matches the whole path, as if anchored at both ends.
+    /// Anchored at both ends already: it matches the whole path or nothing.
     Regex(regex::Regex),
 }
 

@@ -4,6 +4,7 @@
 //! `decide` with `route` and `policy`, `forward` with `upstream`, `relay`, and `observe`.
 //! Nothing here knows which role, gateway or sidecar, it plays.
 
+pub mod admin;
 pub mod buffer;
 pub mod connection;
 pub mod control;

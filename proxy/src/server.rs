@@ -112,7 +112,7 @@ impl Server {
         Ok(Self { publisher, registry, signals, threads })
     }
 
-    /// Where the http listeners are bound, by name.
+    /// Where the listeners and the admin API are bound, by name.
     pub fn addresses(&self) -> Vec<(String, ListenAddress)> {
         self.publisher.addresses()
     }

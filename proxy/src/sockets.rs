@@ -1,8 +1,9 @@
 //! Binding: one listening socket per worker, and never a port that another process serves.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -94,6 +95,18 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<BoundSockets> {
     Ok(BoundSockets { sockets, address: ListenAddress::Unix(path.to_owned()) })
 }
 
+/// Binds a Unix socket that its owner alone may connect to.
+pub fn bind_for_owner(path: &Path) -> io::Result<UnixListener> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    // Nobody can connect before it listens, so there is no moment in which others could.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
 /// Removes a socket file that nobody listens on any more; anything else stays.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
@@ -173,6 +186,16 @@ mod tests {
         let live = bind(&address, 2).unwrap();
         assert_eq!(live.sockets.len(), 2);
         assert_eq!(bind(&address, 1).map(|_| ()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_owners_socket_is_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let _listener = bind_for_owner(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(bind_for_owner(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -93,6 +93,15 @@ fn every_object_and_key_is_described() {
 }
 
 #[test]
+fn every_key_is_in_the_manual() {
+    let manual = include_str!("../../../docs/configuration.md");
+    let root = schema();
+    for key in objects(&root).into_iter().flat_map(|(_, keys)| keys) {
+        assert!(manual.contains(&key), "{key}");
+    }
+}
+
+#[test]
 fn every_example_is_valid_by_the_schema() {
     let root = schema();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

@@ -91,11 +91,10 @@ fn cure(error: &ExplainError, config: &Config) -> Option<String> {
         }
         ExplainError::Url(url) => Some(format!("`http://{url}`, or `/{url}` for a path alone")),
         ExplainError::Listener(_) => {
-            let http = config.listeners.iter().filter_map(|listener| {
-                matches!(listener.kind, ListenerKind::Http(_))
-                    .then(|| format!("`{}`", listener.name))
-            });
-            Some(format!("there is {}", http.collect::<Vec<_>>().join(", ")))
+            let http = config.listeners.iter();
+            let http = http.filter(|listener| matches!(listener.kind, ListenerKind::Http(_)));
+            let names: Vec<_> = http.map(|listener| format!("`{}`", listener.name)).collect();
+            Some(format!("there is {}", names.join(", ")))
         }
         ExplainError::Header(_) | ExplainError::NoListener | ExplainError::TooLong => None,
     }

@@ -62,7 +62,8 @@ fn parse(text: &str) -> Result<EnvFilter, String> {
 
 /// A single word that is no level would name a module, and silence all the others.
 fn checked(text: &str) -> Result<String, String> {
-    if !text.contains('=') && text.parse::<LevelFilter>().is_err() {
+    let level = !text.is_empty() && text.parse::<LevelFilter>().is_ok();
+    if !level && !text.contains('=') {
         return Err("expected error, warn, info, debug, trace, off or MODULE=LEVEL".to_owned());
     }
     parse(text).map(|_| text.to_owned())

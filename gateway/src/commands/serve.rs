@@ -39,7 +39,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
         let server = Server::start(config).await?;
         let reloader = Reloader::new(loader, seen);
         let control = Control::new(server, reloader)?;
-        Ok(control.run(async |_| {}).await)
+        Ok(control.run().await)
     });
     match result {
         Ok(End::Drained) => ExitCode::SUCCESS,

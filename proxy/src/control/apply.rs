@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use portcullis_config::model::{Config, ListenAddress};
 use tokio::sync::mpsc;
 
+use crate::admin::Door;
 use crate::control::book::{AddressBook, Reservation, WithReservations};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
@@ -31,6 +32,7 @@ pub struct Publisher {
 pub struct Prepared {
     pub snapshot: Snapshot,
     reservations: Vec<Reservation>,
+    doors: Vec<Door>,
 }
 
 /// Builds the generation that follows `previous`, binding what it listens on anew.
@@ -40,16 +42,18 @@ pub fn prepare(
     book: &mut AddressBook,
     metrics: &Arc<Metrics>,
 ) -> Result<Prepared, Vec<WorldError>> {
-    let reserved = book.reserve(&config, metrics.workers());
-    let none = Vec::new();
-    let addresses = WithReservations(book, reserved.as_ref().unwrap_or(&none));
-    let built = Snapshot::build(config, previous, metrics, &addresses);
-    match (built, reserved) {
-        (Ok(snapshot), Ok(reservations)) => Ok(Prepared { snapshot, reservations }),
-        (Ok(_), Err(faults)) | (Err(faults), Ok(_)) => Err(faults),
-        (Err(mut faults), Err(more)) => {
-            faults.extend(more);
-            Err(faults)
+    let mut faults = Vec::new();
+    let reservations = book.reserve(&config, metrics.workers());
+    let reservations = reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
+    let doors = book.control.reserve(&config);
+    let doors = doors.map_err(|found| faults.extend(found)).unwrap_or_default();
+    let addresses = WithReservations(book, &reservations);
+    match Snapshot::build(config, previous, metrics, &addresses) {
+        Ok(snapshot) if faults.is_empty() => Ok(Prepared { snapshot, reservations, doors }),
+        Ok(_) => Err(faults),
+        Err(mut found) => {
+            found.extend(faults);
+            Err(found)
         }
     }
 }
@@ -57,7 +61,7 @@ pub fn prepare(
 impl Publisher {
     /// Publishes: from here on new requests meet the new generation.
     pub async fn publish(&mut self, prepared: Prepared) {
-        let Prepared { snapshot, reservations } = prepared;
+        let Prepared { snapshot, reservations, doors } = prepared;
         let config = Arc::clone(&snapshot.config);
         let generation = snapshot.generation;
         for upstream in &snapshot.upstreams {
@@ -69,6 +73,14 @@ impl Publisher {
         report_certificates(&self.metrics, &snapshot);
         self.published.store(Arc::new(snapshot));
         self.metrics.set_generation(generation);
+        for reservation in &reservations {
+            let Reservation { name, bound, .. } = reservation;
+            tracing::info!(listener = name, address = %bound, "listening");
+        }
+        for Door { name, bound, .. } in &doors {
+            tracing::info!(listener = name, address = %bound, "listening");
+        }
+        self.book.control.commit(&config, doors);
         let retired = self.book.commit(&config, &reservations);
         for reservation in reservations {
             tracing::info!(listener = reservation.name, address = %reservation.bound, "listening");

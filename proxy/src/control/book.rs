@@ -1,4 +1,4 @@
-//! Which listening addresses the process holds, over generations.
+//! Which addresses the workers listen on, over generations.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use portcullis_config::model::{Config, ListenAddress, ListenerKind};
 
+use crate::admin::ControlBook;
 use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets};
@@ -17,6 +18,8 @@ use crate::worker::ListenSocket;
 pub struct AddressBook {
     entries: HashMap<ListenAddress, Entry>,
     last_id: u64,
+    /// What the control runtime answers at.
+    pub control: ControlBook,
 }
 
 struct Entry {
@@ -101,6 +104,7 @@ impl AddressBook {
 
     /// Removes the files of Unix sockets: the process ends.
     pub fn forget(&mut self) {
+        self.control.forget();
         for (_, entry) in self.entries.drain() {
             if let ListenAddress::Unix(path) = &entry.bound {
                 let _ = std::fs::remove_file(path);
@@ -108,16 +112,17 @@ impl AddressBook {
         }
     }
 
-    /// Where the http listeners of `config` are bound, by name.
+    /// Where the listeners of `config` and its admin API are bound, by name.
     pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
-        config
+        let http = config
             .listeners
             .iter()
+            .filter(|listener| matches!(listener.kind, ListenerKind::Http(_)))
             .filter_map(|listener| {
                 let entry = self.entries.get(&listener.address)?;
                 Some((listener.name.clone(), entry.bound.clone()))
-            })
-            .collect()
+            });
+        http.chain(self.control.bound(config)).collect()
     }
 }
 

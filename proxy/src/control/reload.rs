@@ -19,6 +19,8 @@ pub struct LastReload {
     pub problems: String,
     /// Files whose last good version serves.
     pub stale: Vec<PathBuf>,
+    /// The generation before serves on.
+    pub refused: bool,
 }
 
 /// Reads configurations for one publisher.
@@ -95,6 +97,7 @@ impl Reloader {
                 publisher.metrics.reloaded(ReloadResult::Failure);
                 return LastReload {
                     problems: "the reload failed".to_owned(),
+                    refused: true,
                     ..current(publisher)
                 };
             }
@@ -105,6 +108,7 @@ impl Reloader {
         for stale in &stale {
             problems.push_str(&stale.report.render(&stale.sources, false));
         }
+        let refused = matches!(verdict, Verdict::Refused(..));
         match verdict {
             Verdict::Good(prepared) => {
                 publisher.publish(*prepared).await;
@@ -121,7 +125,7 @@ impl Reloader {
             tracing::error!("the last good configuration stays in force\n{problems}");
         }
         let stale = stale.into_iter().map(|stale| stale.file).collect();
-        LastReload { problems, stale, ..current(publisher) }
+        LastReload { problems, stale, refused, ..current(publisher) }
     }
 
     /// The paths whose changes matter, beyond the certificates.

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::admin::Shared;
 use crate::control::fingerprint::of_versions;
 use crate::control::reload::{LastReload, Reloader, Trigger, renew_certificates};
 use crate::control::signals::Signals;
@@ -41,6 +42,13 @@ pub struct Handle {
 pub struct Ending;
 
 impl Handle {
+    /// A handle, and what is asked through it.
+    pub(crate) fn channel(generation: u64) -> (Self, mpsc::Receiver<Request>) {
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        let last = LastReload { generation, ..LastReload::default() };
+        (Self { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) }, requests)
+    }
+
     pub async fn reload(&self) -> Result<LastReload, Ending> {
         let (sender, answer) = oneshot::channel();
         self.requests.send(Request::Reload(sender)).await.map_err(|_| Ending)?;
@@ -66,6 +74,7 @@ pub struct Control {
     reloader: Reloader,
     requests: mpsc::Receiver<Request>,
     handle: Handle,
+    shared: Arc<Shared>,
     signals: Signals,
     /// Of the certificate files, when they were read last by this loop.
     certificates: Option<u64>,
@@ -77,11 +86,15 @@ impl Control {
             Some(signals) => signals,
             None => Signals::install()?,
         };
-        let (sender, requests) = mpsc::channel(REQUESTS);
-        let generation = server.publisher.published.load().generation;
-        let last = LastReload { generation, ..LastReload::default() };
-        let handle = Handle { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) };
-        Ok(Self { server, reloader, requests, handle, signals, certificates: None })
+        let publisher = &server.publisher;
+        let (handle, requests) = Handle::channel(publisher.published.load().generation);
+        let shared = Shared::new(
+            Arc::clone(&publisher.published),
+            Arc::clone(&publisher.metrics),
+            server.registry.clone(),
+            handle.clone(),
+        );
+        Ok(Self { server, reloader, requests, handle, shared, signals, certificates: None })
     }
 
     pub fn server(&self) -> &Server {
@@ -92,9 +105,9 @@ impl Control {
         self.handle.clone()
     }
 
-    /// Serves until a signal or the admin API asks for the end. `on_reload` hears of each new
-    /// generation.
-    pub async fn run(mut self, mut on_reload: impl AsyncFnMut(&Server)) -> End {
+    /// Serves until a signal or the admin API asks for the end.
+    pub async fn run(mut self) -> End {
+        self.answer();
         let (changed, mut changes) = mpsc::channel(1);
         let mut watcher = Watcher::new(changed)
             .inspect_err(|error| tracing::error!(%error, "changed files are noticed late"))
@@ -139,7 +152,7 @@ impl Control {
             let Some(last) = reloaded else { continue };
             self.handle.last.store(Arc::new(last.clone()));
             if last.generation != before {
-                on_reload(&self.server).await;
+                self.answer();
             }
             if let Some(answer) = answer {
                 // Whoever asked may have gone.
@@ -147,6 +160,12 @@ impl Control {
             }
         }
         self.end().await
+    }
+
+    /// Answers at the status and admin addresses of the generation that serves.
+    fn answer(&mut self) {
+        self.shared.set_bound(self.server.addresses());
+        self.server.publisher.book.control.serve(&self.shared);
     }
 
     fn follow(&self, watcher: Option<&mut Watcher>) {
@@ -157,6 +176,9 @@ impl Control {
     }
 
     async fn end(mut self) -> End {
+        // Status listeners and the admin API answer to the last; who asks for more is told.
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
         let config = Arc::clone(&self.server.publisher.published.load().config);
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");

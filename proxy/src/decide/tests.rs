@@ -8,6 +8,7 @@ use portcullis_config::values::Status;
 use proptest::prelude::*;
 
 use super::*;
+use crate::http1::edits::EditError;
 use crate::policy::sticky::{Affinity, upstream_key};
 use crate::route::RouteFault;
 use crate::route::testing::{bare_redirect, forward, live, request, route};
@@ -359,7 +360,7 @@ fn replies_are_fixed() {
     check(&table, &[("GET h/x?q", "418 text/plain teapot"), ("GET h/y", "no-route")]);
     check(&one("", reply(None)).unwrap(), &[("GET h/", "418 - teapot")]);
     let fault = one("", reply(Some("a\r\nb: c"))).unwrap_err();
-    assert_eq!(fault, RouteFault::HeaderValue("content-type".to_owned()));
+    assert_eq!(fault, RouteFault::Edit(EditError::Value("content-type".to_owned())));
 }
 
 #[test]

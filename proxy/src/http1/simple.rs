@@ -39,6 +39,7 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
         }
         put_length(out, response.body.len() as u64);
     }
+    append(out, response.headers, response.edits);
     put_connection(
         out,
         &[
@@ -46,7 +47,6 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
             (response.keep_alive && response.client == Version::Http10, b"keep-alive"),
         ],
     );
-    append(out, response.headers, response.edits);
     out.extend_from_slice(b"\r\n");
     if has_body && !response.head_only {
         out.extend_from_slice(response.body);

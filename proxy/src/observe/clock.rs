@@ -75,6 +75,14 @@ impl Clock {
     }
 }
 
+/// RFC 3339 in UTC, of a second since 1970: `2026-11-23T04:33:47Z`. What lies outside of the
+/// years 1970 to 9999 is shown as their first or last second.
+pub fn rfc3339(second: i64) -> String {
+    let texts = Texts::of(u64::try_from(second).unwrap_or(0));
+    let seconds = texts.timestamp.iter().take(19).map(|byte| char::from(*byte));
+    seconds.chain(['Z']).collect()
+}
+
 /// A time that tests move.
 #[derive(Debug)]
 pub struct ManualTime {
@@ -176,6 +184,13 @@ fn digit(value: u32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_is_told_without_its_fractions() {
+        assert_eq!(rfc3339(1_795_408_427), "2026-11-23T04:33:47Z");
+        assert_eq!(rfc3339(-1), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(i64::MAX), "9999-12-31T23:59:59Z");
+    }
 
     fn check(second: u64, millis: u64, timestamp: &str, http_date: &str) {
         let time = ManualTime::new(

@@ -115,6 +115,10 @@ impl Metrics {
     pub fn set_draining(&self) {
         self.process.draining.store(true, Relaxed);
     }
+
+    pub fn is_draining(&self) -> bool {
+        self.process.draining.load(Relaxed)
+    }
 }
 
 impl ReloadResult {

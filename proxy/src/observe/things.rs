@@ -57,6 +57,21 @@ impl RouteMetrics {
         shard.request_body_bytes.add(outcome.request_body_bytes);
         shard.response_body_bytes.add(outcome.response_body_bytes);
     }
+
+    /// Requests finished, over all workers.
+    pub fn requests(&self) -> u64 {
+        self.counted(|_| true)
+    }
+
+    /// Requests that were answered with a 5xx.
+    pub fn server_errors(&self) -> u64 {
+        self.counted(|code| code.starts_with('5'))
+    }
+
+    fn counted(&self, wanted: impl Fn(&str) -> bool) -> u64 {
+        let codes = (0..status::COUNT).filter(|code| wanted(status::label(*code)));
+        codes.map(|code| self.shards.sum(|shard| &shard.codes[code])).sum()
+    }
 }
 
 impl Default for RouteShard {
@@ -105,6 +120,11 @@ impl ListenerMetrics {
     /// Connections open now, over all workers.
     pub fn active(&self) -> i64 {
         self.shards.level(|shard| &shard.active)
+    }
+
+    /// Requests whose head arrived, over all workers.
+    pub fn requests(&self) -> u64 {
+        self.shards.sum(|shard| &shard.requests)
     }
 }
 
@@ -199,6 +219,11 @@ impl UpstreamMetrics {
     pub fn of(&self, worker: WorkerId) -> &UpstreamShard {
         self.shards.of(worker)
     }
+
+    /// Connections kept for the next request, over all workers.
+    pub fn idle(&self) -> i64 {
+        self.shards.level(|shard| &shard.idle)
+    }
 }
 
 /// Counts of an endpoint of an upstream.
@@ -232,6 +257,16 @@ impl EndpointMetrics {
     /// As it stands in the access log and the label.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Attempts sent, over all workers.
+    pub fn requests(&self) -> u64 {
+        self.shards.sum(|shard| &shard.requests)
+    }
+
+    /// Attempts that ended without a whole response, over all workers.
+    pub fn failures(&self) -> u64 {
+        self.shards.sum(|shard| &shard.failures)
     }
 
     /// Attempts in flight, over all workers.

@@ -14,6 +14,7 @@
 //! Exact paths are a map, prefixes a tree of segments that is walked down once and climbed back.
 //! Regexes alone are tried one by one, and only in hosts that have any.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -83,6 +84,20 @@ impl Table {
     /// All routes, in the order of the file.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// All routes, each once, in the order in which [`Table::visit`] would come to them if every
+    /// host and path matched; a route of several hosts stands where its most specific one does.
+    /// Hosts and paths of equal rank are told by name.
+    pub fn in_order(&self) -> Vec<&Arc<Route>> {
+        let mut wildcards: Vec<_> = self.wildcards.iter().collect();
+        wildcards.sort_by_key(|(suffix, _)| (Reverse(suffix.len()), &**suffix));
+        let mut exact: Vec<_> = self.exact.iter().collect();
+        exact.sort_by_key(|(host, _)| &***host);
+        let hosts = exact.into_iter().chain(wildcards).map(|(_, paths)| paths);
+        let mut told = std::collections::HashSet::new();
+        let candidates = hosts.chain(std::iter::once(&self.any)).flat_map(Paths::in_order);
+        candidates.filter(|route| told.insert(route.id)).collect()
     }
 
     /// The route of a request.
@@ -228,6 +243,19 @@ impl Paths {
             climb = node.parent.map(|parent| &self.prefixes[parent]);
         }
         ControlFlow::Continue(())
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let mut exact: Vec<_> = self.exact.iter().collect();
+        exact.sort_by_key(|(path, _)| &***path);
+        let mut prefixes: Vec<_> = self.prefixes.iter().flat_map(|node| &node.routes).collect();
+        // Stable: routes of one prefix keep their order.
+        prefixes.sort_by_key(|route| {
+            let prefix = route.matcher.prefix().unwrap_or_default();
+            (Reverse(segments(prefix).count()), prefix)
+        });
+        let exact = exact.into_iter().flat_map(|(_, bucket)| bucket);
+        exact.chain(self.regexes.iter().map(|(_, route)| route)).chain(prefixes)
     }
 
     /// The longest known prefix of a path, whether or not a route ends there.

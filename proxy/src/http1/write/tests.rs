@@ -28,6 +28,7 @@ const RESPONSE: OutgoingResponse<'_> = OutgoingResponse {
     edits: None,
     drop: KnownSet::EMPTY,
     append: &[],
+    append_raw: b"",
     keep_upgrade: false,
 };
 

@@ -472,3 +472,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_order_that_is_shown_is_the_order_that_is_tried() {
+    let routes = [
+        "",
+        "prefix:/a",
+        "prefix:/a/b",
+        "regex:/.*",
+        "path:/a/b/c",
+        "prefix:/a method:GET",
+        "host:*.b.c prefix:/a",
+        "host:*.a.b.c",
+        "host:*.x.y host:x.a.b.c regex:/a.*",
+        "host:x.a.b.c prefix:/a/b",
+    ];
+    let table = table(&routes);
+    let shown: Vec<_> = table.in_order().iter().map(|route| route.id.0).collect();
+    assert_eq!(shown, [8, 9, 7, 6, 4, 3, 2, 5, 1, 0]);
+    let tried = with_normalised(&request("GET x.a.b.c/a/b/c"), |seen| {
+        table.explain(seen).iter().map(|(route, _)| route.id.0).collect::<Vec<_>>()
+    });
+    assert_eq!(tried, shown, "a request that meets them all");
+}

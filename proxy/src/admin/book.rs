@@ -1,0 +1,191 @@
+//! Which addresses the control runtime listens on, over generations: status listeners and the
+//! admin API.
+//!
+//! A generation's new addresses are bound before it is published, so that what cannot be bound
+//! refuses it; they are served once the control loop runs.
+
+use std::sync::Arc;
+
+use portcullis_config::location::Location;
+use portcullis_config::model::{AdminAddress, Config, ListenAddress, ListenerKind};
+use tokio_util::sync::CancellationToken;
+
+use super::guard::Transport;
+use super::shared::Shared;
+use super::{api, serve, status};
+use crate::sockets;
+use crate::tls::WorldError;
+use crate::worker::ListenSocket;
+
+/// The name under which the admin API is told beside the listeners.
+const ADMIN: &str = "admin";
+
+/// The addresses that are bound.
+#[derive(Default)]
+pub struct ControlBook {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    place: Place,
+    bound: ListenAddress,
+    /// Until it is served.
+    socket: Option<ListenSocket>,
+    stop: CancellationToken,
+}
+
+/// A socket bound for a generation that is not published yet; dropping it closes it.
+pub struct Door {
+    place: Place,
+    pub name: String,
+    pub bound: ListenAddress,
+    socket: ListenSocket,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Status,
+    Admin,
+}
+
+/// What makes two generations' listeners the same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    purpose: Purpose,
+    address: ListenAddress,
+    /// Tells addresses apart whose port the kernel chooses.
+    name: Option<String>,
+}
+
+impl ControlBook {
+    /// Binds what `config` wants and is not bound yet.
+    pub fn reserve(&self, config: &Config) -> Result<Vec<Door>, Vec<WorldError>> {
+        let mut doors = Vec::new();
+        let mut faults = Vec::new();
+        for wanted in wanted(config) {
+            let Wanted { place, name, location } = wanted;
+            if self.entries.iter().any(|entry| entry.place == place) {
+                continue;
+            }
+            match bind(&place) {
+                Ok((socket, bound)) => doors.push(Door { place, name, bound, socket }),
+                Err(error) => faults.push(WorldError::new(
+                    location,
+                    match place.purpose {
+                        Purpose::Status => format!("listener `{name}` cannot be bound: {error}"),
+                        Purpose::Admin => format!("the admin API cannot be bound: {error}"),
+                    },
+                    "free the address, or choose another one",
+                )),
+            }
+        }
+        if faults.is_empty() { Ok(doors) } else { Err(faults) }
+    }
+
+    /// Takes the doors in and gives up what `config` has no more.
+    pub fn commit(&mut self, config: &Config, doors: Vec<Door>) {
+        for Door { place, bound, socket, .. } in doors {
+            let stop = CancellationToken::new();
+            self.entries.push(Entry { place, bound, socket: Some(socket), stop });
+        }
+        self.entries.retain(|entry| {
+            let kept = wanted(config).any(|wanted| wanted.place == entry.place);
+            if !kept {
+                entry.stop.cancel();
+                remove_file(&entry.bound);
+            }
+            kept
+        });
+    }
+
+    /// Begins to answer at every address that is not answered at yet. To be called on the control
+    /// runtime.
+    pub fn serve(&mut self, shared: &Arc<Shared>) {
+        for entry in &mut self.entries {
+            let Some(socket) = entry.socket.take() else { continue };
+            let shared = Arc::clone(shared);
+            let router = match entry.place.purpose {
+                Purpose::Status => status::router(shared),
+                Purpose::Admin => api::router(shared, transport(&entry.bound)),
+            };
+            tokio::spawn(serve::serve(socket, router, entry.stop.clone()));
+        }
+    }
+
+    /// Removes the files of Unix sockets: the process ends.
+    pub fn forget(&mut self) {
+        for entry in &self.entries {
+            remove_file(&entry.bound);
+        }
+    }
+
+    /// Where the status listeners and the admin API of `config` are bound, by name.
+    pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
+        let bound = wanted(config).filter_map(|wanted| {
+            let entry = self.entries.iter().find(|entry| entry.place == wanted.place)?;
+            Some((wanted.name, entry.bound.clone()))
+        });
+        bound.collect()
+    }
+}
+
+struct Wanted<'a> {
+    place: Place,
+    name: String,
+    location: &'a Location,
+}
+
+fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
+    let listeners = config.listeners.iter();
+    let status = listeners.filter(|listener| matches!(listener.kind, ListenerKind::Status));
+    let status = status.map(|listener| Wanted {
+        place: Place::new(Purpose::Status, listener.address.clone(), &listener.name),
+        name: listener.name.clone(),
+        location: &listener.location,
+    });
+    let admin = config.admin.iter().map(|admin| {
+        let address = match &admin.address {
+            AdminAddress::Loopback(address) => {
+                ListenAddress::Tcp { address: *address, v6only: false }
+            }
+            AdminAddress::Unix(path) => ListenAddress::Unix(path.clone()),
+        };
+        Wanted {
+            place: Place::new(Purpose::Admin, address, ADMIN),
+            name: ADMIN.to_owned(),
+            location: &admin.location,
+        }
+    });
+    status.chain(admin)
+}
+
+impl Place {
+    fn new(purpose: Purpose, address: ListenAddress, name: &str) -> Self {
+        let chosen = matches!(&address, ListenAddress::Tcp { address, .. } if address.port() == 0);
+        Self { purpose, address, name: chosen.then(|| name.to_owned()) }
+    }
+}
+
+fn bind(place: &Place) -> std::io::Result<(ListenSocket, ListenAddress)> {
+    if let (Purpose::Admin, ListenAddress::Unix(path)) = (place.purpose, &place.address) {
+        let socket = sockets::bind_for_owner(path)?;
+        return Ok((ListenSocket::Unix(socket), place.address.clone()));
+    }
+    let mut bound = sockets::bind(&place.address, 1)?;
+    let socket = bound.sockets.pop().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, bound.address))
+}
+
+fn transport(bound: &ListenAddress) -> Transport {
+    match bound {
+        ListenAddress::Tcp { .. } => Transport::Tcp,
+        ListenAddress::Unix(_) => Transport::Unix,
+    }
+}
+
+fn remove_file(bound: &ListenAddress) {
+    if let ListenAddress::Unix(path) = bound {
+        // The file goes with its listener; that it is gone already is as good.
+        let _ = std::fs::remove_file(path);
+    }
+}

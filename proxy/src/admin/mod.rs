@@ -1,0 +1,21 @@
+//! What the process says about itself over HTTP, and the few things it can be told.
+//!
+//! Runs on the control runtime, never on a worker: axum over hyper, for a handful of connections.
+//! `status` is what anybody may ask (alive, ready, metrics); `api` is for the operator on this
+//! machine. It reads snapshots and counters and asks the control loop; it changes nothing itself.
+
+mod api;
+pub mod book;
+mod guard;
+mod page;
+mod problem;
+mod serve;
+pub mod shared;
+mod status;
+mod view;
+
+pub use book::{ControlBook, Door};
+pub use shared::Shared;
+
+#[cfg(test)]
+mod tests;

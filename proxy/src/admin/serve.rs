@@ -1,0 +1,128 @@
+//! Connections of one status or admin listener: few, short, and never in each other's way.
+//!
+//! At the limit the oldest connection is closed for the newest, so that slow clients cannot keep
+//! a probe or a scrape out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::worker::ListenSocket;
+
+const CONNECTIONS: usize = 256;
+/// For a request's head, and between two requests of a connection.
+const HEAD: Duration = Duration::from_secs(10);
+const HEAD_BYTES: usize = 16 * 1024;
+/// After this a connection takes no new request.
+const AGE: Duration = Duration::from_secs(60);
+/// What is left then for the last answer; longer than any request may take.
+const LAST_ANSWER: Duration = Duration::from_secs(75);
+/// How long accepting pauses when it fails, usually for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until stopped; open connections then end after their present request.
+pub(super) async fn serve(socket: ListenSocket, router: Router, stop: CancellationToken) {
+    let served = match socket {
+        ListenSocket::Tcp(socket) => match TcpListener::from_std(socket) {
+            Ok(listener) => Ok(accept_all(listener, router, stop).await),
+            Err(error) => Err(error),
+        },
+        ListenSocket::Unix(socket) => match UnixListener::from_std(socket) {
+            Ok(listener) => Ok(accept_all(listener, router, stop).await),
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "a socket could not be registered");
+    }
+}
+
+trait Accept: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+async fn accept_all(listener: impl Accept, router: Router, stop: CancellationToken) {
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                if open.len() >= CONNECTIONS {
+                    open.retain(|connection| !connection.is_finished());
+                }
+                if open.len() >= CONNECTIONS
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.abort();
+                }
+                let connection = connection(stream, router.clone(), stop.clone());
+                open.push_back(tokio::spawn(connection).abort_handle());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "accept failed");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection<S>(stream: S, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+        () = sleep(AGE) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            // Elapsed: whoever does not take the answer does not get it.
+            timeout(LAST_ANSWER, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of the admin side ended badly");
+    }
+}

@@ -1,0 +1,82 @@
+//! What the answers are made from.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use axum::response::Response;
+use portcullis_config::model::ListenAddress;
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+
+use super::problem::Problem;
+use crate::control::run::Handle;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::Snapshot;
+
+/// Views that are made at a time: each may hold megabytes when there are thousands of routes.
+const VIEWS: usize = 4;
+
+/// What every status and admin listener reads, and the way to the control loop.
+pub struct Shared {
+    pub(super) published: Arc<ArcSwap<Snapshot>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) registry: Registry,
+    pub(super) control: Handle,
+    /// Where everything is bound, by name.
+    bound: ArcSwap<Vec<(String, ListenAddress)>>,
+    pub(super) started: SystemTime,
+    since: Instant,
+    views: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub fn new(
+        published: Arc<ArcSwap<Snapshot>>,
+        metrics: Arc<Metrics>,
+        registry: Registry,
+        control: Handle,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            published,
+            metrics,
+            registry,
+            control,
+            bound: ArcSwap::default(),
+            started: SystemTime::now(),
+            since: Instant::now(),
+            views: Arc::new(Semaphore::new(VIEWS)),
+        })
+    }
+
+    /// Takes note of where everything is bound from now on.
+    pub fn set_bound(&self, bound: Vec<(String, ListenAddress)>) {
+        self.bound.store(Arc::new(bound));
+    }
+
+    pub(super) fn bound(&self) -> Arc<Vec<(String, ListenAddress)>> {
+        self.bound.load_full()
+    }
+
+    pub(super) fn uptime(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Makes an answer off the control thread, for it may take milliseconds.
+    pub(super) async fn view(
+        self: Arc<Self>,
+        make: impl FnOnce(&Self) -> Response + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let turn = Arc::clone(&self.views).acquire_owned().await;
+        let turn = turn.map_err(|_| Problem::ending())?;
+        let work = tokio::task::spawn_blocking(move || {
+            // The turn ends with the work, also when nobody waits for it any more.
+            let _turn = turn;
+            make(&self)
+        });
+        work.await.map_err(|error| {
+            tracing::error!(%error, "an answer of the admin API could not be made");
+            Problem::internal()
+        })
+    }
+}

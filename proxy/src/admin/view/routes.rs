@@ -1,0 +1,46 @@
+//! Routes as requests meet them.
+
+use std::sync::Arc;
+
+use portcullis_config::effective;
+use serde_json::{Value, json};
+
+use crate::admin::shared::Shared;
+use crate::route::{Route, RouteId};
+use crate::snapshot::Snapshot;
+
+/// The routes of each listener, in the order of precedence, with what they did so far.
+pub(in crate::admin) fn routes(shared: &Shared) -> Value {
+    let snapshot = shared.published.load_full();
+    let mut shown = effective(&snapshot.config);
+    let configured = match shown["routes"].take() {
+        Value::Array(routes) => routes,
+        _ => Vec::new(),
+    };
+    let listeners = snapshot.listeners.iter().map(|listener| {
+        let routes = listener.table.in_order();
+        let routes = routes.into_iter().map(|route| one(&snapshot, route, &configured));
+        json!({"name": &*listener.name, "routes": routes.collect::<Value>()})
+    });
+    json!({
+        "generation": snapshot.generation,
+        "listeners": listeners.collect::<Value>(),
+        "unrouted": {"requests": snapshot.unrouted.requests()},
+    })
+}
+
+fn one(snapshot: &Snapshot, route: &Arc<Route>, configured: &[Value]) -> Value {
+    const ACTIONS: [&str; 3] = ["backends", "redirect", "reply"];
+    let RouteId(index) = route.id;
+    let written = configured.get(index).unwrap_or(&Value::Null);
+    let action = ACTIONS.iter().find_map(|action| Some((*action, written.get(action)?)));
+    let metrics = snapshot.route_metrics.get(index);
+    json!({
+        "name": route.name,
+        "location": route.location.to_string(),
+        "match": written.get("match"),
+        "action": action.map(|(action, value)| json!({action: value})),
+        "requests": metrics.map_or(0, |metrics| metrics.requests()),
+        "serverErrors": metrics.map_or(0, |metrics| metrics.server_errors()),
+    })
+}
