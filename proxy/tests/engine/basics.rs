@@ -9,7 +9,7 @@ use crate::harness::{Gate, Settings, always, check, get, line, message, observe,
 #[tokio::test]
 async fn connections_are_kept_as_both_sides_wish() {
     let old = |headers: &[&str]| message("GET /old HTTP/1.0", headers, "");
-    check([
+    check(vec![
         line("keep-alive", get("/", &[])),
         line("the client wants to close", get("/", &["connection: close"])).sees("200 ok, close"),
         line("HTTP/1.0 closes", old(&[])).sees("200 ok, close"),
@@ -54,7 +54,7 @@ async fn connections_are_kept_as_both_sides_wish() {
 
 #[tokio::test]
 async fn responses_end_where_their_framing_says() {
-    check([
+    check(vec![
         line("HEAD", message("HEAD / HTTP/1.1", &[], ""))
             .answers("HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n")
             .sees("200, keep"),
@@ -94,7 +94,7 @@ async fn interim_responses_pass() {
     let early = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
     let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let expects = ["expect: 100-continue", "content-length: 5"];
-    check([
+    check(vec![
         line("103", get("/", &[])).answers(format!("{early}{last}")).sees("103, 200 ok, keep"),
         line("two of them", get("/", &[]))
             .answers(format!("{early}HTTP/1.1 102 Processing\r\n\r\n{last}"))
