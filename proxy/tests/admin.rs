@@ -1,5 +1,7 @@
 //! Status listeners and the admin API of a running server, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
