@@ -22,10 +22,12 @@ use crate::worker::Worker;
 /// A draining connection may still begin a request this long after the announcement, so that a
 /// client learns from a response that the connection is going away.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
-/// How long, and how much, a closed connection is listened to, so that the last response is not
-/// destroyed by a reset (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+/// How long a closed connection is listened to, so that the last response is not destroyed by a
+/// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
+/// a silent one has less time.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_SILENT: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// What stays the same for all requests of a connection.
 pub struct Client {
@@ -124,6 +126,8 @@ async fn wait_for_request(
         .await
     };
     match outcome {
+        // Under TLS a goodbye is answered: a client cannot tell the end from an attack otherwise.
+        Some(Ok(0)) if client.tls.is_some() => Wait::Close,
         Some(Ok(0) | Err(_)) => Wait::Gone,
         Some(Ok(_)) => Wait::Request,
         // Bytes that came in the very last moment are a request, and answered.
@@ -141,7 +145,8 @@ async fn wait_for_request(
 
 /// Sends what says goodbye, then listens for a moment to bytes that nobody wants.
 async fn close(worker: &Worker, client: &Client) {
-    client.deadline.set(Instant::now() + LINGER);
+    let start = Instant::now();
+    client.deadline.set(start + LINGER_SILENT);
     let goodbye = async {
         if client.io.shutdown().await.is_err() {
             return;
@@ -153,6 +158,8 @@ async fn close(worker: &Worker, client: &Client) {
                 Ok(count) if count > 0 => {
                     heard += count;
                     scrap = None;
+                    let silent = Instant::now() + LINGER_SILENT;
+                    client.deadline.set(silent.min(start + LINGER));
                 }
                 _ => return,
             }

@@ -37,6 +37,10 @@ impl Deadline {
         }
     }
 
+    pub fn wanted(&self) -> Instant {
+        self.state.borrow().wanted
+    }
+
     /// Ready once the deadline has passed.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();

@@ -1,7 +1,9 @@
 //! A built binary as a test runs it: started, awaited, signalled, measured, never left behind.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
+use std::hash::BuildHasher;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -243,7 +245,25 @@ pub fn workspace_binary(name: &str) -> io::Result<PathBuf> {
 }
 
 /// A loopback address that was free a moment ago, for programs that cannot report theirs.
+///
+/// Its port is one that the kernel gives to nobody who does not ask for it: of the ports that it
+/// chooses itself, the next outgoing connection of any process could be given this one.
 pub fn free_address() -> io::Result<SocketAddr> {
+    const ATTEMPTS: usize = 200;
+    const FIRST: u16 = 10_000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let chosen_by_kernel =
+        range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
+    let count = chosen_by_kernel.unwrap_or(32_768_u16).saturating_sub(FIRST);
+    for _ in 0..ATTEMPTS {
+        // Every state has keys of its own: randomness without a crate for it.
+        let random = RandomState::new().hash_one(());
+        let Some(offset) = random.checked_rem(u64::from(count)) else { break };
+        let port = FIRST.saturating_add(u16::try_from(offset).unwrap_or(0));
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr();
+        }
+    }
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 

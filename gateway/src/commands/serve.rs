@@ -9,9 +9,10 @@ use portcullis_proxy::control::reload::{Reloader, report};
 use portcullis_proxy::control::run::{Control, End};
 use portcullis_proxy::server::{Server, StartError};
 
-use super::{BAD_CONFIGURATION, FAILED};
+use super::{BAD_CONFIGURATION, FAILED, output};
 
 pub(crate) fn serve(path: &Path) -> ExitCode {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "starting");
     let mut loader = Loader::new(path);
     let outcome = loader.load();
     let loaded = match outcome.result {
@@ -53,6 +54,6 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
 }
 
 fn refuse(report: &Report, sources: &Sources) -> ExitCode {
-    eprint!("{}", report.render(sources, std::io::IsTerminal::is_terminal(&std::io::stderr())));
+    output::report(report, sources);
     ExitCode::from(BAD_CONFIGURATION)
 }

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod book;
+pub mod check;
 pub mod reload;
 pub mod run;
 pub mod watch;

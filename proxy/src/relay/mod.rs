@@ -39,6 +39,14 @@ impl Stage {
     }
 }
 
+/// Bytes per second below which a peer counts as standing still, however often it moves.
+const SLOWEST: u64 = 100;
+
+/// What must have moved within `patience` for it to begin anew.
+fn least(patience: Duration) -> u64 {
+    (patience.as_secs() * SLOWEST).max(1)
+}
+
 /// The deadline of an exchange together with what it stands for at the moment.
 pub struct Watch<'a> {
     pub deadline: &'a Deadline,
@@ -50,6 +58,23 @@ impl Watch<'_> {
     pub fn expect(&self, stage: Stage, patience: Duration) {
         self.stage.set(stage);
         self.deadline.set(Instant::now() + patience);
+    }
+
+    /// The same for the side that sends the request. Once its response has begun, the response's
+    /// waits have the word: they fail only when both sides stand still.
+    pub fn expect_upload(&self, stage: Stage, until: Instant) {
+        if self.is_answered() {
+            if until > self.deadline.wanted() {
+                self.deadline.set(until);
+            }
+        } else {
+            self.stage.set(stage);
+            self.deadline.set(until);
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(self.stage.get(), Stage::ResponseBody | Stage::ClientWrite)
     }
 }
 

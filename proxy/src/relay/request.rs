@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-use super::{Stage, Watch};
+use tokio::time::Instant;
+
+use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
@@ -33,6 +35,8 @@ pub struct Upload<'a> {
     pub patience: Duration,
     /// How long the upstream has for its answer once a slow body has been sent.
     pub answer_patience: Duration,
+    /// The client waits for a 100 before it sends its body: until then the response is awaited.
+    pub held_back: bool,
     pub watch: &'a Watch<'a>,
     pub counters: &'a UploadCounters,
 }
@@ -47,12 +51,35 @@ pub struct UploadCounters {
     pub complete: Cell<bool>,
 }
 
+/// How fast a body comes. A client that sends a byte now and then does not hold a connection
+/// for ever: its time begins anew only with so many bytes.
+struct Pace {
+    patience: Duration,
+    until: Option<Instant>,
+    /// Where in the body the time began.
+    from: u64,
+}
+
+impl Pace {
+    fn until(&mut self, body: u64) -> Instant {
+        match self.until {
+            Some(until) if body - self.from < least(self.patience) => until,
+            _ => {
+                let until = Instant::now() + self.patience;
+                (self.until, self.from) = (Some(until), body);
+                until
+            }
+        }
+    }
+}
+
 impl Upload<'_> {
     /// Sends the head with whatever part of the body is here already, then the rest as it comes.
     pub async fn run(mut self) -> Result<(), UploadError> {
         let mut decoder = BodyDecoder::new(self.framing, Side::Request);
         let mut head_left = true;
         let mut slow = false;
+        let mut pace = Pace { patience: self.patience, until: None, from: 0 };
         loop {
             let (taken, done) = match self.framing {
                 Framing::Chunked => {
@@ -80,7 +107,7 @@ impl Upload<'_> {
                 _ => &[],
             };
             if !head_left {
-                self.watch.expect(Stage::UpstreamWrite, self.patience);
+                self.watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.patience);
             }
             let begun = &self.counters.begun;
             self.upstream
@@ -98,12 +125,15 @@ impl Upload<'_> {
                 return Ok(());
             }
             slow = true;
-            self.read().await?;
+            self.read(&mut pace).await?;
         }
     }
 
-    async fn read(&mut self) -> Result<(), UploadError> {
-        self.watch.expect(Stage::ClientBody, self.patience);
+    async fn read(&mut self, pace: &mut Pace) -> Result<(), UploadError> {
+        if !self.held_back || !self.buffer.body().is_empty() {
+            let until = pace.until(self.counters.body.get());
+            self.watch.expect_upload(Stage::ClientBody, until);
+        }
         self.buffer.compact();
         if self.buffer.spare().is_empty() {
             // A trailer section that does not fit behind the head.
@@ -112,6 +142,7 @@ impl Upload<'_> {
         let read = self.client.read(self.buffer.spare()).await;
         match read {
             Ok(count) if count > 0 => {
+                self.held_back = false;
                 self.buffer.commit(count);
                 Ok(())
             }

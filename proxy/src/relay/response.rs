@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Stage, Watch, read_some};
+use super::{Stage, Watch, least, read_some};
 use crate::buffer::{Buffer, BufferPool};
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
@@ -144,10 +144,13 @@ impl Sink<'_> {
         }
         self.watch.expect(Stage::ClientWrite, self.patience);
         let (watch, patience, counters) = (self.watch, self.patience, self.counters);
-        let progress = |_| {
+        let mut moved = 0;
+        let progress = |count| {
+            moved += count as u64;
             if counters.first_byte.get().is_none() {
                 counters.first_byte.set(Some(Instant::now()));
-            } else {
+            } else if moved >= least(patience) {
+                moved = 0;
                 watch.expect(Stage::ClientWrite, patience);
             }
         };

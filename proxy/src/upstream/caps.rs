@@ -29,15 +29,18 @@ impl Usage {
         take(&self.open, limit).then(|| ConnectionPermit(Arc::clone(self)))
     }
 
-    /// Waits until a connection may be opened. Callers give it a deadline.
-    pub(super) async fn connect(self: &Arc<Self>, limit: u32) -> ConnectionPermit {
+    /// Waits until a connection may be opened. Callers give it a deadline. One that stands
+    /// behind others does not try at once, lest it take what was freed for them.
+    pub(super) async fn connect(self: &Arc<Self>, limit: u32, at_once: bool) -> ConnectionPermit {
+        let mut may_try = at_once;
         loop {
             let freed = self.freed.notified();
-            if let Some(permit) = self.try_connect(limit) {
+            if may_try && let Some(permit) = self.try_connect(limit) {
                 // A limit that was raised lets in more than one for each that was freed.
                 return permit;
             }
             freed.await;
+            may_try = true;
         }
     }
 
@@ -86,7 +89,7 @@ mod tests {
         assert!(usage.try_connect(1).is_none());
         let waiting = tokio::spawn({
             let usage = Arc::clone(&usage);
-            async move { usage.connect(1).await }
+            async move { usage.connect(1, true).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -101,9 +104,9 @@ mod tests {
     async fn a_waiter_that_gives_up_passes_its_wake_on() {
         let usage = Arc::new(Usage::default());
         let held = usage.try_connect(1).unwrap();
-        let mut quitter = Box::pin(usage.connect(1));
+        let mut quitter = Box::pin(usage.connect(1, true));
         assert!(poll_once(quitter.as_mut()).await.is_none());
-        let mut stayer = Box::pin(usage.connect(1));
+        let mut stayer = Box::pin(usage.connect(1, true));
         assert!(poll_once(stayer.as_mut()).await.is_none());
         drop(held);
         drop(quitter);

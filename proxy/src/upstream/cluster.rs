@@ -109,8 +109,8 @@ impl Cluster {
 
     /// Waits for the right to open one connection. Callers hold a [`PendingPermit`] meanwhile
     /// and give it a deadline.
-    pub async fn connect(&self) -> ConnectionPermit {
-        self.usage.connect(self.config.concurrency.max_connections.get()).await
+    pub async fn connect(&self, at_once: bool) -> ConnectionPermit {
+        self.usage.connect(self.config.concurrency.max_connections.get(), at_once).await
     }
 
     /// A place among the waiting, if `max_pending` has room.

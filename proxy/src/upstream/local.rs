@@ -17,7 +17,7 @@ use crate::observe::things::EndpointMetrics;
 use crate::snapshot::LiveUpstream;
 use crate::upstream::balance::{Balancer, Picked};
 use crate::upstream::connect::{ConnectError, connect};
-use crate::upstream::pool::{Pool, PooledConnection};
+use crate::upstream::pool::{Granted, Pool, PooledConnection, Returned};
 
 /// An endpoint with its counters.
 pub struct LocalEndpoint {
@@ -116,28 +116,28 @@ impl LocalUpstream {
         mut permitted: impl FnMut(),
     ) -> Result<PooledConnection, AcquireError> {
         let shard = self.live.metrics.of(self.worker);
-        if let Some(connection) = self.pool.checkout(picked.id, now) {
-            shard.idle.add(-1);
+        let cluster = &self.live.cluster;
+        if !self.pool.has_waiters()
+            && let Some(connection) = self.checkout(picked.id, now)
+        {
             permitted();
             return Ok(connection);
         }
-        let cluster = &self.live.cluster;
-        let permit = loop {
-            let waiting = shard.pending.hold();
-            let permit = self.pool.permit(cluster, deadline).await;
-            drop(waiting);
-            match permit.map_err(AcquireError::Cap)? {
-                Some(permit) => break permit,
-                None => {
-                    if let Some(connection) = self.pool.checkout(picked.id, Instant::now()) {
-                        shard.idle.add(-1);
+        let mut permit = self.pool.try_open(cluster);
+        // What is idle leads elsewhere: its place is worth more than itself.
+        if permit.is_none() && self.evict_one() {
+            permit = self.pool.try_open(cluster);
+        }
+        let permit = match permit {
+            Some(permit) => permit,
+            None => {
+                let _pending = shard.pending.hold();
+                let granted = self.pool.wait(cluster, picked.id, deadline).await;
+                match granted.map_err(AcquireError::Cap)? {
+                    Granted::Open(permit) => permit,
+                    Granted::Kept(connection) => {
                         permitted();
                         return Ok(connection);
-                    }
-                    // What went idle leads elsewhere: its place is worth more than itself.
-                    if self.pool.evict_one() {
-                        shard.idle.add(-1);
-                        shard.closed.increment();
                     }
                 }
             }
@@ -159,7 +159,34 @@ impl LocalUpstream {
     /// Takes a connection back after a complete exchange.
     pub fn release(&self, connection: PooledConnection, peer_timeout: Option<u32>, now: Instant) {
         let timeout = peer_timeout.map(|seconds| std::time::Duration::from_secs(seconds.into()));
-        self.count_idle(|| self.pool.checkin(&self.live.cluster, connection, timeout, now), 1);
+        let shard = self.live.metrics.of(self.worker);
+        match self.pool.checkin(&self.live.cluster, connection, timeout, now) {
+            Returned::Idle => shard.idle.add(1),
+            Returned::Handed => {}
+            Returned::Replaced | Returned::Closed => shard.closed.increment(),
+        }
+    }
+
+    fn checkout(&self, endpoint: u64, now: Instant) -> Option<PooledConnection> {
+        let mut closed = 0;
+        let connection = self.pool.checkout(endpoint, now, &mut closed);
+        let taken = i64::from(closed) + i64::from(connection.is_some());
+        if taken > 0 {
+            let shard = self.live.metrics.of(self.worker);
+            shard.idle.add(-taken);
+            shard.closed.add(closed.into());
+        }
+        connection
+    }
+
+    fn evict_one(&self) -> bool {
+        let evicted = self.pool.evict_one();
+        if evicted {
+            let shard = self.live.metrics.of(self.worker);
+            shard.idle.add(-1);
+            shard.closed.increment();
+        }
+        evicted
     }
 
     /// Counts a connection that is not used again.
@@ -172,18 +199,23 @@ impl LocalUpstream {
     pub fn sweep(&self, now: Instant) {
         let set = self.live.cluster.endpoints();
         let is_current = |id: u64| set.endpoints.iter().any(|endpoint| endpoint.id == id);
-        self.count_idle(|| self.pool.sweep(now, is_current), 0);
+        self.count_idle(|| self.pool.sweep(now, is_current));
+        // Requests of other workers may wait for places that nobody needs here.
+        let mut wanted = self.live.cluster.pending_requests();
+        while wanted > 0 && !self.pool.has_waiters() && self.evict_one() {
+            wanted -= 1;
+        }
         self.endpoints.borrow_mut().retain(|id, _| is_current(*id));
     }
 
     /// Keeps the gauges true over whatever `change` does to the pool.
-    fn count_idle(&self, change: impl FnOnce(), gained: i64) {
+    fn count_idle(&self, change: impl FnOnce()) {
         let before = i64::try_from(self.pool.idle_count()).unwrap_or(i64::MAX);
         change();
         let after = i64::try_from(self.pool.idle_count()).unwrap_or(i64::MAX);
         let shard = self.live.metrics.of(self.worker);
         shard.idle.add(after - before);
-        let closed = before + gained - after;
+        let closed = before - after;
         shard.closed.add(u64::try_from(closed).unwrap_or(0));
     }
 

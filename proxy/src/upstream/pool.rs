@@ -2,7 +2,7 @@
 //!
 //! The last connection put back is the first one lent, so that what is not needed grows old and
 //! is closed. The cap counts the connections of all workers; a request beyond it waits in a
-//! bounded queue. Nothing here is touched by two threads except the cap, and that only when a
+//! bounded queue, and nobody passes those who wait. Nothing here is touched by two threads except the cap, and that only when a
 //! connection is opened or closed.
 
 use std::cell::{Cell, RefCell};
@@ -48,7 +48,29 @@ pub struct Pool {
     idle_timeout: Cell<Duration>,
     idle: RefCell<AHashMap<u64, Vec<Idle>>>,
     /// Requests of this worker that wait for a connection, the longest first.
-    waiters: RefCell<VecDeque<oneshot::Sender<()>>>,
+    waiters: RefCell<VecDeque<Waiter>>,
+}
+
+struct Waiter {
+    endpoint: u64,
+    hand: oneshot::Sender<PooledConnection>,
+}
+
+/// What somebody who waited was given.
+pub enum Granted {
+    Open(Permit),
+    Kept(PooledConnection),
+}
+
+/// What became of a connection that was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returned {
+    Idle,
+    /// It is idle, and an older one was closed for it.
+    Replaced,
+    /// Somebody who waited has it.
+    Handed,
+    Closed,
 }
 
 impl Pool {
@@ -67,8 +89,14 @@ impl Pool {
         self.idle_timeout.set(idle_timeout);
     }
 
-    /// An idle connection to the endpoint that its peer has not closed.
-    pub fn checkout(&self, endpoint: u64, now: Instant) -> Option<PooledConnection> {
+    /// An idle connection to the endpoint that its peer has not closed. `closed` counts those
+    /// that were found to be of no use.
+    pub fn checkout(
+        &self,
+        endpoint: u64,
+        now: Instant,
+        closed: &mut u32,
+    ) -> Option<PooledConnection> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&endpoint)?;
         while let Some(Idle { mut connection, expires }) = kept.pop() {
@@ -76,74 +104,90 @@ impl Pool {
                 connection.reused = true;
                 return Some(connection);
             }
+            *closed += 1;
         }
         None
     }
 
-    /// The right to open a connection, waited for until `deadline` when the cap is reached.
-    ///
-    /// `None` means that a connection of this worker has become idle meanwhile: look again.
-    pub async fn permit(
+    /// The right to open one connection at once; not past those who wait for it already.
+    pub fn try_open(&self, cluster: &Cluster) -> Option<Permit> {
+        if self.has_waiters() { None } else { cluster.try_connect().map(Permit) }
+    }
+
+    /// Waits until `deadline` for the right to open a connection, or for one to this endpoint
+    /// that a request of this worker has done with: whichever comes first, first come first
+    /// served.
+    pub async fn wait(
         &self,
         cluster: &Cluster,
+        endpoint: u64,
         deadline: Instant,
-    ) -> Result<Option<Permit>, Reason> {
-        if let Some(permit) = cluster.try_connect() {
-            return Ok(Some(Permit(permit)));
-        }
+    ) -> Result<Granted, Reason> {
         let _waiting = cluster.try_pend().ok_or(Reason::UpstreamOverflow)?;
-        let (sender, freed) = oneshot::channel();
-        self.waiters.borrow_mut().push_back(sender);
+        let at_once = !self.has_waiters();
+        let (hand, handed) = oneshot::channel();
+        self.waiters.borrow_mut().push_back(Waiter { endpoint, hand });
         let either = async {
             tokio::select! {
                 biased;
-                permit = cluster.connect() => Some(Permit(permit)),
-                _ = freed => None,
+                Ok(connection) = handed => Granted::Kept(connection),
+                permit = cluster.connect(at_once) => Granted::Open(Permit(permit)),
             }
         };
-        let outcome = timeout_at(deadline, either).await.map_err(|_| Reason::PoolTimeout);
-        self.waiters.borrow_mut().retain(|waiter| !waiter.is_closed());
-        outcome
+        timeout_at(deadline, either).await.map_err(|_| Reason::PoolTimeout)
     }
 
-    /// Puts a connection back whose exchange is complete on both sides. `peer_timeout` is the
-    /// idle time that the upstream has announced; ours is made shorter.
+    /// Whether a request of this worker waits for a connection.
+    pub fn has_waiters(&self) -> bool {
+        let mut waiters = self.waiters.borrow_mut();
+        // Every one that was served or gave up, so that the queue holds those that count.
+        while waiters.front().is_some_and(|waiter| waiter.hand.is_closed()) {
+            waiters.pop_front();
+        }
+        !waiters.is_empty()
+    }
+
+    /// Puts a connection back whose exchange is complete on both sides, or hands it to whoever
+    /// has waited longest. `peer_timeout` is the idle time that the upstream has announced; ours
+    /// is made shorter.
     pub fn checkin(
         &self,
         cluster: &Cluster,
-        connection: PooledConnection,
+        mut connection: PooledConnection,
         peer_timeout: Option<Duration>,
         now: Instant,
-    ) {
-        let waiter = self.next_waiter();
-        let starving = waiter.is_none() && cluster.pending_requests() > 0;
-        if starving || self.max_idle.get() == 0 || !connection.io.is_quiet() {
+    ) -> Returned {
+        if self.max_idle.get() == 0 || !connection.io.is_quiet() {
+            return Returned::Closed;
+        }
+        if self.has_waiters() {
+            let mut waiters = self.waiters.borrow_mut();
+            let wants_it =
+                waiters.front().is_some_and(|waiter| waiter.endpoint == connection.endpoint);
+            if wants_it && let Some(waiter) = waiters.pop_front() {
+                connection.reused = true;
+                return match waiter.hand.send(connection) {
+                    Ok(()) => Returned::Handed,
+                    Err(_) => Returned::Closed,
+                };
+            }
+            // Whoever is first wants another endpoint and gets this one's place.
+            return Returned::Closed;
+        }
+        if cluster.pending_requests() > 0 {
             // Its place goes to whoever waits on another worker.
-            drop(connection);
-        } else {
-            let own = self.idle_timeout.get();
-            let keep = peer_timeout.map_or(own, |peer| own.min(shorter_than(peer)));
-            let mut idle = self.idle.borrow_mut();
-            let kept = idle.entry(connection.endpoint).or_default();
-            if kept.len() >= self.max_idle.get() {
-                kept.remove(0);
-            }
-            kept.push(Idle { connection, expires: now + keep });
+            return Returned::Closed;
         }
-        if let Some(waiter) = waiter {
-            // A waiter that is gone has been served otherwise.
-            let _ = waiter.send(());
+        let own = self.idle_timeout.get();
+        let keep = peer_timeout.map_or(own, |peer| own.min(shorter_than(peer)));
+        let mut idle = self.idle.borrow_mut();
+        let kept = idle.entry(connection.endpoint).or_default();
+        let full = kept.len() >= self.max_idle.get();
+        if full {
+            kept.remove(0);
         }
-    }
-
-    fn next_waiter(&self) -> Option<oneshot::Sender<()>> {
-        let mut waiters = self.waiters.borrow_mut();
-        while let Some(waiter) = waiters.pop_front() {
-            if !waiter.is_closed() {
-                return Some(waiter);
-            }
-        }
-        None
+        kept.push(Idle { connection, expires: now + keep });
+        if full { Returned::Replaced } else { Returned::Idle }
     }
 
     /// Closes what has been idle for too long, or was closed by its peer, or belongs to an
@@ -219,16 +263,25 @@ mod tests {
     }
 
     impl Fixture {
-        async fn permit(&self, deadline: Instant) -> Result<Option<Permit>, Reason> {
-            self.pool.permit(&self.cluster, deadline).await
+        fn try_open(&self) -> Option<Permit> {
+            self.pool.try_open(&self.cluster)
         }
 
-        fn checkin(&self, connection: PooledConnection, peer: Option<Duration>, now: Instant) {
-            self.pool.checkin(&self.cluster, connection, peer, now);
+        async fn wait(&self, endpoint: u64, deadline: Instant) -> Result<Granted, Reason> {
+            self.pool.wait(&self.cluster, endpoint, deadline).await
+        }
+
+        fn checkin(
+            &self,
+            connection: PooledConnection,
+            peer: Option<Duration>,
+            now: Instant,
+        ) -> Returned {
+            self.pool.checkin(&self.cluster, connection, peer, now)
         }
 
         fn checkout(&self, endpoint: u64, now: Instant) -> Option<PooledConnection> {
-            self.pool.checkout(endpoint, now)
+            self.pool.checkout(endpoint, now, &mut 0)
         }
     }
 
@@ -238,7 +291,7 @@ mod tests {
 
     async fn opened(pool: &Fixture, endpoint: u64) -> (PooledConnection, TcpStream) {
         let (io, peer) = pair().await;
-        let permit = pool.permit(soon()).await.unwrap().unwrap();
+        let permit = pool.try_open().unwrap();
         (permit.connected(io, endpoint), peer)
     }
 
@@ -286,18 +339,51 @@ mod tests {
     async fn the_cap_makes_requests_wait_and_the_queue_is_bounded() {
         let pool = fixture(1, 1);
         let (connection, _peer) = opened(&pool, 7).await;
-        assert!(matches!(pool.permit(soon()).await, Err(Reason::PoolTimeout)));
+        assert!(pool.try_open().is_none());
+        assert!(matches!(pool.wait(7, soon()).await, Err(Reason::PoolTimeout)));
         let deadline = Instant::now() + Duration::from_secs(5);
-        let first = pool.permit(deadline);
+        let first = pool.wait(7, deadline);
         let second = async {
-            let refused = pool.permit(deadline).await;
+            let refused = pool.wait(7, deadline).await;
             assert!(matches!(refused, Err(Reason::UpstreamOverflow)));
-            pool.checkin(connection, None, Instant::now());
+            assert_eq!(pool.checkin(connection, None, Instant::now()), Returned::Handed);
         };
         let (first, ()) = tokio::join!(first, second);
-        assert!(matches!(first, Ok(None)), "a connection went idle, so no new one is opened");
-        assert!(pool.checkout(7, Instant::now()).is_some());
+        assert!(matches!(first, Ok(Granted::Kept(_))), "no new one is opened");
         assert_eq!(pool.cluster.pending_requests(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_does_not_pass_those_who_wait() {
+        let pool = fixture(1, 4);
+        let (connection, _peer) = opened(&pool, 7).await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let first = async {
+            let granted = pool.wait(7, deadline).await;
+            assert!(matches!(granted, Ok(Granted::Kept(_))), "the one that was put back");
+            assert!(pool.pool.has_waiters(), "the newcomer still waits");
+        };
+        let newcomer = async {
+            assert!(pool.try_open().is_none());
+            let hands_on = async {
+                assert_eq!(pool.checkin(connection, None, Instant::now()), Returned::Handed);
+            };
+            tokio::join!(pool.wait(7, deadline), hands_on).0
+        };
+        let ((), newcomer) = tokio::join!(first, newcomer);
+        assert!(matches!(newcomer, Ok(Granted::Open(_))));
+    }
+
+    #[tokio::test]
+    async fn a_connection_to_another_endpoint_gives_its_place() {
+        let pool = fixture(1, 4);
+        let (connection, _peer) = opened(&pool, 7).await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let (granted, returned) = tokio::join!(pool.wait(8, deadline), async {
+            pool.checkin(connection, None, Instant::now())
+        });
+        assert_eq!(returned, Returned::Closed);
+        assert!(matches!(granted, Ok(Granted::Open(_))));
     }
 
     #[tokio::test]
@@ -305,7 +391,7 @@ mod tests {
         let pool = fixture(1, 1);
         let (connection, _peer) = opened(&pool, 7).await;
         drop(connection);
-        assert!(matches!(pool.permit(soon()).await, Ok(Some(_))));
+        assert!(pool.try_open().is_some());
     }
 
     #[tokio::test]

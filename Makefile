@@ -1,0 +1,55 @@
+# The commands of a working day. Everything here does its own set-up on a bare Debian machine with
+# Rust and a C compiler; `make` alone lists it.
+
+CARGO ?= cargo
+# Where cargo builds; it reads the same variable.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# make demo: 1 ends after the customer has left; `free` takes ports that are free now.
+DEMO_ONCE ?=
+DEMO_PORTS ?= example
+# make fuzz: seconds for each target.
+FUZZ_SECONDS ?= 60
+# More flags for make bench and make soak.
+ARGS ?=
+
+DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
+# program:package, as Debian names them.
+TEST_NEEDS := cc:gcc curl:curl
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench soak lint fuzz
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while read -r make name text; do printf '  make %-6s  %s\n' "$$name" "$$text"; done
+
+demo: ## Build, open the shop behind its gateway, send a customer, stay up until Ctrl-C (DEMO_ONCE=1: end then)
+	@tools/need.sh cc:gcc
+	$(CARGO) build --locked $(DEMO_PROGRAMS)
+	@$(TARGET)/debug/shop-demo --ports $(DEMO_PORTS) $(if $(DEMO_ONCE),--once)
+
+test: ## Every test, and the demo's scripted part
+	@tools/need.sh $(TEST_NEEDS)
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
+	$(TARGET)/debug/shop-demo --ports free --once
+
+bench: ## Cost of a request beside other proxies (ARGS='--rounds 15')
+	@tools/need.sh cc:gcc
+	$(CARGO) build --locked --release -p portcullis-gateway -p portcullis-benches
+	$(TARGET)/release/portcullis-bench compare $(ARGS)
+	$(TARGET)/release/portcullis-bench idle
+
+soak: ## Reloads, drain and a dying endpoint under load that accounts for every request
+	@tools/need.sh cc:gcc
+	$(CARGO) build --locked --profile fast -p portcullis-gateway -p portcullis-benches
+	$(TARGET)/fast/portcullis-bench soak $(ARGS)
+
+lint: ## Formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+fuzz: ## Every fuzz target for FUZZ_SECONDS (60) each
+	@tools/need.sh c++:g++
+	fuzz/run.sh $(FUZZ_SECONDS)

@@ -1,0 +1,71 @@
+//! A service as a process: flags, logs, signals, exit codes.
+//!
+//! Exit codes: 0 stopped as asked, 1 failed, 2 started with flags that cannot be right.
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::server::{Bound, Shutdown, StartError};
+use crate::settings::Options;
+use crate::telemetry;
+
+/// How long the runtime waits for work on its blocking threads, once everything else has ended.
+const BLOCKING_GRACE: Duration = Duration::from_secs(1);
+
+/// The whole of a service's `main`. Prints `listening on http://ADDRESS` to standard output as
+/// soon as connections are accepted there.
+pub fn main<O, B, F>(build: B) -> ExitCode
+where
+    O: Parser + Options,
+    B: FnOnce(O, Shutdown) -> F,
+    F: Future<Output = Result<Bound, StartError>>,
+{
+    // Usage errors end the process here, with 2.
+    let options = O::parse();
+    telemetry::start(options.server().log_level);
+    match serve(options, build) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the service did not start");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+fn serve<O, B, F>(options: O, build: B) -> Result<(), StartError>
+where
+    B: FnOnce(O, Shutdown) -> F,
+    F: Future<Output = Result<Bound, StartError>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let served = runtime.block_on(async {
+        let bound = build(options, signals().map_err(StartError::Runtime)?).await?;
+        // Nobody may be reading; that is no reason not to serve.
+        drop(writeln!(std::io::stdout(), "listening on http://{}", bound.address));
+        bound.run.await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    served
+}
+
+/// Handlers are in place when this returns, so that no signal after the first line is lost.
+fn signals() -> std::io::Result<Shutdown> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(Box::pin(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping");
+    }))
+}

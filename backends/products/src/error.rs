@@ -1,0 +1,41 @@
+//! Everything that can go wrong in a request to this service, and what its client learns of it.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use shop_platform::Problem;
+use shop_platform::problem::FieldError;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("some parameters are not acceptable")]
+    Parameters(Vec<FieldError>),
+    #[error("no such product")]
+    NotFound,
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl ApiError {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Parameters(fields) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid-parameters",
+                "Some parameters are not acceptable",
+            )
+            .fields(fields.clone()),
+            Self::NotFound => Problem::not_found(),
+            Self::Database(_) => Problem::internal(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        if problem.status().is_server_error() {
+            tracing::error!(error = %self, code = problem.code(), "a request failed");
+        }
+        problem.into_response()
+    }
+}

@@ -1,0 +1,101 @@
+//! Everything that can go wrong in a request to this service, and what its client learns of it.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use shop_platform::problem::{FieldError, Problem};
+
+use crate::keys::KeyError;
+use crate::password::PasswordError;
+use crate::token::TokenError;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("some fields are not acceptable")]
+    Fields(Vec<FieldError>),
+    #[error("the email address has an account already")]
+    EmailTaken,
+    /// One answer for an unknown address and for a wrong password.
+    #[error("the email address or the password is wrong")]
+    Credentials,
+    #[error("too many login attempts for one account")]
+    Throttled { retry_after_seconds: u64 },
+    #[error("more than one Authorization header")]
+    AmbiguousAuthorization,
+    #[error("no bearer token")]
+    NoToken,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl ApiError {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Fields(fields) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-fields",
+                "Some fields are not acceptable",
+            )
+            .fields(fields.clone()),
+            Self::EmailTaken => Problem::new(
+                StatusCode::CONFLICT,
+                "email-taken",
+                "The email address has an account already",
+            ),
+            // No challenge: it would make browsers ask for a password of their own.
+            Self::Credentials => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "invalid-credentials",
+                "The email address or the password is wrong",
+            ),
+            Self::Throttled { retry_after_seconds } => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-attempts",
+                "Too many login attempts for this account",
+            )
+            .retry_after(*retry_after_seconds),
+            Self::AmbiguousAuthorization => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "ambiguous-authorization",
+                "There is more than one Authorization header",
+            ),
+            Self::NoToken => {
+                Problem::new(StatusCode::UNAUTHORIZED, "token-missing", "A bearer token is needed")
+                    .challenge("Bearer")
+            }
+            Self::Token(TokenError::Expired) => {
+                Problem::new(StatusCode::UNAUTHORIZED, "token-expired", "The token has expired")
+                    .challenge(r#"Bearer error="invalid_token""#)
+            }
+            Self::Token(TokenError::Invalid) => {
+                Problem::new(StatusCode::UNAUTHORIZED, "token-invalid", "The token is not valid")
+                    .challenge(r#"Bearer error="invalid_token""#)
+            }
+            Self::Password(PasswordError::Busy) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "Too many logins and registrations at once",
+            )
+            .retry_after(1),
+            Self::Password(PasswordError::Hash(_) | PasswordError::Interrupted)
+            | Self::Token(TokenError::Sign(_))
+            | Self::Keys(_)
+            | Self::Database(_) => Problem::internal(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        if problem.status().is_server_error() {
+            tracing::error!(error = %self, code = problem.code(), "a request failed");
+        }
+        problem.into_response()
+    }
+}

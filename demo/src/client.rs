@@ -1,0 +1,131 @@
+//! The customer's side of the connection: requests to the gateway as any HTTP client sends them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use portcullis_testkit::client::{RawClient, Tls};
+use portcullis_testkit::http::Response;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+
+/// By which the demo's requests are told from others in the access log.
+pub(crate) const USER_AGENT: &str = "shop-demo";
+
+/// One customer: a connection that is kept, and opened again when the gateway closed it.
+pub(crate) struct Client {
+    address: SocketAddr,
+    tls: Option<Tls>,
+    connection: Option<RawClient>,
+}
+
+impl Client {
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        Self { address: reachable(address), tls: None, connection: None }
+    }
+
+    pub(crate) fn over_tls(address: SocketAddr) -> anyhow::Result<Self> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(TakesAnyName(provider)))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = Tls { name: ServerName::try_from("localhost")?, config: Arc::new(config) };
+        Ok(Self { address: reachable(address), tls: Some(tls), connection: None })
+    }
+
+    pub(crate) async fn get(&mut self, target: &str, headers: &[&str]) -> anyhow::Result<Response> {
+        self.send("GET", target, headers, "").await
+    }
+
+    pub(crate) async fn post(&mut self, target: &str, body: &str) -> anyhow::Result<Response> {
+        self.send("POST", target, &["content-type: application/json"], body).await
+    }
+
+    async fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> anyhow::Result<Response> {
+        let port = self.address.port();
+        let mut request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: localhost:{port}\r\nuser-agent: {USER_AGENT}\r\n"
+        );
+        for header in headers {
+            request.push_str(header);
+            request.push_str("\r\n");
+        }
+        if method == "POST" {
+            request.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        request.push_str(body);
+        let mut connection = match (self.connection.take(), &self.tls) {
+            (Some(connection), _) => connection,
+            (None, Some(tls)) => RawClient::connect_tls(self.address, tls).await?,
+            (None, None) => RawClient::connect(self.address).await?,
+        };
+        connection.send(request.as_bytes()).await?;
+        let response = connection.final_response().await?;
+        if response.keep_alive() {
+            self.connection = Some(connection);
+        }
+        Ok(response)
+    }
+}
+
+/// Where a client on this machine reaches a listener on every address.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
+    } else {
+        address
+    }
+}
+
+/// Takes whatever certificate it is shown, as `curl --insecure` does: the gateway made its own a
+/// moment ago and nobody vouches for it. That the peer holds its key is still checked.
+#[derive(Debug)]
+struct TakesAnyName(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for TakesAnyName {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,54 @@
+//! The demo: real services behind a real gateway, and a customer who uses them.
+//!
+//! It knows the programs as any operator does, by their flags, ports and answers; none of their
+//! code is linked in.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+mod access_log;
+mod child;
+mod client;
+mod customer;
+mod parent;
+mod places;
+mod run;
+mod say;
+mod shop;
+mod taken;
+
+/// Starts the shop behind the gateway, sends a customer through it, and stays up until Ctrl-C
+#[derive(Debug, Parser)]
+#[command(name = "shop-demo", version, about, max_term_width = 100)]
+struct Options {
+    /// End after the customer has left, with 1 if any step failed.
+    #[arg(long)]
+    once: bool,
+    /// Where everything listens.
+    #[arg(long, value_enum, default_value_t = Ports::Example)]
+    ports: Ports,
+    /// The gateway's configuration.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/shop.yaml"))]
+    config: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ports {
+    /// Where the example's configuration says.
+    Example,
+    /// On loopback, on ports that are free now.
+    Free,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run::run(&options) {
+        Ok(code) => code,
+        Err(error) => {
+            say::line(format_args!("✗ {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

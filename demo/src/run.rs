@@ -1,0 +1,154 @@
+//! The course of the demo, from the first process to the last file removed.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::client::reachable;
+use crate::customer::Visit;
+use crate::places::Places;
+use crate::shop::Shop;
+use crate::{Options, access_log, say};
+
+/// The exit code of a program that a signal ended, as shells count: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before anything exists that would have to be cleaned up.
+        let mut interrupts = Interrupts::new()?;
+        let folder = tempfile::Builder::new().prefix("portcullis-demo-").tempdir()?;
+        let mut shop = Shop::default();
+        let result = {
+            let course = course(options, &mut shop, folder.path());
+            interrupts.unless_interrupted(course).await
+        };
+        let stopped = interrupts.unless_interrupted(shop.stop()).await;
+        // Whatever a second Ctrl-C left running is killed here.
+        drop(shop);
+        folder.close().context("the demo's folder is left behind")?;
+        let code = match result {
+            Some(result) => result?,
+            None => ExitCode::from(INTERRUPTED),
+        };
+        if let Some(stopped) = stopped {
+            stopped?;
+            say::line(format_args!("Everything is stopped and removed."));
+        }
+        Ok(code)
+    })
+}
+
+async fn course(
+    options: &Options,
+    shop: &mut Shop,
+    folder: &std::path::Path,
+) -> anyhow::Result<ExitCode> {
+    say::line(format_args!("The shop opens"));
+    let places = Places::choose(&options.config, options.ports, folder)?;
+    if let Some(note) = places.note {
+        say::line(format_args!("  {note}"));
+    }
+    shop.start(&places, folder).await?;
+
+    say::line(format_args!("\nA customer comes to https://localhost:{}", places.https.port()));
+    let visit = Visit::new(&places)?.run().await;
+
+    say::line(format_args!("\nWhat the gateway wrote of it, in microseconds precise"));
+    let lines = access_log::of_customer(&mut shop.gateway()?.output, visit.requests).await;
+    access_log::print_heading();
+    lines.iter().for_each(access_log::print);
+    let mut failed = visit.failed;
+    if lines.len() != visit.requests {
+        failed += 1;
+        say::line(format_args!(
+            "✗ the access log has {} lines of {} requests",
+            lines.len(),
+            visit.requests
+        ));
+    }
+    if failed > 0 {
+        say::line(format_args!("\n✗ {failed} failed\n{}", shop.last_lines()));
+        return Ok(ExitCode::FAILURE);
+    }
+    say::line(format_args!("\n✓ every step did what it should"));
+    if options.once {
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_addresses(&places);
+    stay(shop).await
+}
+
+fn print_addresses(places: &Places) {
+    let https = places.https.port();
+    say::line(format_args!(
+        "\nThe shop stays open until Ctrl-C. Try\n  \
+         curl -k 'https://localhost:{https}/v1/products?search=coffee'\n  \
+         curl -ki https://localhost:{https}/nowhere\n  \
+         curl -i http://localhost:{}/\n  \
+         curl http://{}/metrics\n  \
+         curl http://{}/routes\n\
+         Configuration: {} (a change of it is live when it is saved)\n\
+         Behind the gateway: users at {}, products at {}\n",
+        places.plain.port(),
+        reachable(places.status),
+        places.admin,
+        places.config.display(),
+        places.users,
+        places.products,
+    ));
+    say::line(format_args!("Requests as they come:"));
+    access_log::print_heading();
+}
+
+/// Shows requests until interrupted from outside; ends by itself only if a program does.
+async fn stay(shop: &mut Shop) -> anyhow::Result<ExitCode> {
+    loop {
+        let line = tokio::select! {
+            line = next_line(shop) => line?,
+            () = tokio::time::sleep(std::time::Duration::from_millis(500)) => None,
+        };
+        if let Some(line) = line.as_deref().and_then(access_log::parse) {
+            access_log::print(&line);
+        }
+        shop.check()?;
+    }
+}
+
+async fn next_line(shop: &mut Shop) -> anyhow::Result<Option<String>> {
+    match shop.gateway()?.output.recv().await {
+        Some(line) => Ok(Some(line)),
+        // The gateway has closed its output: the check of processes will say why.
+        None => std::future::pending().await,
+    }
+}
+
+/// Signals that end the demo: Ctrl-C, kill, a closed terminal.
+struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// The future's output, or nothing if a signal came first.
+    async fn unless_interrupted<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            output = future => return Some(output),
+        }
+        say::line(format_args!("\nStopping"));
+        None
+    }
+}

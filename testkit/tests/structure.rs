@@ -1,0 +1,284 @@
+//! The shape of the whole repository: which crate may know which, and what every file keeps to.
+//!
+//! It reads texts and manifests and links nothing, so that it can judge all crates alike.
+
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The longest a source file may be.
+const MOST_LINES: usize = 600;
+
+/// Which crates of this workspace a crate may depend on. An arrow that is not here is a decision
+/// to be made, and written into ARCHITECTURE.md.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("portcullis-config", &[]),
+    ("portcullis-proxy", &["portcullis-config"]),
+    ("portcullis-gateway", &["portcullis-config", "portcullis-proxy"]),
+    ("shop-platform", &[]),
+    ("shop-users", &["shop-platform"]),
+    ("shop-products", &["shop-platform"]),
+    ("portcullis-testkit", &["portcullis-config"]),
+    ("portcullis-benches", &["portcullis-testkit"]),
+    ("portcullis-demo", &["portcullis-config", "portcullis-testkit"]),
+];
+
+/// What tests may use besides. The shop's services are no part of it: they stand alone.
+const ARROWS_OF_TESTS: &[(&str, &[&str])] = &[
+    ("portcullis-proxy", &["portcullis-testkit"]),
+    ("portcullis-gateway", &["portcullis-testkit"]),
+];
+
+#[test]
+fn dependencies_point_one_way() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: Vec<&str> = packages.iter().map(|package| text(package, "name")).collect();
+    let allowed = |table: &[(&str, &'static [&'static str])], name: &str| -> &'static [&str] {
+        table.iter().find(|(crate_name, _)| *crate_name == name).map_or(&[], |(_, to)| *to)
+    };
+    let mut wrong = String::new();
+    for package in packages {
+        let name = text(package, "name");
+        if !ARROWS.iter().any(|(known, _)| *known == name) {
+            writeln!(wrong, "{name} has no line in ARROWS").unwrap();
+        }
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let target = text(dependency, "name");
+            let of_tests = dependency["kind"] == "dev";
+            let fits = allowed(ARROWS, name).contains(&target)
+                || (of_tests && allowed(ARROWS_OF_TESTS, name).contains(&target));
+            if names.contains(&target) && !fits {
+                let kind = if of_tests { "in its tests" } else { "" };
+                writeln!(wrong, "{name} must not depend on {target} {kind}").unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_configuration_is_a_leaf() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let config = packages.iter().find(|package| package["name"] == "portcullis-config").unwrap();
+    for dependency in config["dependencies"].as_array().unwrap() {
+        let name = text(dependency, "name");
+        assert!(
+            !["tokio", "hyper", "rustls", "axum", "libc", "socket2"].contains(&name),
+            "the configuration's forms must not know {name}"
+        );
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspaces_lints_and_versions() {
+    check_files("toml", |path, text| {
+        let mut wrong = Vec::new();
+        let own_workspace = text.lines().any(|line| line == "[workspace]");
+        if path.ends_with("Cargo.toml") && !own_workspace {
+            if !text.contains("[lints]\nworkspace = true") {
+                wrong.push("does not take the workspace's lints".to_owned());
+            }
+            for line in text.lines().filter(|line| line.starts_with(char::is_alphabetic)) {
+                let versioned = line.contains("version = \"")
+                    || line.contains("= \"0")
+                    || line.contains("= \"1");
+                if versioned {
+                    wrong.push(format!("names a version that belongs to the workspace: {line}"));
+                }
+            }
+        }
+        wrong
+    });
+}
+
+#[test]
+fn source_files_are_short_and_say_what_they_are_for() {
+    check_files("rs", |path, text| {
+        let mut wrong = Vec::new();
+        let length = text.lines().count();
+        if length > MOST_LINES {
+            wrong.push(format!("has {length} lines; {MOST_LINES} are the most"));
+        }
+        // Attributes of a whole binary may stand first.
+        let first = text.lines().find(|line| !line.starts_with("#!") && !line.is_empty());
+        // The tests of a module are introduced by the module.
+        let says = path.ends_with("tests.rs") || first.is_some_and(|line| line.starts_with("//! "));
+        if !says {
+            wrong.push("does not open with a sentence of `//!`".to_owned());
+        }
+        wrong
+    });
+}
+
+#[test]
+fn nothing_unfinished_and_no_global_imports() {
+    // Put together here, so that this file does not find itself.
+    let unfinished = ["todo", "unimplemented", "dbg"].map(|name| format!("{name}!("));
+    let everything = ["use crate", "use super::super"].map(|path| format!("{path}::*"));
+    check_files("rs", |path, text| {
+        let mut wrong = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let is = |pattern: &String| code.contains(pattern.as_str());
+            // proptest is meant to be used by its prelude, and only tests use it.
+            let prelude = code.contains("prelude::*") && !code.contains("proptest::prelude");
+            if unfinished.iter().any(is) || everything.iter().any(is) || prelude {
+                wrong.push(format!("line {}: {}", number + 1, line.trim()));
+            }
+        }
+        if path.ends_with("structure.rs") { Vec::new() } else { wrong }
+    });
+}
+
+#[test]
+fn every_exception_to_a_lint_says_why() {
+    check_files("rs", |_, text| {
+        let lines: Vec<&str> = text.lines().collect();
+        let starts = |line: &&str| {
+            let line = line.trim_start();
+            line.starts_with("#[allow(")
+                || line.starts_with("#![allow(")
+                || line.starts_with("#[expect(")
+        };
+        let mut wrong = Vec::new();
+        for (index, line) in lines.iter().enumerate().filter(|(_, line)| starts(line)) {
+            // An attribute may go on over some lines.
+            let end = lines[index..].iter().position(|line| line.contains(")]")).unwrap_or(0);
+            let reasoned = lines[index..=index + end].iter().any(|line| line.contains("reason ="));
+            let commented = index > 0 && lines[index - 1].trim_start().starts_with("//");
+            if !reasoned && !commented {
+                wrong.push(format!("line {}: {}", index + 1, line.trim()));
+            }
+        }
+        wrong
+    });
+}
+
+#[test]
+fn documents_name_no_place_of_one_machine() {
+    let places = ["work", "tmp", "root", "home"].map(|name| format!("/{name}/"));
+    for extension in ["md", "yml", "yaml", "toml"] {
+        check_files(extension, |_, text| {
+            let mut wrong = Vec::new();
+            for (number, line) in text.lines().enumerate() {
+                if places.iter().any(|place| line.contains(place.as_str())) {
+                    wrong.push(format!("line {}: {}", number + 1, line.trim()));
+                }
+            }
+            wrong
+        });
+    }
+}
+
+#[test]
+fn every_page_of_the_manual_is_linked_and_every_link_leads_somewhere() {
+    let root = root();
+    let mut linked = BTreeMap::new();
+    let mut wrong = String::new();
+    for page in files("md") {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for target in links(&text) {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
+                continue;
+            }
+            let full = page.parent().unwrap().join(path);
+            match full.canonicalize() {
+                Ok(full) => drop(linked.entry(full).or_insert_with(Vec::new).push(page.clone())),
+                Err(_) => {
+                    writeln!(wrong, "{} links to {target}", shown(&page, &root)).unwrap();
+                }
+            }
+        }
+    }
+    let entrances = ["README.md", "ARCHITECTURE.md"].map(|name| root.join(name));
+    for page in files("md").into_iter().filter(|page| page.starts_with(root.join("docs"))) {
+        let from = linked.get(&page).map_or(&[][..], Vec::as_slice);
+        if !from.iter().any(|page| entrances.contains(page)) {
+            writeln!(wrong, "{} is linked from no entrance", shown(&page, &root)).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Targets of Markdown links, outside of code blocks.
+fn links(text: &str) -> Vec<String> {
+    let mut targets = Vec::new();
+    let mut in_code = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        } else if !in_code {
+            let ends = line.split("](").skip(1);
+            targets.extend(ends.filter_map(|end| end.split(')').next()).map(str::to_owned));
+        }
+    }
+    targets
+}
+
+/// Applies a rule to every file with this extension and fails with all that break it.
+fn check_files(extension: &str, rule: impl Fn(&Path, &str) -> Vec<String>) {
+    let root = root();
+    let found = files(extension);
+    assert!(!found.is_empty(), "no file ends with .{extension}: the walk is broken");
+    let mut wrong = String::new();
+    for path in found {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for fault in rule(&path, &text) {
+            writeln!(wrong, "{}: {fault}", shown(&path, &root)).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+fn files(extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            // What cargo, the fuzzer and benchmarks leave behind is no part of the repository.
+            let ours = !["target", "corpus", "artifacts", "bench-results", ".git"]
+                .contains(&name.as_ref());
+            if entry.file_type().unwrap().is_dir() {
+                if ours {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+fn shown(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes sure that programs are there: tools/need.sh PROGRAM:PACKAGE...
+#
+# What is missing is installed from Debian's packages, and said so. Without root, sudo or apt-get
+# it says what will be missed; in CI (CI=true) that is a failure, so that nothing is skipped there.
+set -eu
+
+missing=
+for need in "$@"; do
+    program=${need%%:*}
+    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing="$missing ${need#*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    as_root=sudo
+else
+    as_root=none
+fi
+
+if [ "$as_root" != none ] && command -v apt-get >/dev/null; then
+    echo "==> INSTALLING from Debian's packages:$missing" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # Package names have no spaces: they are to be split.
+    # shellcheck disable=SC2086
+    { $as_root apt-get update -q && $as_root apt-get install -y -q --no-install-recommends $missing; } >&2 && exit 0
+    echo "==> NOT INSTALLED: apt-get failed" >&2
+fi
+
+echo "==> MISSING:$missing. What needs it is skipped or fails." >&2
+echo "    Install it with: apt-get install$missing" >&2
+[ "${CI:-}" != true ]
