@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use portcullis_config::model::ListenAddress;
+use portcullis_config::model::Listener;
 use portcullis_config::{SecretSource, parse_str_with};
 use prometheus::Registry;
 use serde_json::Value;
@@ -60,7 +60,7 @@ impl SecretSource for Secrets {
 struct Everywhere;
 
 impl Addresses for Everywhere {
-    fn identify(&self, _: &ListenAddress) -> Option<(ListenerId, Option<u16>)> {
+    fn identify(&self, _: &Listener) -> Option<(ListenerId, Option<u16>)> {
         Some((ListenerId(1), Some(8080)))
     }
 }
