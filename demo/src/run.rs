@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let staying = Cell::new(false);
         let result = {
             let course = course(options, &mut shop, folder.path(), &staying);
-            interrupts.unless_interrupted(course).await
+            Box::pin(interrupts.unless_interrupted(course)).await
         };
         let stopped = interrupts.unless_interrupted(shop.stop()).await;
         // Whatever a second Ctrl-C left running is killed here.

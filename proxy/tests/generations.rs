@@ -1,6 +1,8 @@
 //! What becomes of a generation when the next one serves. In process: only here is it seen when
 //! a snapshot is dropped.
 
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The service as a process: what it says first, that its keys are there, how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};

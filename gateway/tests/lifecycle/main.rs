@@ -3,6 +3,8 @@
 //! Every test runs the real binary and sees what an operator and a client see. Short forms of
 //! what `portcullis-bench soak` runs at length.
 
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
 mod certificates;
 mod drain;
 mod endpoints;
