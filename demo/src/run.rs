@@ -1,5 +1,6 @@
 //! The course of the demo, from the first process to the last file removed.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::process::ExitCode;
 
@@ -22,8 +23,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut interrupts = Interrupts::new()?;
         let folder = tempfile::Builder::new().prefix("portcullis-demo-").tempdir()?;
         let mut shop = Shop::default();
+        let staying = Cell::new(false);
         let result = {
-            let course = course(options, &mut shop, folder.path());
+            let course = course(options, &mut shop, folder.path(), &staying);
             interrupts.unless_interrupted(course).await
         };
         let stopped = interrupts.unless_interrupted(shop.stop()).await;
@@ -32,6 +34,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         folder.close().context("the demo's folder is left behind")?;
         let code = match result {
             Some(result) => result?,
+            // The way that a demo which stays up is meant to end.
+            None if staying.get() => ExitCode::SUCCESS,
             None => ExitCode::from(INTERRUPTED),
         };
         if let Some(stopped) = stopped {
@@ -46,6 +50,7 @@ async fn course(
     options: &Options,
     shop: &mut Shop,
     folder: &std::path::Path,
+    staying: &Cell<bool>,
 ) -> anyhow::Result<ExitCode> {
     say::line(format_args!("The shop opens"));
     let places = Places::choose(&options.config, options.ports, folder)?;
@@ -78,6 +83,7 @@ async fn course(
     if options.once {
         return Ok(ExitCode::SUCCESS);
     }
+    staying.set(true);
     print_addresses(&places);
     stay(shop).await
 }

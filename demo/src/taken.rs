@@ -28,17 +28,17 @@ fn holder(port: u16) -> Option<String> {
         .flat_map(|table| inodes(&table, port))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    for process in processes {
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let id = process.file_name().to_string_lossy().into_owned();
+        // Among them stands `self`, which is nobody's number.
+        if !id.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
         let mut links = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
         if links.any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str())) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!(
-                "{} (process {})",
-                name.trim(),
-                process.file_name().to_string_lossy()
-            ));
+            return Some(format!("{} (process {id})", name.trim()));
         }
     }
     None

@@ -4,11 +4,9 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
-use std::sync::Once;
 use std::time::Duration;
 
-use portcullis_testkit::process::{Process, Signal};
+use portcullis_testkit::process::{Process, Signal, workspace_binary};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_shop-demo");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/shop.yaml");
@@ -18,9 +16,8 @@ const LONG: Duration = Duration::from_secs(120);
 #[tokio::test]
 async fn the_customer_is_served_and_nothing_is_left() {
     let mut demo = start(&["--once", "--ports", "free"], &[]);
-    let status = demo.exit(LONG).await.unwrap();
-    let output = demo.lines().join("\n");
-    assert!(status.success(), "{output}");
+    let (code, output) = finished(&mut demo).await;
+    assert_eq!(code, Some(0), "{output}");
     assert!(!output.contains('✗'), "{output}");
     assert!(output.matches("\n✓ ").count() >= 13, "{output}");
     // The table of the access log: who was answered by whom, and why.
@@ -48,9 +45,8 @@ async fn interrupted_at_any_moment_it_leaves_nothing() {
         let mut demo = start(&["--ports", "free"], &[]);
         demo.line(LONG, |line| line.contains(moment)).await.unwrap();
         demo.signal(signal).unwrap();
-        let status = demo.exit(LONG).await.unwrap();
-        let output = demo.lines().join("\n");
-        assert_eq!(status.code(), Some(code), "at {moment:?}: {output}");
+        let (found, output) = finished(&mut demo).await;
+        assert_eq!(found, Some(code), "at {moment:?}: {output}");
         nothing_is_left(&demo);
     }
 }
@@ -76,32 +72,34 @@ async fn a_taken_port_is_named_with_its_holder() {
     let config = std::fs::read_to_string(EXAMPLE).unwrap();
     let config = config.replace("[::]:8443", &format!("127.0.0.1:{port}"));
     let mut demo = start(&["--once", "--config", "{dir}/taken.yaml"], &[("taken.yaml", &config)]);
-    let status = demo.exit(LONG).await.unwrap();
-    let output = demo.lines().join("\n");
-    assert_eq!(status.code(), Some(1), "{output}");
+    let (code, output) = finished(&mut demo).await;
+    assert_eq!(code, Some(1), "{output}");
     let sentence = format!("port {port} (the gateway's TLS listener) is taken by");
     assert!(output.contains(&sentence), "{output}");
     assert!(output.contains(&format!("(process {})", std::process::id())), "{output}");
 }
 
 fn start(arguments: &[&str], files: &[(&str, &str)]) -> Process {
-    build_programs();
+    expect_programs();
     // Its temporary folder stands in this one, so that what it leaves behind can be seen.
     let arguments = ["TMPDIR={dir}", DEMO].iter().chain(arguments);
     Process::start("env", arguments, files).unwrap()
 }
 
+/// Its exit code and all that it printed: the last lines may arrive after the news of the end.
+async fn finished(demo: &mut Process) -> (Option<i32>, String) {
+    let status = demo.exit(LONG).await.unwrap();
+    demo.line(LONG, |_| false).await.unwrap_err();
+    (status.code(), demo.lines().join("\n"))
+}
+
 /// Cargo builds the programs of other crates only when it is asked for the whole workspace.
-fn build_programs() {
-    static BUILT: Once = Once::new();
-    let debug = Path::new(DEMO).parent().is_some_and(|folder| folder.ends_with("debug"));
-    BUILT.call_once(|| {
-        if debug {
-            let build = ["build", "--quiet", "--offline", "--workspace", "--all-targets"];
-            let built = Command::new(env!("CARGO")).args(build).status().unwrap();
-            assert!(built.success(), "the programs that the demo starts are not built");
+fn expect_programs() {
+    for name in ["portcullis-gateway", "shop-users", "shop-products"] {
+        if let Err(error) = workspace_binary(name) {
+            panic!("cargo build --workspace --all-targets comes first: {error}");
         }
-    });
+    }
 }
 
 fn nothing_is_left(demo: &Process) {

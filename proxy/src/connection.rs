@@ -19,9 +19,8 @@ use crate::listener::Bound;
 use crate::relay::read_some;
 use crate::worker::Worker;
 
-/// A draining connection may still begin a request this long after the announcement, so that a
-/// client learns from a response that the connection is going away.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How long bytes that came in the last moment may take to be read.
+const LAST_READ: Duration = Duration::from_secs(1);
 /// How long a closed connection is listened to, so that the last response is not destroyed by a
 /// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
 /// a silent one has less time.
@@ -104,7 +103,7 @@ async fn wait_for_request(
     served: u32,
 ) -> Wait {
     let timeouts = worker
-        .current()
+        .current_of(&client.listener)
         .listener(client.listener.id)
         .map(|listener| (*listener.settings.timeouts.head, *listener.settings.timeouts.idle));
     let Some((head, idle)) = timeouts else { return Wait::Close };
@@ -119,7 +118,7 @@ async fn wait_for_request(
             }
             if !announced && client.registration.poll_draining(cx) {
                 announced = true;
-                client.deadline.set(Instant::now() + DRAIN_GRACE.min(patience));
+                client.deadline.set(Instant::now() + client.registration.grace().min(patience));
             }
             client.deadline.poll_expired(cx).map(|()| None)
         })
@@ -132,7 +131,7 @@ async fn wait_for_request(
         Some(Ok(_)) => Wait::Request,
         // Bytes that came in the very last moment are a request, and answered.
         None if client.io.peer_state() == PeerState::Sending => {
-            client.deadline.set(Instant::now() + DRAIN_GRACE);
+            client.deadline.set(Instant::now() + LAST_READ);
             let last = read_some(&client.io, worker.buffers(), buffer);
             match client.deadline.bound(last).await {
                 Ok(Ok(count)) if count > 0 => Wait::Request,
@@ -151,6 +150,7 @@ async fn close(worker: &Worker, client: &Client) {
         if client.io.shutdown().await.is_err() {
             return;
         }
+        client.registration.linger();
         let mut heard = 0;
         let mut scrap = None;
         while heard < LINGER_BYTES {

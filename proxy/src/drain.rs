@@ -5,7 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -13,18 +14,23 @@ use slab::Slab;
 #[derive(Default)]
 pub struct Connections {
     draining: Cell<bool>,
+    grace: Cell<Duration>,
+    lingering: Cell<usize>,
     wakers: RefCell<Slab<Option<Waker>>>,
 }
 
 impl Connections {
     pub fn register(self: &Rc<Self>) -> Registration {
         let key = self.wakers.borrow_mut().insert(None);
-        Registration { connections: Rc::clone(self), key }
+        Registration { connections: Rc::clone(self), key, lingers: Cell::new(false) }
     }
 
-    /// From now on every connection is asked to end; idle ones are woken to hear of it.
-    pub fn drain(&self) {
+    /// From now on every connection is asked to end; idle ones are woken to hear of it. Within
+    /// `grace` one may still begin a request, so that a client learns from a response that the
+    /// connection is going away.
+    pub fn drain(&self, grace: Duration) {
         self.draining.set(true);
+        self.grace.set(grace);
         for (_, waker) in self.wakers.borrow_mut().iter_mut() {
             if let Some(waker) = waker.take() {
                 waker.wake();
@@ -39,17 +45,43 @@ impl Connections {
     pub fn count(&self) -> usize {
         self.wakers.borrow().len()
     }
+
+    /// Of these, the ones that have said everything and only wait for the client to hear it.
+    pub fn lingering(&self) -> usize {
+        self.lingering.get()
+    }
 }
 
 /// One connection's place in the register; dropping it leaves.
 pub struct Registration {
     connections: Rc<Connections>,
     key: usize,
+    lingers: Cell<bool>,
 }
 
 impl Registration {
     pub fn is_draining(&self) -> bool {
         self.connections.is_draining()
+    }
+
+    pub fn grace(&self) -> Duration {
+        self.connections.grace.get()
+    }
+
+    /// Nothing more will be sent: a drain need not wait for this connection at any price.
+    pub fn linger(&self) {
+        if !self.lingers.replace(true) {
+            self.connections.lingering.set(self.connections.lingering.get() + 1);
+        }
+    }
+
+    /// Ends when the end has been announced.
+    pub async fn draining(&self) {
+        std::future::poll_fn(|cx| match self.poll_draining(cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 
     /// Whether the end has been announced; if not, the task is woken when it is.
@@ -70,24 +102,21 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.connections.wakers.borrow_mut().try_remove(self.key);
+        if self.lingers.get() {
+            self.connections.lingering.set(self.connections.lingering.get() - 1);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
-
     use super::*;
 
     #[tokio::test]
     async fn a_waiting_connection_hears_of_the_drain() {
         let connections = Rc::new(Connections::default());
         let registration = connections.register();
-        let waits = std::future::poll_fn(|cx| match registration.poll_draining(cx) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        });
-        tokio::join!(waits, async { connections.drain() });
+        tokio::join!(registration.draining(), async { connections.drain(Duration::ZERO) });
         assert!(registration.is_draining());
     }
 
@@ -95,8 +124,10 @@ mod tests {
     fn leaving_frees_the_place() {
         let connections = Rc::new(Connections::default());
         let registration = connections.register();
-        assert_eq!(connections.count(), 1);
+        registration.linger();
+        registration.linger();
+        assert_eq!((connections.count(), connections.lingering()), (1, 1));
         drop(registration);
-        assert_eq!(connections.count(), 0);
+        assert_eq!((connections.count(), connections.lingering()), (0, 0));
     }
 }

@@ -62,7 +62,7 @@ impl<'c> Exchange<'c> {
         Self {
             worker,
             client,
-            current: worker.current(),
+            current: worker.current_of(&client.listener),
             scratch: worker.scratch(),
             head: None,
             request_id: RequestId::from_random(worker.random_128()),

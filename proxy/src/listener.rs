@@ -2,6 +2,7 @@
 //!
 //! Every worker has its own socket of each listener. Knows limits and TLS, no HTTP.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,14 +18,17 @@ use tracing::{debug, warn};
 
 use crate::connection::{self, Client, TlsFacts};
 use crate::deadline::Deadline;
-use crate::drain::Connections;
+use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
 use crate::snapshot::HttpListener;
-use crate::worker::Worker;
+use crate::sockets;
+use crate::worker::{Current, Worker};
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
 /// short enough to be back within a second.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How often a closing listener tries again for descriptors, to take what is queued.
+const LAST_TRIES: u32 = 20;
 
 /// A listener's identity over generations: it stays while the address stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,18 +62,38 @@ pub struct Bound {
     pub connections: Rc<Connections>,
     /// Open connections of this listener over all workers.
     pub open: Arc<AtomicU32>,
+    /// The generation that serves what is left of a listener that newer ones do not have.
+    pub last: RefCell<Option<Rc<Current>>>,
     stop: Notify,
+    accepting: Cell<bool>,
 }
 
 impl Bound {
     pub fn new(id: ListenerId, open: Arc<AtomicU32>) -> Self {
-        Self { id, connections: Rc::default(), open, stop: Notify::new() }
+        Self {
+            id,
+            connections: Rc::default(),
+            open,
+            last: RefCell::default(),
+            stop: Notify::new(),
+            accepting: Cell::new(true),
+        }
     }
 
-    /// Stops accepting and asks the open connections to end.
-    pub fn retire(&self) {
+    /// Stops accepting and asks the open connections to end; see [`Connections::drain`].
+    pub fn retire(&self, grace: Duration) {
         self.stop.notify_one();
-        self.connections.drain();
+        self.connections.drain(grace);
+    }
+
+    /// Its socket is closed and so is every connection.
+    pub fn has_ended(&self) -> bool {
+        !self.accepting.get() && self.connections.count() == 0
+    }
+
+    /// Nothing is left but connections whose clients have not heard the goodbye yet.
+    pub fn has_said_everything(&self) -> bool {
+        !self.accepting.get() && self.connections.count() == self.connections.lingering()
     }
 }
 
@@ -82,17 +106,54 @@ pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor) {
             accepted = acceptor.accept() => take(&worker, &bound, accepted).await,
         }
     }
-    // The kernel would reset what is queued on a closed socket.
-    loop {
-        let accepted = std::future::poll_fn(|cx| {
-            let attempt = std::pin::pin!(acceptor.accept());
-            std::task::Poll::Ready(attempt.poll(cx))
-        });
-        match accepted.await {
-            std::task::Poll::Ready(Ok(accepted)) => {
-                take(&worker, &bound, Ok(accepted)).await;
+    if let Err(error) = take_queued(&worker, &bound, acceptor).await {
+        warn!(%error, "a listener was closed with connections that waited");
+    }
+    bound.accepting.set(false);
+}
+
+/// The kernel resets what is queued on a socket that is closed, so all of it is taken first. The
+/// runtime may say "not ready" although there is more; the kernel itself is asked here.
+async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor) -> io::Result<()> {
+    enum Bare {
+        Tcp(std::net::TcpListener),
+        Unix(std::os::unix::net::UnixListener),
+    }
+    let bare = match acceptor {
+        Acceptor::Tcp(listener) => {
+            let listener = listener.into_std()?;
+            // Else somebody could connect between the last look and the close.
+            if let Err(error) = sockets::refuse_new(&listener) {
+                debug!(%error, "a closing socket takes connections to its end");
             }
-            _ => return,
+            Bare::Tcp(listener)
+        }
+        Acceptor::Unix(listener) => Bare::Unix(listener.into_std()?),
+    };
+    let accept = || -> io::Result<_> {
+        match &bare {
+            Bare::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(tokio::net::TcpStream::from_std(stream)?), Some(peer)))
+            }
+            Bare::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Socket::Unix(tokio::net::UnixStream::from_std(stream)?), None))
+            }
+        }
+    };
+    let mut tries = 0;
+    loop {
+        match accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if tries == LAST_TRIES => return Err(error),
+            accepted => {
+                tries += u32::from(accepted.is_err());
+                take(worker, bound, accepted).await;
+            }
         }
     }
 }
@@ -112,19 +173,29 @@ async fn take(
         // The client was gone before it was accepted.
         Err(error) => return debug!(%error, "accept failed"),
     };
-    let Some(listener) = worker.current().listener(bound.id).cloned() else { return };
+    let Some(listener) = worker.current_of(bound).listener(bound.id).cloned() else { return };
     let Some(place) = Place::take(bound, &listener) else {
         listener.metrics.of(worker.id()).refused.increment();
         return;
     };
     listener.metrics.of(worker.id()).accepted.increment();
     let worker = Rc::clone(worker);
-    tokio::task::spawn_local(admit(worker, listener, place, socket, peer));
+    let registration = bound.connections.register();
+    let admitted = Admitted { place, registration, socket, address: peer };
+    tokio::task::spawn_local(admit(worker, listener, admitted));
 }
 
 /// A place under the listener's connection limit, given back on drop.
 struct Place {
     bound: Rc<Bound>,
+}
+
+/// A connection that is registered from its first moment on, so that a drain waits for it.
+struct Admitted {
+    place: Place,
+    registration: Registration,
+    socket: Socket,
+    address: Option<SocketAddr>,
 }
 
 impl Place {
@@ -145,13 +216,8 @@ impl Drop for Place {
 }
 
 /// Shakes hands where the listener wants TLS, then serves.
-async fn admit(
-    worker: Rc<Worker>,
-    listener: Arc<HttpListener>,
-    place: Place,
-    socket: Socket,
-    address: Option<SocketAddr>,
-) {
+async fn admit(worker: Rc<Worker>, listener: Arc<HttpListener>, admitted: Admitted) {
+    let Admitted { place, registration, socket, address } = admitted;
     let accepted = Instant::now();
     let metrics = Arc::clone(&listener.metrics);
     let _open = metrics.of(worker.id()).active.hold();
@@ -162,8 +228,12 @@ async fn admit(
             let patience = *listener.settings.timeouts.handshake;
             // Boxed: a handshake's state is large, and gone before the first request.
             let handshake = Box::pin(timeout(patience, acceptor.accept(socket)));
-            match handshake.await {
-                Ok(Ok(stream)) => {
+            let accepted = tokio::select! {
+                accepted = handshake => accepted.ok(),
+                () = drained(&registration) => None,
+            };
+            match accepted {
+                Some(Ok(stream)) => {
                     let (_, session) = stream.get_ref();
                     let identity = match tls.peer(session) {
                         Ok(identity) => identity.map(Box::new),
@@ -179,11 +249,11 @@ async fn admit(
                     };
                     (Io::server(stream), Some(Box::new(facts)))
                 }
-                Ok(Err(error)) => {
+                Some(Err(error)) => {
                     listener.metrics.of(worker.id()).handshake_failures.increment();
                     return debug!(listener = &*listener.name, %error, "TLS handshake failed");
                 }
-                Err(_) => {
+                None => {
                     listener.metrics.of(worker.id()).handshake_failures.increment();
                     return debug!(listener = &*listener.name, "TLS handshake timed out");
                 }
@@ -197,7 +267,7 @@ async fn admit(
         tls,
         accepted,
         handshake: accepted.elapsed(),
-        registration: bound.connections.register(),
+        registration,
         listener: bound,
         deadline: Deadline::at(accepted + *listener.settings.timeouts.head),
         patience: *listener.settings.timeouts.body,
@@ -209,6 +279,12 @@ async fn admit(
     };
     drop(listener);
     connection::serve(worker, client).await;
+}
+
+/// A handshake that a drain finds unfinished gets as long as a connection without a request.
+async fn drained(registration: &Registration) {
+    registration.draining().await;
+    sleep(registration.grace()).await;
 }
 
 fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static str {

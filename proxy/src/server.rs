@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
+use crate::control::signals::Signals;
 use crate::observe::access_log::AccessLog;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
@@ -28,7 +29,9 @@ const COMMANDS: usize = 64;
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the end waits for the access log to be written.
-const LOG_PATIENCE: Duration = Duration::from_secs(2);
+const LOG_PATIENCE: Duration = Duration::from_millis(700);
+/// How much later than asked the workers may say what the drain came to.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,7 @@ pub enum StartError {
 pub struct Server {
     pub publisher: Publisher,
     pub registry: Registry,
+    pub(crate) signals: Option<Signals>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -55,6 +59,7 @@ impl Server {
     /// Binds, starts the workers and publishes the first generation. To be called on the control
     /// runtime, which must outlive the server.
     pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
+        let signals = Some(Signals::install()?);
         crate::tls::install_provider();
         crate::sockets::raise_descriptor_limit();
         let count = worker_count(config.workers);
@@ -104,7 +109,7 @@ impl Server {
         let mut publisher =
             Publisher { published, metrics, log: Arc::new(log), discovery, book, workers };
         publisher.publish(first).await;
-        Ok(Self { publisher, registry, threads })
+        Ok(Self { publisher, registry, signals, threads })
     }
 
     /// Where the listeners and the admin API are bound, by name.
@@ -112,25 +117,30 @@ impl Server {
         self.publisher.addresses()
     }
 
-    /// Stops accepting and lets what is in flight end, for at most `patience`; then ends the
-    /// workers. True when nothing was cut off.
-    pub async fn drain(&mut self, patience: Duration) -> bool {
+    /// Stops accepting and lets what is in flight end, for at most `patience` and not beyond
+    /// `enough`; then ends the workers. True when nothing was cut off.
+    pub async fn drain(&mut self, patience: Duration, enough: impl Future<Output = ()>) -> bool {
         self.publisher.metrics.set_draining();
         let mut answers = Vec::new();
         for worker in &self.publisher.workers {
             let (done, answer) = oneshot::channel();
-            tell(worker, Command::Drain(done)).await;
+            tell(worker, Command::Drain { patience, done }).await;
             answers.push(answer);
         }
         let all = async {
+            let mut whole = true;
             for answer in answers {
                 // A worker that is gone has nothing in flight.
-                let _ = answer.await;
+                whole &= answer.await.unwrap_or(true);
             }
+            whole
         };
-        let complete = timeout(patience, all).await.is_ok();
+        let whole = tokio::select! {
+            whole = timeout(patience + ANSWER_PATIENCE, all) => whole.unwrap_or(false),
+            () = enough => false,
+        };
         self.stop().await;
-        complete
+        whole
     }
 
     /// Ends the workers and writes the access log to its end.

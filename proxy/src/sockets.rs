@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use portcullis_config::model::ListenAddress;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::worker::ListenSocket;
 
@@ -32,10 +32,11 @@ pub fn bind(address: &ListenAddress, workers: usize) -> io::Result<BoundSockets>
 
 fn bind_tcp(address: SocketAddr, v6only: bool, workers: usize) -> io::Result<BoundSockets> {
     // With SO_REUSEPORT alone a second process would silently take a share of the traffic. The
-    // first socket is bound without it, which fails when anybody listens there; only then it
-    // admits its siblings.
+    // first socket is bound without it, which fails when anybody listens there, and listens
+    // before it admits its siblings: of two processes that start together one fails.
     let first = tcp_socket(address, v6only)?;
     first.bind(&address.into())?;
+    first.listen(BACKLOG)?;
     let address = first.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     first.set_reuse_port(true)?;
     let mut sockets = vec![first];
@@ -43,10 +44,8 @@ fn bind_tcp(address: SocketAddr, v6only: bool, workers: usize) -> io::Result<Bou
         let sibling = tcp_socket(address, v6only)?;
         sibling.set_reuse_port(true)?;
         sibling.bind(&address.into())?;
+        sibling.listen(BACKLOG)?;
         sockets.push(sibling);
-    }
-    for socket in &sockets {
-        socket.listen(BACKLOG)?;
     }
     let sockets = sockets.into_iter().map(|socket| ListenSocket::Tcp(socket.into())).collect();
     Ok(BoundSockets { sockets, address: ListenAddress::Tcp { address, v6only } })
@@ -61,6 +60,27 @@ fn tcp_socket(address: SocketAddr, v6only: bool) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// From now on the kernel lets nobody begin a connection here, while those that have begun may
+/// still come to the queue: a filter that drops every segment with SYN and without ACK. Who is
+/// dropped tries again a second later and finds the port closed, or served by somebody else.
+pub fn refuse_new(listener: &std::net::TcpListener) -> io::Result<()> {
+    /// Of the TCP header, where such a filter begins to look.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const JUMP_IF_SET: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    #[expect(clippy::cast_possible_truncation, reason = "operation codes have 16 bits")]
+    let filter =
+        |code: u32, if_so, if_not, operand| SockFilter::new(code as u16, if_so, if_not, operand);
+    SockRef::from(listener).attach_filter(&[
+        filter(LOAD_BYTE, 0, 0, FLAGS),
+        filter(JUMP_IF_SET, 0, 1, SYN),
+        filter(RETURN, 0, 0, 0),
+        filter(RETURN, 0, 0, u32::MAX),
+    ])
 }
 
 fn bind_unix(path: &Path, workers: usize) -> io::Result<BoundSockets> {
@@ -139,6 +159,21 @@ mod tests {
         let first = bind(&loopback(), 2).unwrap();
         let again = bind(&first.address, 2).map(|_| ()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_closing_socket_keeps_its_queue_and_takes_nobody_new() {
+        use std::time::Duration;
+
+        let mut bound = bind(&loopback(), 1).unwrap();
+        let Some(ListenSocket::Tcp(listener)) = bound.sockets.pop() else { panic!("TCP") };
+        let address = listener.local_addr().unwrap();
+        let early = std::net::TcpStream::connect(address).unwrap();
+        refuse_new(&listener).unwrap();
+        let late = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(listener.accept().unwrap().1, early.local_addr().unwrap());
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

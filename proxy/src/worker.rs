@@ -29,6 +29,8 @@ use crate::upstream::local::LocalUpstream;
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// How often idle upstream connections are looked over, in flushes.
 const SWEEP_EVERY: u32 = 5;
+/// How long a draining connection may still begin a request.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What a worker may be told.
 pub enum Command {
@@ -39,8 +41,12 @@ pub enum Command {
     },
     /// Stop accepting on a listener and let its connections end.
     Retire(ListenerId),
-    /// Retire everything; the answer comes when the last connection has ended.
-    Drain(oneshot::Sender<()>),
+    /// Retire everything. The answer comes when the last connection has ended, or when patience
+    /// has; it says whether nothing was left unsaid.
+    Drain {
+        patience: Duration,
+        done: oneshot::Sender<bool>,
+    },
 }
 
 /// A bound and listening socket on its way to the worker that will own it.
@@ -88,6 +94,7 @@ pub struct Worker {
     clock: Clock,
     metrics: Arc<Metrics>,
     random: RefCell<fastrand::Rng>,
+    /// Those that accept, and retired ones until their last connection has ended.
     listeners: RefCell<Vec<Rc<Bound>>>,
 }
 
@@ -125,10 +132,24 @@ impl Worker {
         if !Arc::ptr_eq(latest, &current.snapshot) {
             let mut random = self.random.borrow_mut();
             let maker = Maker { metrics: &self.metrics, worker: self.id };
-            let next = maker.make(Arc::clone(latest), Some(&current), &mut random);
-            *current = Rc::new(next);
+            let next = Rc::new(maker.make(Arc::clone(latest), Some(&current), &mut random));
+            let before = std::mem::replace(&mut *current, next);
+            for bound in &*self.listeners.borrow() {
+                if current.listener(bound.id).is_none() && before.listener(bound.id).is_some() {
+                    *bound.last.borrow_mut() = Some(Rc::clone(&before));
+                }
+            }
         }
         Rc::clone(&current)
+    }
+
+    /// The newest generation that has this listener: its connections are served to their end.
+    pub fn current_of(&self, bound: &Bound) -> Rc<Current> {
+        let current = self.current();
+        match &*bound.last.borrow() {
+            Some(last) => Rc::clone(last),
+            None => current,
+        }
     }
 
     pub fn buffers(&self) -> &BufferPool {
@@ -176,37 +197,42 @@ impl Worker {
                     Err(error) => tracing::error!(%error, "a socket could not be registered"),
                 }
             }
-            Command::Retire(id) => self.listeners.borrow_mut().retain(|bound| {
-                if bound.id == id {
-                    bound.retire();
+            Command::Retire(id) => {
+                // The generation without it was published before; the one before it is kept.
+                self.current();
+                for bound in self.listeners.borrow().iter().filter(|bound| bound.id == id) {
+                    bound.retire(DRAIN_GRACE);
                 }
-                bound.id != id
-            }),
-            Command::Drain(done) => {
-                let retired = std::mem::take(&mut *self.listeners.borrow_mut());
-                for bound in &retired {
-                    bound.retire();
+            }
+            Command::Drain { patience, done } => {
+                let grace = DRAIN_GRACE.min(patience / 2);
+                for bound in &*self.listeners.borrow() {
+                    bound.retire(grace);
                 }
-                tokio::task::spawn_local(drained(Rc::clone(self), retired, done));
+                tokio::task::spawn_local(drained(Rc::clone(self), patience, done));
             }
         }
     }
 }
 
-/// Answers once the connections of all retired listeners have ended.
-async fn drained(worker: Rc<Worker>, retired: Vec<Rc<Bound>>, done: oneshot::Sender<()>) {
+/// Answers once the connections of all listeners have ended, or at the end of patience.
+async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<bool>) {
     const LOOK_EVERY: Duration = Duration::from_millis(10);
-    // Two looks in a row: what was queued at the socket is accepted in between.
-    let mut quiet = 0;
+    let patience = Instant::now() + patience;
     let mut ticks = interval(LOOK_EVERY);
-    while quiet < 2 {
+    let whole = loop {
         ticks.tick().await;
-        let open: usize = retired.iter().map(|bound| bound.connections.count()).sum();
-        quiet = if open == 0 { quiet + 1 } else { 0 };
-    }
+        let listeners = worker.listeners.borrow();
+        if listeners.iter().all(|bound| bound.has_ended()) {
+            break true;
+        }
+        if Instant::now() >= patience {
+            break listeners.iter().all(|bound| bound.has_said_everything());
+        }
+    };
     worker.log.flush();
-    // Whoever asked may have run out of patience.
-    let _ = done.send(());
+    // Whoever asked may have been told to end at once.
+    let _ = done.send(whole);
 }
 
 /// The slow work of a worker: log batches leave, idle upstream connections are closed.
@@ -224,6 +250,7 @@ async fn upkeep(worker: Rc<Worker>) {
             for upstream in &worker.current().upstreams {
                 upstream.sweep(now);
             }
+            worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use portcullis_config::Loader;
 use portcullis_config::model::ListenAddress;
+use portcullis_proxy::control::fingerprint::of_configuration;
 use portcullis_proxy::control::reload::Reloader;
 use portcullis_proxy::control::run::{Control, End, Handle};
 use portcullis_proxy::server::{Server, StartError};
@@ -55,11 +56,13 @@ impl Running {
 }
 
 async fn control(folder: &Path) -> Result<Control, StartError> {
-    let mut loader = Loader::new(folder.join("gateway.yaml"));
+    let path = folder.join("gateway.yaml");
+    let seen = of_configuration(&path);
+    let mut loader = Loader::new(path);
     let loaded = loader.load().result.unwrap();
     loader.commit();
     let server = Server::start(Arc::new(loaded.config)).await?;
-    Control::new(server, Reloader::new(loader, &loaded.sources))
+    Control::new(server, Reloader::new(loader, seen))
 }
 
 /// Runs a test as the control runtime runs: on one thread, with tasks that stay on it.

@@ -1,7 +1,8 @@
-//! What the tests share: scripted origins and clients, processes under test, load that accounts
-//! for every request, and the long scenarios built of them.
+//! What the tests share: a certificate authority, scripted origins and clients, processes under
+//! test, load that accounts for every request, and the long scenarios built of them.
 //!
-//! Nothing here knows the proxy's code: it sees what any peer on the network sees, and `/proc`.
+//! Nothing here knows the proxy's code, so that nothing under test helps to judge itself: it sees
+//! what any peer on the network sees, and `/proc`.
 
 pub mod ca;
 pub mod client;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use portcullis_config::{Loader, Report, Sources};
+use portcullis_proxy::control::fingerprint::of_configuration;
 use portcullis_proxy::control::reload::{Reloader, report};
 use portcullis_proxy::control::run::{Control, End};
 use portcullis_proxy::server::{Server, StartError};
@@ -13,6 +14,7 @@ use super::{BAD_CONFIGURATION, FAILED, output};
 
 pub(crate) fn serve(path: &Path) -> ExitCode {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), "starting");
+    let seen = of_configuration(path);
     let mut loader = Loader::new(path);
     let outcome = loader.load();
     let loaded = match outcome.result {
@@ -35,7 +37,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     let config = Arc::new(loaded.config);
     let result = runtime.block_on(async {
         let server = Server::start(config).await?;
-        let reloader = Reloader::new(loader, &sources);
+        let reloader = Reloader::new(loader, seen);
         let control = Control::new(server, reloader)?;
         Ok(control.run().await)
     });

@@ -83,12 +83,14 @@ impl Publisher {
         self.book.control.commit(&config, doors);
         let retired = self.book.commit(&config, &reservations);
         for reservation in reservations {
+            tracing::info!(listener = reservation.name, address = %reservation.bound, "listening");
             for (worker, socket) in self.workers.iter().zip(reservation.sockets) {
                 let open = Arc::clone(&reservation.open);
                 tell(worker, Command::Listen { id: reservation.id, socket, open }).await;
             }
         }
-        for id in retired {
+        for (id, address) in retired {
+            tracing::info!(%address, "no longer listening");
             for worker in &self.workers {
                 tell(worker, Command::Retire(id)).await;
             }

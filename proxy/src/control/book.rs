@@ -95,7 +95,11 @@ impl AddressBook {
     }
 
     /// Takes the reservations in and gives up what `config` has no more.
-    pub fn commit(&mut self, config: &Config, reservations: &[Reservation]) -> Vec<ListenerId> {
+    pub fn commit(
+        &mut self,
+        config: &Config,
+        reservations: &[Reservation],
+    ) -> Vec<(ListenerId, ListenAddress)> {
         for reservation in reservations {
             let entry = Entry { id: reservation.id, bound: reservation.bound.clone() };
             self.entries.insert(reservation.place.clone(), entry);
@@ -106,7 +110,7 @@ impl AddressBook {
                 matches!(listener.kind, ListenerKind::Http(_)) && Place::of(listener) == *place
             });
             if !wanted {
-                retired.push(entry.id);
+                retired.push((entry.id, entry.bound.clone()));
                 if let ListenAddress::Unix(path) = &entry.bound {
                     // The file goes with its listener; that it is gone already is as good.
                     let _ = std::fs::remove_file(path);

@@ -6,6 +6,8 @@
 pub mod apply;
 pub mod book;
 pub mod check;
+pub mod fingerprint;
 pub mod reload;
 pub mod run;
+pub mod signals;
 pub mod watch;

@@ -1,11 +1,12 @@
 //! One reload: read, build off the data path, publish; or say what is wrong and change nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
+use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources};
 
 use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
+use crate::control::fingerprint::{Fingerprint, of_configuration};
 use crate::observe::metrics::ReloadResult;
 use crate::tls::{Changed, WorldError};
 
@@ -25,7 +26,9 @@ pub struct LastReload {
 /// Reads configurations for one publisher.
 pub struct Reloader {
     loader: Arc<Mutex<Loader>>,
-    fingerprint: Option<u64>,
+    path: PathBuf,
+    /// Of what was read last, good or not.
+    seen: Fingerprint,
 }
 
 /// Why a reload is made.
@@ -39,42 +42,54 @@ pub enum Trigger {
 
 impl Reloader {
     /// `loader` has loaded and committed what serves now.
-    pub fn new(loader: Loader, sources: &Sources) -> Self {
-        let fingerprint = fingerprint(sources);
-        Self { loader: Arc::new(Mutex::new(loader)), fingerprint }
+    /// `seen` is from before that, so that what changed meanwhile is noticed.
+    pub fn new(loader: Loader, seen: Fingerprint) -> Self {
+        let path = loader.path().to_owned();
+        Self { loader: Arc::new(Mutex::new(loader)), path, seen }
     }
 
-    pub async fn reload(&mut self, publisher: &mut Publisher, trigger: Trigger) -> LastReload {
+    /// `None` when what was noticed concerns no file of ours.
+    pub async fn reload(
+        &mut self,
+        publisher: &mut Publisher,
+        trigger: Trigger,
+    ) -> Option<LastReload> {
+        let path = self.path.clone();
+        // A panic there shows as a change, and the load after it tells.
+        let seen = tokio::task::spawn_blocking(move || of_configuration(&path)).await.ok();
+        if trigger == Trigger::Noticed && seen.as_ref() == Some(&self.seen) {
+            return None;
+        }
+        if let Some(seen) = seen {
+            self.seen = seen;
+        }
+        Some(self.load(publisher).await)
+    }
+
+    async fn load(&mut self, publisher: &mut Publisher) -> LastReload {
         let loader = Arc::clone(&self.loader);
         let mut book = std::mem::take(&mut publisher.book);
         let previous = publisher.published.load_full();
         let metrics = Arc::clone(&publisher.metrics);
-        let known = self.fingerprint;
         let work = tokio::task::spawn_blocking(move || {
             let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
             let Outcome { result, stale } = loader.load();
-            let mut round = Round { stale, fingerprint: known, verdict: Verdict::Unchanged };
-            match result {
-                Err(failed) => round.verdict = Verdict::Refused(failed.report, failed.sources),
+            let verdict = match result {
+                Err(failed) => Verdict::Refused(failed.report, failed.sources),
                 Ok(loaded) => {
-                    let seen = fingerprint(&loaded.sources);
-                    if trigger == Trigger::Asked || seen.is_none() || seen != known {
-                        let config = Arc::new(loaded.config);
-                        round.verdict = match prepare(config, Some(&previous), &mut book, &metrics)
-                        {
-                            Ok(prepared) => {
-                                loader.commit();
-                                round.fingerprint = seen;
-                                Verdict::Good(Box::new(prepared))
-                            }
-                            Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
-                        };
+                    let config = Arc::new(loaded.config);
+                    match prepare(config, Some(&previous), &mut book, &metrics) {
+                        Ok(prepared) => {
+                            loader.commit();
+                            Verdict::Good(Box::new(prepared))
+                        }
+                        Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
                     }
                 }
-            }
-            (book, round)
+            };
+            (book, stale, verdict)
         });
-        let (book, round) = match work.await {
+        let (book, stale, verdict) = match work.await {
             Ok(done) => done,
             Err(error) => {
                 // The book is lost with the panic; what is bound stays bound with the workers.
@@ -88,15 +103,13 @@ impl Reloader {
             }
         };
         publisher.book = book;
-        self.fingerprint = round.fingerprint;
-        publisher.metrics.set_stale_files(round.stale.iter().map(|stale| stale.file.as_path()));
+        publisher.metrics.set_stale_files(stale.iter().map(|stale| stale.file.as_path()));
         let mut problems = String::new();
-        for stale in &round.stale {
+        for stale in &stale {
             problems.push_str(&stale.report.render(&stale.sources, false));
         }
-        let refused = matches!(round.verdict, Verdict::Refused(..));
-        match round.verdict {
-            Verdict::Unchanged => publisher.metrics.reloaded(ReloadResult::Unchanged),
+        let refused = matches!(verdict, Verdict::Refused(..));
+        match verdict {
             Verdict::Good(prepared) => {
                 publisher.publish(*prepared).await;
                 publisher.metrics.reloaded(ReloadResult::Success);
@@ -111,25 +124,17 @@ impl Reloader {
         if !problems.is_empty() {
             tracing::error!("the last good configuration stays in force\n{problems}");
         }
-        let stale = round.stale.into_iter().map(|stale| stale.file).collect();
+        let stale = stale.into_iter().map(|stale| stale.file).collect();
         LastReload { problems, stale, refused, ..current(publisher) }
     }
 
     /// The paths whose changes matter, beyond the certificates.
-    pub fn config_path(&self) -> PathBuf {
-        let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
-        loader.path().to_owned()
+    pub fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.path).chain(&self.seen.referenced)
     }
 }
 
-struct Round {
-    stale: Vec<Stale>,
-    fingerprint: Option<u64>,
-    verdict: Verdict,
-}
-
 enum Verdict {
-    Unchanged,
     Good(Box<Prepared>),
     Refused(Report, Sources),
 }
@@ -182,20 +187,4 @@ pub fn report(faults: &[WorldError]) -> Report {
         });
     }
     report
-}
-
-/// What the files say, as a number; `None` where they refer to other files, whose changes it
-/// would not see.
-fn fingerprint(sources: &Sources) -> Option<u64> {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-
-    let mut hasher = DefaultHasher::new();
-    for file in sources.files() {
-        let text = std::fs::read(Path::new(file)).ok()?;
-        if memchr::memmem::find(&text, b"${file:").is_some() {
-            return None;
-        }
-        (file, text).hash(&mut hasher);
-    }
-    Some(hasher.finish())
 }

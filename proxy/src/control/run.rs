@@ -1,23 +1,27 @@
 //! The control loop: signals, changed files and requests of the admin API, one after another.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::admin::Shared;
+use crate::control::fingerprint::of_versions;
 use crate::control::reload::{LastReload, Reloader, Trigger, renew_certificates};
+use crate::control::signals::Signals;
 use crate::control::watch::Watcher;
 use crate::server::{Server, StartError};
 
 /// Requests of the admin API that may wait.
 const REQUESTS: usize = 16;
-/// How often certificates are looked at although no file was seen to change: self-signed ones
-/// grow old, and some file systems do not tell.
+/// How often self-signed certificates are looked at, which grow old without a change.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
+/// How often files are looked at although none was seen to change: some file systems do not tell,
+/// and a folder that was replaced is not watched any more.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What the control loop may be asked.
 pub enum Request {
@@ -72,25 +76,15 @@ pub struct Control {
     handle: Handle,
     shared: Arc<Shared>,
     signals: Signals,
-}
-
-struct Signals {
-    hangup: Signal,
-    reopen: Signal,
-    terminate: Signal,
-    interrupt: Signal,
+    /// Of the certificate files, when they were read last by this loop.
+    certificates: Option<u64>,
 }
 
 impl Control {
-    pub fn new(server: Server, reloader: Reloader) -> Result<Self, StartError> {
-        let of = |kind| {
-            signal(kind).map_err(|error| StartError::System { what: "a signal handler", error })
-        };
-        let signals = Signals {
-            hangup: of(SignalKind::hangup())?,
-            reopen: of(SignalKind::user_defined1())?,
-            terminate: of(SignalKind::terminate())?,
-            interrupt: of(SignalKind::interrupt())?,
+    pub fn new(mut server: Server, reloader: Reloader) -> Result<Self, StartError> {
+        let signals = match server.signals.take() {
+            Some(signals) => signals,
+            None => Signals::install()?,
         };
         let publisher = &server.publisher;
         let (handle, requests) = Handle::channel(publisher.published.load().generation);
@@ -100,7 +94,7 @@ impl Control {
             server.registry.clone(),
             handle.clone(),
         );
-        Ok(Self { server, reloader, requests, handle, shared, signals })
+        Ok(Self { server, reloader, requests, handle, shared, signals, certificates: None })
     }
 
     pub fn server(&self) -> &Server {
@@ -116,11 +110,14 @@ impl Control {
         self.answer();
         let (changed, mut changes) = mpsc::channel(1);
         let mut watcher = Watcher::new(changed)
-            .inspect_err(|error| tracing::error!(%error, "changed files go unnoticed"))
+            .inspect_err(|error| tracing::error!(%error, "changed files are noticed late"))
             .ok();
         let mut renewal = interval(RENEW_EVERY);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renewal.reset();
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.reset();
         loop {
             self.follow(watcher.as_mut());
             let trigger = tokio::select! {
@@ -137,6 +134,7 @@ impl Control {
                     continue;
                 }
                 _ = self.signals.hangup.recv() => Some((Trigger::Asked, None)),
+                _ = look.tick() => Some((Trigger::Noticed, None)),
                 Some(()) = changes.recv() => Some((Trigger::Noticed, None)),
                 request = self.requests.recv() => match request {
                     Some(Request::Reload(answer)) => Some((Trigger::Asked, Some(answer))),
@@ -144,9 +142,14 @@ impl Control {
                 },
             };
             let Some((trigger, answer)) = trigger else { break };
-            renew_certificates(&self.server.publisher).await;
+            let certificates = Some(versions(&self.server));
+            if trigger == Trigger::Asked || certificates != self.certificates {
+                self.certificates = certificates;
+                renew_certificates(&self.server.publisher).await;
+            }
             let before = self.server.publisher.published.load().generation;
-            let last = self.reloader.reload(&mut self.server.publisher, trigger).await;
+            let reloaded = self.reloader.reload(&mut self.server.publisher, trigger).await;
+            let Some(last) = reloaded else { continue };
             self.handle.last.store(Arc::new(last.clone()));
             if last.generation != before {
                 self.answer();
@@ -167,14 +170,9 @@ impl Control {
 
     fn follow(&self, watcher: Option<&mut Watcher>) {
         let Some(watcher) = watcher else { return };
-        let snapshot = self.server.publisher.published.load();
-        let config = self.reloader.config_path();
-        let servers = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let clients = snapshot.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
-        let certificates = servers
-            .flat_map(|tls| tls.watched_files())
-            .chain(clients.flat_map(|tls| tls.watched_files()));
-        watcher.follow(std::iter::once(&config).chain(certificates).map(AsRef::as_ref));
+        let certificates = certificates(&self.server);
+        let paths = self.reloader.inputs().chain(&certificates);
+        watcher.follow(paths.map(AsRef::as_ref));
     }
 
     async fn end(mut self) -> End {
@@ -184,18 +182,20 @@ impl Control {
         let config = Arc::clone(&self.server.publisher.published.load().config);
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");
-        let Signals { terminate, interrupt, .. } = &mut self.signals;
-        let again = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        tokio::select! {
-            complete = self.server.drain(patience) => {
-                if complete { End::Drained } else { End::Cut }
-            }
-            () = again => End::Cut,
-        }
+        if self.server.drain(patience, self.signals.end()).await { End::Drained } else { End::Cut }
     }
+}
+
+/// The files of all certificates and authorities in use.
+fn certificates(server: &Server) -> Vec<PathBuf> {
+    let snapshot = server.publisher.published.load();
+    let servers = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let clients = snapshot.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
+    let servers = servers.flat_map(|tls| tls.watched_files());
+    let clients = clients.flat_map(|tls| tls.watched_files());
+    servers.chain(clients).cloned().collect()
+}
+
+fn versions(server: &Server) -> u64 {
+    of_versions(certificates(server).iter().map(AsRef::as_ref))
 }

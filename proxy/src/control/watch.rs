@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 const SETTLE: Duration = Duration::from_millis(200);
 
 pub struct Watcher {
+    changed: mpsc::Sender<()>,
     debouncer: Debouncer<notify::RecommendedWatcher, RecommendedCache>,
     watched: BTreeSet<PathBuf>,
 }
@@ -22,6 +23,7 @@ pub struct Watcher {
 impl Watcher {
     /// `changed` gets one message, whatever the number of changes that wait to be noticed.
     pub fn new(changed: mpsc::Sender<()>) -> Result<Self, notify::Error> {
+        let sender = changed.clone();
         let debouncer = new_debouncer(SETTLE, None, move |events: DebounceEventResult| {
             let matters = match events {
                 Ok(events) => events.iter().any(|event| !event.kind.is_access()),
@@ -30,13 +32,14 @@ impl Watcher {
             };
             if matters {
                 // Full means that a message waits already.
-                let _ = changed.try_send(());
+                let _ = sender.try_send(());
             }
         })?;
-        Ok(Self { debouncer, watched: BTreeSet::new() })
+        Ok(Self { changed, debouncer, watched: BTreeSet::new() })
     }
 
-    /// Watches the folders of exactly these files.
+    /// Watches the folders of exactly these files. What happened in a folder before it was watched
+    /// counts as noticed.
     pub fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
         let wanted: BTreeSet<PathBuf> = files.into_iter().flat_map(folders).collect();
         for gone in self.watched.difference(&wanted) {
@@ -45,8 +48,9 @@ impl Watcher {
         }
         for new in wanted.difference(&self.watched) {
             if let Err(error) = self.debouncer.watch(new, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %new.display(), %error, "changes here go unnoticed");
+                tracing::warn!(folder = %new.display(), %error, "changes here are noticed late");
             }
+            let _ = self.changed.try_send(());
         }
         self.watched = wanted;
     }

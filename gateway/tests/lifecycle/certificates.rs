@@ -1,0 +1,100 @@
+//! Certificates that are renewed on disk while they serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_testkit::ca::{Authority, Leaf};
+use portcullis_testkit::client::{RawClient, Stream, Tls};
+use portcullis_testkit::load::{Load, LoadRequest};
+use portcullis_testkit::process::Signal;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::gateway::{FILE, Gateway, replying};
+
+fn configuration() -> String {
+    replying("hello").replace(
+        "kind: http}",
+        "kind: http, tls: {certificates: [{certFile: shop.crt, keyFile: shop.key}]}}",
+    )
+}
+
+fn start(leaf: &Leaf) -> Gateway {
+    let (chain, key) = (leaf.chain_pem(), leaf.key_pem());
+    Gateway::start_with(&[(FILE, &configuration()), ("shop.crt", &chain), ("shop.key", &key)])
+}
+
+fn trusting(authority: &Authority) -> Tls {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // A resumed session would show the certificate of the first one.
+    config.resumption = rustls::client::Resumption::disabled();
+    Tls { name: ServerName::try_from("shop.example").unwrap(), config: Arc::new(config) }
+}
+
+async fn served(address: std::net::SocketAddr, tls: &Tls) -> Vec<u8> {
+    let client = RawClient::connect_tls(address, tls).await.unwrap();
+    let Stream::Tls(stream) = client.stream() else { panic!("not TLS") };
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+fn replace(gateway: &Gateway, leaf: &Leaf) {
+    gateway.process.replace_file("shop.key", &leaf.key_pem()).unwrap();
+    gateway.process.replace_file("shop.crt", &leaf.chain_pem()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_handshakes_get_the_new_certificate_and_no_connection_is_lost() {
+    let authority = Authority::root("test");
+    let first = authority.server("shop.example").issue();
+    let second = authority.server("shop.example").issue();
+    let tls = trusting(&authority);
+    let mut gateway = start(&first);
+    let address = gateway.address("public").await;
+    assert_eq!(served(address, &tls).await, *first.chain_der()[0]);
+    let closing = "GET / HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+    let kept = "GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let mut requests = vec![LoadRequest::new(kept, b""); 9];
+    requests.push(LoadRequest::new(closing, b""));
+    let load = Load {
+        tls: Some(tls.clone()),
+        requests,
+        ..Load::get(address, "/", 150.0, Duration::from_secs(3))
+    };
+    let running = load.start();
+    running.ended(50).await;
+    let mut idle = RawClient::connect_tls(address, &tls).await.unwrap();
+    replace(&gateway, &second);
+    gateway.says(&["renewed certificates serve"]).await;
+    assert_eq!(served(address, &tls).await, *second.chain_der()[0]);
+    idle.send(kept.as_bytes()).await.unwrap();
+    assert_eq!(idle.response().await.unwrap().status, 200);
+    let report = running.wait().await;
+    assert_eq!(report.failed(), 0, "{report}");
+}
+
+#[tokio::test]
+async fn a_corrupt_certificate_leaves_the_last_good_one() {
+    let authority = Authority::root("test");
+    let first = authority.server("shop.example").issue();
+    let second = authority.server("shop.example").issue();
+    let tls = trusting(&authority);
+    let mut gateway = start(&first);
+    let address = gateway.address("public").await;
+    gateway.process.replace_file("shop.crt", "-----BEGIN CERTIFICATE-----\nrubbish\n").unwrap();
+    gateway.says(&["last good certificate stays", "portcullis.yaml:4:"]).await;
+    assert_eq!(served(address, &tls).await, *first.chain_der()[0]);
+    // A reload while it is corrupt is refused as a whole.
+    gateway.signal(Signal::HUP);
+    gateway.says(&["last good configuration stays"]).await;
+    assert_eq!(served(address, &tls).await, *first.chain_der()[0]);
+    replace(&gateway, &second);
+    gateway.says(&["renewed certificates serve"]).await;
+    assert_eq!(served(address, &tls).await, *second.chain_der()[0]);
+}

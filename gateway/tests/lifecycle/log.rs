@@ -1,0 +1,51 @@
+//! The access log when its file is renamed, and when it cannot be written.
+
+use std::time::Duration;
+
+use portcullis_testkit::load::Load;
+use portcullis_testkit::origin::Origin;
+use portcullis_testkit::process::Signal;
+
+use crate::gateway::{Gateway, LONG, forwarding};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_log_is_opened_again_and_no_line_is_lost() {
+    let origin = Origin::start("a").await.unwrap();
+    let mut gateway = Gateway::start(&forwarding(&[origin.address()], ""));
+    let address = gateway.address("public").await;
+    let running = Load::get(address, "/bytes/10", 500.0, Duration::from_secs(2)).start();
+    for round in 1..=3 {
+        running.ended(round * 200).await;
+        let old = gateway.path(&format!("access.log.{round}"));
+        std::fs::rename(gateway.path("access.log"), old).unwrap();
+        gateway.signal(Signal::USR1);
+        while !gateway.path("access.log").exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let report = running.wait().await;
+    assert_eq!(report.failed(), 0, "{report}");
+    gateway.signal(Signal::TERM);
+    gateway.ends(LONG, 0).await;
+    let files = ["access.log.1", "access.log.2", "access.log.3", "access.log"];
+    let counts = files.map(|name| gateway.log(name).len() as u64);
+    assert_eq!(counts.iter().sum::<u64>(), report.scheduled, "{counts:?}");
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_keeps_nobody_waiting() {
+    let origin = Origin::start("a").await.unwrap();
+    let text = forwarding(&[origin.address()], "").replace("access.log", "/dev/full");
+    let mut gateway = Gateway::start(&text);
+    let address = gateway.address("public").await;
+    let load = Load::get(address, "/bytes/10", 500.0, Duration::from_secs(1));
+    let report = load.run().await;
+    assert_eq!(report.failed(), 0, "{report}");
+    gateway.says(&["the access log cannot be written"]).await;
+    let told = gateway.process.lines();
+    let told = told.iter().filter(|line| line.contains("cannot be written")).count();
+    assert_eq!(told, 1, "said once, not for each batch");
+    gateway.signal(Signal::TERM);
+    gateway.ends(LONG, 0).await;
+}

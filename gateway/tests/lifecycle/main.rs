@@ -1,0 +1,14 @@
+//! The life of the process: what a reload, a signal or a shortage costs those who are served.
+//!
+//! Every test runs the real binary and sees what an operator and a client see. Short forms of
+//! what `portcullis-bench soak` runs at length.
+
+mod certificates;
+mod drain;
+mod endpoints;
+mod gateway;
+mod listeners;
+mod log;
+mod reload;
+mod shortage;
+mod watch;
