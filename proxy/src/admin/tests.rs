@@ -354,9 +354,10 @@ async fn those_who_do_not_read_hold_a_bounded_number_of_answers() {
         router.clone().oneshot(request)
     };
     let mut unread = Vec::new();
-    while shared.turns() > 0 {
+    for _ in 0..shared.turns() {
         unread.push(send("/metrics").await.unwrap());
     }
+    assert_eq!(shared.turns(), 0);
     let mut waiting = std::pin::pin!(send("/routes"));
     let at_once = std::time::Duration::ZERO;
     assert!(tokio::time::timeout(at_once, waiting.as_mut()).await.is_err());
