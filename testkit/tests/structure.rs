@@ -191,7 +191,7 @@ fn every_page_of_the_manual_is_linked_and_every_link_leads_somewhere() {
             }
             let full = page.parent().unwrap().join(path);
             match full.canonicalize() {
-                Ok(full) => drop(linked.entry(full).or_insert_with(Vec::new).push(page.clone())),
+                Ok(full) => linked.entry(full).or_insert_with(Vec::new).push(page.clone()),
                 Err(_) => {
                     writeln!(wrong, "{} links to {target}", shown(&page, &root)).unwrap();
                 }
