@@ -26,9 +26,11 @@ for target in "$@"; do
     mkdir -p "corpus/$target" "artifacts/$target" "seeds/$target"
     dictionary=
     [ -f "seeds/$target.dict" ] && dictionary="-dict=seeds/$target.dict"
+    more=
+    [ "$target" = config ] && more="../config/examples ../config/tests/broken ../config/tests/doubtful"
     echo "== $target, $seconds s"
     "target/$host/release/$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 \
         -max_len=4096 -print_final_stats=1 -artifact_prefix="artifacts/$target/" \
-        $dictionary "corpus/$target" "seeds/$target" || failed=1
+        $dictionary "corpus/$target" "seeds/$target" $more || failed=1
 done
 exit $failed

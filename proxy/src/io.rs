@@ -250,10 +250,7 @@ impl Io {
         match self.poll_readable(&mut cx) {
             Poll::Pending => true,
             // Readiness can be left over from a read that filled its buffer to the brim.
-            Poll::Ready(Ok(())) => match self.poll_read(&mut cx, &mut [0]) {
-                Poll::Pending => true,
-                Poll::Ready(_) => false,
-            },
+            Poll::Ready(Ok(())) => self.poll_read(&mut cx, &mut [0]).is_pending(),
             Poll::Ready(Err(_)) => false,
         }
     }

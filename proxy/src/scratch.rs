@@ -27,6 +27,7 @@ pub struct Parts {
 
 /// One worker's spare [`Parts`].
 #[derive(Clone, Default)]
+#[allow(clippy::vec_box, reason = "lending moves a pointer, not the parts")]
 pub struct ScratchPool {
     free: Rc<RefCell<Vec<Box<Parts>>>>,
 }

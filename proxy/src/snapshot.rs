@@ -75,10 +75,10 @@ impl LiveUpstream {
     }
 }
 
-/// Gives each address of a listener its identity and tells the port that the kernel chose.
+/// Gives each listener its identity and tells the port that the kernel chose.
 pub trait Addresses {
-    /// `None` for an address that nobody has bound.
-    fn identify(&self, address: &ListenAddress) -> Option<(ListenerId, Option<u16>)>;
+    /// `None` for a listener that nobody has bound.
+    fn identify(&self, listener: &model::Listener) -> Option<(ListenerId, Option<u16>)>;
 }
 
 impl Snapshot {
@@ -127,7 +127,7 @@ impl Snapshot {
             .enumerate()
             .filter_map(|(index, listener)| {
                 let ListenerKind::Http(settings) = &listener.kind else { return None };
-                let (id, port) = addresses.identify(&listener.address)?;
+                let (id, port) = addresses.identify(listener)?;
                 let before = previous
                     .and_then(|previous| previous.listeners.iter().find(|before| before.id == id));
                 let tls = server_tls(settings, before, &mut faults);

@@ -1,5 +1,7 @@
 //! Status listeners and the admin API of a running server, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -254,6 +256,28 @@ fn slow_clients_keep_nobody_out() {
         // The oldest gave way.
         let mut byte = [0];
         assert!(matches!(slow[0].read(&mut byte).await, Ok(0) | Err(_)));
+        assert_eq!(running.drained().await, End::Drained);
+    });
+}
+
+#[test]
+fn listeners_whose_port_the_kernel_chooses_are_told_apart() {
+    on_control_runtime(async {
+        let config = CONFIG.replace(
+            "routes:\n",
+            "  - {name: other, address: \"127.0.0.1:0\"}\nroutes:\n  \
+             - {name: there, listeners: [other], match: {path: {exact: /}}, \
+             reply: {status: 200, body: there}}\n",
+        );
+        let running = Running::start(&config).await;
+        for round in 0..2 {
+            let (public, other) = (running.tcp("public"), running.tcp("other"));
+            assert_ne!(public, other);
+            assert_eq!(get(public, "/").await.1, "hello", "round {round}");
+            assert_eq!(get(other, "/").await.1, "there", "round {round}");
+            // A reload keeps them where they are.
+            assert_eq!(reload(running.tcp("admin")).await.0, 200);
+        }
         assert_eq!(running.drained().await, End::Drained);
     });
 }

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::answer::Answer;
 use super::guard::{Transport, authorized, same_site};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -90,13 +91,14 @@ async fn bounded(request: Request, next: Next) -> Response {
 /// Shows one view.
 fn show(view: fn(&Shared) -> Value) -> MethodRouter<Arc<Shared>> {
     get(async move |State(shared): State<Arc<Shared>>| {
-        shared.view(move |shared| Json(view(shared)).into_response()).await
+        shared.view(move |shared| Ok(Answer::json(&view(shared)))).await
     })
 }
 
 /// 200 when all that was read serves, 409 when files keep their last good version beside a new
 /// generation, 422 when the old generation serves on.
 async fn reload(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+    tracing::info!("the admin API asks for a reload");
     let last = shared.control.reload().await.map_err(|_| Problem::ending())?;
     let LastReload { generation, problems, stale, refused } = last;
     if problems.is_empty() && !refused {
@@ -116,6 +118,7 @@ async fn reload(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> 
 }
 
 async fn drain(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+    tracing::info!("the admin API asks for a drain");
     shared.control.drain().await.map_err(|_| Problem::ending())?;
     Ok((StatusCode::ACCEPTED, Json(json!({"draining": true}))).into_response())
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::guard::Transport;
 use super::shared::Shared;
 use super::{api, serve, status};
+use crate::control::book::Place;
 use crate::sockets;
 use crate::tls::WorldError;
 use crate::worker::ListenSocket;
@@ -27,6 +28,7 @@ pub struct ControlBook {
 }
 
 struct Entry {
+    purpose: Purpose,
     place: Place,
     bound: ListenAddress,
     /// Until it is served.
@@ -36,6 +38,7 @@ struct Entry {
 
 /// A socket bound for a generation that is not published yet; dropping it closes it.
 pub struct Door {
+    purpose: Purpose,
     place: Place,
     pub name: String,
     pub bound: ListenAddress,
@@ -48,30 +51,21 @@ enum Purpose {
     Admin,
 }
 
-/// What makes two generations' listeners the same one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    purpose: Purpose,
-    address: ListenAddress,
-    /// Tells addresses apart whose port the kernel chooses.
-    name: Option<String>,
-}
-
 impl ControlBook {
     /// Binds what `config` wants and is not bound yet.
     pub fn reserve(&self, config: &Config) -> Result<Vec<Door>, Vec<WorldError>> {
         let mut doors = Vec::new();
         let mut faults = Vec::new();
         for wanted in wanted(config) {
-            let Wanted { place, name, location } = wanted;
-            if self.entries.iter().any(|entry| entry.place == place) {
+            if self.entries.iter().any(|entry| wanted.is(entry)) {
                 continue;
             }
-            match bind(&place) {
-                Ok((socket, bound)) => doors.push(Door { place, name, bound, socket }),
+            let Wanted { purpose, place, name, location } = wanted;
+            match bind(purpose, &place) {
+                Ok((socket, bound)) => doors.push(Door { purpose, place, name, bound, socket }),
                 Err(error) => faults.push(WorldError::new(
                     location,
-                    match place.purpose {
+                    match purpose {
                         Purpose::Status => format!("listener `{name}` cannot be bound: {error}"),
                         Purpose::Admin => format!("the admin API cannot be bound: {error}"),
                     },
@@ -84,12 +78,12 @@ impl ControlBook {
 
     /// Takes the doors in and gives up what `config` has no more.
     pub fn commit(&mut self, config: &Config, doors: Vec<Door>) {
-        for Door { place, bound, socket, .. } in doors {
+        for Door { purpose, place, bound, socket, .. } in doors {
             let stop = CancellationToken::new();
-            self.entries.push(Entry { place, bound, socket: Some(socket), stop });
+            self.entries.push(Entry { purpose, place, bound, socket: Some(socket), stop });
         }
         self.entries.retain(|entry| {
-            let kept = wanted(config).any(|wanted| wanted.place == entry.place);
+            let kept = wanted(config).any(|wanted| wanted.is(entry));
             if !kept {
                 entry.stop.cancel();
                 remove_file(&entry.bound);
@@ -104,7 +98,7 @@ impl ControlBook {
         for entry in &mut self.entries {
             let Some(socket) = entry.socket.take() else { continue };
             let shared = Arc::clone(shared);
-            let router = match entry.place.purpose {
+            let router = match entry.purpose {
                 Purpose::Status => status::router(shared),
                 Purpose::Admin => api::router(shared, transport(&entry.bound)),
             };
@@ -122,7 +116,7 @@ impl ControlBook {
     /// Where the status listeners and the admin API of `config` are bound, by name.
     pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
         let bound = wanted(config).filter_map(|wanted| {
-            let entry = self.entries.iter().find(|entry| entry.place == wanted.place)?;
+            let entry = self.entries.iter().find(|entry| wanted.is(entry))?;
             Some((wanted.name, entry.bound.clone()))
         });
         bound.collect()
@@ -130,16 +124,25 @@ impl ControlBook {
 }
 
 struct Wanted<'a> {
+    purpose: Purpose,
     place: Place,
     name: String,
     location: &'a Location,
+}
+
+impl Wanted<'_> {
+    /// Whether it is bound there already.
+    fn is(&self, entry: &Entry) -> bool {
+        self.purpose == entry.purpose && self.place == entry.place
+    }
 }
 
 fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     let listeners = config.listeners.iter();
     let status = listeners.filter(|listener| matches!(listener.kind, ListenerKind::Status));
     let status = status.map(|listener| Wanted {
-        place: Place::new(Purpose::Status, listener.address.clone(), &listener.name),
+        purpose: Purpose::Status,
+        place: Place::new(listener.address.clone(), &listener.name),
         name: listener.name.clone(),
         location: &listener.location,
     });
@@ -151,7 +154,8 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
             AdminAddress::Unix(path) => ListenAddress::Unix(path.clone()),
         };
         Wanted {
-            place: Place::new(Purpose::Admin, address, ADMIN),
+            purpose: Purpose::Admin,
+            place: Place::new(address, ADMIN),
             name: ADMIN.to_owned(),
             location: &admin.location,
         }
@@ -159,15 +163,8 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     status.chain(admin)
 }
 
-impl Place {
-    fn new(purpose: Purpose, address: ListenAddress, name: &str) -> Self {
-        let chosen = matches!(&address, ListenAddress::Tcp { address, .. } if address.port() == 0);
-        Self { purpose, address, name: chosen.then(|| name.to_owned()) }
-    }
-}
-
-fn bind(place: &Place) -> std::io::Result<(ListenSocket, ListenAddress)> {
-    if let (Purpose::Admin, ListenAddress::Unix(path)) = (place.purpose, &place.address) {
+fn bind(purpose: Purpose, place: &Place) -> std::io::Result<(ListenSocket, ListenAddress)> {
+    if let (Purpose::Admin, ListenAddress::Unix(path)) = (purpose, &place.address) {
         let socket = sockets::bind_for_owner(path)?;
         return Ok((ListenSocket::Unix(socket), place.address.clone()));
     }

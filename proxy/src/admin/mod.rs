@@ -4,6 +4,7 @@
 //! `status` is what anybody may ask (alive, ready, metrics); `api` is for the operator on this
 //! machine. It reads snapshots and counters and asks the control loop; it changes nothing itself.
 
+mod answer;
 mod api;
 pub mod book;
 mod guard;

@@ -33,19 +33,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until stopped; open connections then end after their present request.
 pub(super) async fn serve(socket: ListenSocket, router: Router, stop: CancellationToken) {
-    let served = match socket {
-        ListenSocket::Tcp(socket) => match TcpListener::from_std(socket) {
-            Ok(listener) => Ok(accept_all(listener, router, stop).await),
-            Err(error) => Err(error),
-        },
-        ListenSocket::Unix(socket) => match UnixListener::from_std(socket) {
-            Ok(listener) => Ok(accept_all(listener, router, stop).await),
-            Err(error) => Err(error),
-        },
+    let registered = match socket {
+        ListenSocket::Tcp(socket) => TcpListener::from_std(socket).map(Listener::Tcp),
+        ListenSocket::Unix(socket) => UnixListener::from_std(socket).map(Listener::Unix),
     };
-    if let Err(error) = served {
-        tracing::error!(%error, "a socket could not be registered");
+    match registered {
+        Ok(Listener::Tcp(listener)) => accept_all(listener, router, stop).await,
+        Ok(Listener::Unix(listener)) => accept_all(listener, router, stop).await,
+        Err(error) => tracing::error!(%error, "a socket could not be registered"),
     }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 trait Accept: Send + Sync {

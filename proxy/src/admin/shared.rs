@@ -9,13 +9,15 @@ use portcullis_config::model::ListenAddress;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
+use super::answer::Answer;
 use super::problem::Problem;
 use crate::control::run::Handle;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
-/// Views that are made at a time: each may hold megabytes when there are thousands of routes.
-const VIEWS: usize = 4;
+/// Views that are made or sent at a time: each may hold megabytes when there are thousands of
+/// routes.
+const VIEWS: usize = 8;
 
 /// What every status and admin listener reads, and the way to the control loop.
 pub struct Shared {
@@ -65,18 +67,22 @@ impl Shared {
     /// Makes an answer off the control thread, for it may take milliseconds.
     pub(super) async fn view(
         self: Arc<Self>,
-        make: impl FnOnce(&Self) -> Response + Send + 'static,
+        make: impl FnOnce(&Self) -> Result<Answer, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
         let turn = Arc::clone(&self.views).acquire_owned().await;
         let turn = turn.map_err(|_| Problem::ending())?;
+        // The turn goes with the work: it ends there when nobody waits for it any more.
         let work = tokio::task::spawn_blocking(move || {
-            // The turn ends with the work, also when nobody waits for it any more.
-            let _turn = turn;
-            make(&self)
+            make(&self).map(|answer| answer.into_response(turn))
         });
-        work.await.map_err(|error| {
+        work.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an answer of the admin API could not be made");
-            Problem::internal()
+            Err(Problem::internal())
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn turns(&self) -> usize {
+        self.views.available_permits()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router, extract::State};
 use serde_json::json;
 
+use super::answer::Answer;
 use super::api::{bounds, closed};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -39,13 +40,10 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<serde_js
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let make = |shared: &Shared| match exposition(&shared.registry) {
-        Ok(text) => {
-            let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
+        Ok(text) => Ok(Answer { kind: prometheus::TEXT_FORMAT, text }),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
-            Problem::internal().into_response()
+            Err(Problem::internal())
         }
     };
     shared.view(make).await

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use portcullis_config::model::ListenAddress;
+use portcullis_config::model::Listener;
 use portcullis_config::{SecretSource, parse_str_with};
 use prometheus::Registry;
 use serde_json::Value;
@@ -60,7 +60,7 @@ impl SecretSource for Secrets {
 struct Everywhere;
 
 impl Addresses for Everywhere {
-    fn identify(&self, _: &ListenAddress) -> Option<(ListenerId, Option<u16>)> {
+    fn identify(&self, _: &Listener) -> Option<(ListenerId, Option<u16>)> {
         Some((ListenerId(1), Some(8080)))
     }
 }
@@ -343,4 +343,24 @@ async fn the_page_loads_only_what_is_served_here() {
     assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
     let page = text(response).await;
     assert!(!page.contains("//") && !page.contains("style=") && !page.contains(" on"), "{page}");
+}
+
+#[tokio::test]
+async fn those_who_do_not_read_hold_a_bounded_number_of_answers() {
+    let (shared, _requests) = shared(CONFIG);
+    let router = api::router(Arc::clone(&shared), Transport::Tcp);
+    let send = |path: &str| {
+        let request = request("GET", path).body(Body::empty()).unwrap();
+        router.clone().oneshot(request)
+    };
+    let mut unread = Vec::new();
+    while shared.turns() > 0 {
+        unread.push(send("/metrics").await.unwrap());
+    }
+    let mut waiting = std::pin::pin!(send("/routes"));
+    let at_once = std::time::Duration::ZERO;
+    assert!(tokio::time::timeout(at_once, waiting.as_mut()).await.is_err());
+    assert_eq!(send("/livez").await.unwrap().status(), StatusCode::OK, "probes do not wait");
+    text(unread.pop().unwrap()).await;
+    assert_eq!(waiting.await.unwrap().status(), StatusCode::OK);
 }

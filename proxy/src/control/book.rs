@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use portcullis_config::model::{Config, ListenAddress, ListenerKind};
+use portcullis_config::model::{Config, ListenAddress, Listener, ListenerKind};
 
 use crate::admin::ControlBook;
 use crate::listener::ListenerId;
@@ -16,10 +16,29 @@ use crate::worker::ListenSocket;
 /// The addresses that are bound.
 #[derive(Default)]
 pub struct AddressBook {
-    entries: HashMap<ListenAddress, Entry>,
+    entries: HashMap<Place, Entry>,
     last_id: u64,
     /// What the control runtime answers at.
     pub control: ControlBook,
+}
+
+/// What makes the listeners of two generations the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) address: ListenAddress,
+    /// Tells addresses apart whose port the kernel chooses.
+    name: Option<String>,
+}
+
+impl Place {
+    pub(crate) fn new(address: ListenAddress, name: &str) -> Self {
+        let chosen = matches!(&address, ListenAddress::Tcp { address, .. } if address.port() == 0);
+        Self { address, name: chosen.then(|| name.to_owned()) }
+    }
+
+    fn of(listener: &Listener) -> Self {
+        Self::new(listener.address.clone(), &listener.name)
+    }
 }
 
 struct Entry {
@@ -31,7 +50,7 @@ struct Entry {
 pub struct Reservation {
     pub id: ListenerId,
     pub name: String,
-    pub configured: ListenAddress,
+    place: Place,
     pub bound: ListenAddress,
     pub open: Arc<AtomicU32>,
     pub sockets: Vec<ListenSocket>,
@@ -48,8 +67,8 @@ impl AddressBook {
         let mut reservations = Vec::new();
         let mut faults = Vec::new();
         for listener in &config.listeners {
-            if !matches!(listener.kind, ListenerKind::Http(_))
-                || self.entries.contains_key(&listener.address)
+            let place = Place::of(listener);
+            if !matches!(listener.kind, ListenerKind::Http(_)) || self.entries.contains_key(&place)
             {
                 continue;
             }
@@ -59,7 +78,7 @@ impl AddressBook {
                     reservations.push(Reservation {
                         id: ListenerId(self.last_id),
                         name: listener.name.clone(),
-                        configured: listener.address.clone(),
+                        place,
                         bound: address,
                         open: Arc::default(),
                         sockets,
@@ -83,12 +102,12 @@ impl AddressBook {
     ) -> Vec<(ListenerId, ListenAddress)> {
         for reservation in reservations {
             let entry = Entry { id: reservation.id, bound: reservation.bound.clone() };
-            self.entries.insert(reservation.configured.clone(), entry);
+            self.entries.insert(reservation.place.clone(), entry);
         }
         let mut retired = Vec::new();
-        self.entries.retain(|address, entry| {
+        self.entries.retain(|place, entry| {
             let wanted = config.listeners.iter().any(|listener| {
-                matches!(listener.kind, ListenerKind::Http(_)) && listener.address == *address
+                matches!(listener.kind, ListenerKind::Http(_)) && Place::of(listener) == *place
             });
             if !wanted {
                 retired.push((entry.id, entry.bound.clone()));
@@ -119,7 +138,7 @@ impl AddressBook {
             .iter()
             .filter(|listener| matches!(listener.kind, ListenerKind::Http(_)))
             .filter_map(|listener| {
-                let entry = self.entries.get(&listener.address)?;
+                let entry = self.entries.get(&Place::of(listener))?;
                 Some((listener.name.clone(), entry.bound.clone()))
             });
         http.chain(self.control.bound(config)).collect()
@@ -130,14 +149,15 @@ impl AddressBook {
 pub struct WithReservations<'a>(pub &'a AddressBook, pub &'a [Reservation]);
 
 impl Addresses for WithReservations<'_> {
-    fn identify(&self, address: &ListenAddress) -> Option<(ListenerId, Option<u16>)> {
+    fn identify(&self, listener: &Listener) -> Option<(ListenerId, Option<u16>)> {
         let Self(book, reservations) = self;
+        let place = Place::of(listener);
         let reserved = reservations
             .iter()
-            .find(|reservation| reservation.configured == *address)
+            .find(|reservation| reservation.place == place)
             .map(|reservation| (reservation.id, &reservation.bound));
         let (id, bound) =
-            reserved.or_else(|| book.entries.get(address).map(|entry| (entry.id, &entry.bound)))?;
+            reserved.or_else(|| book.entries.get(&place).map(|entry| (entry.id, &entry.bound)))?;
         let port = match bound {
             ListenAddress::Tcp { address, .. } => Some(address.port()),
             ListenAddress::Unix(_) => None,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use portcullis_config::model::{Config, ListenAddress};
+use portcullis_config::model::{Config, ListenAddress, Listener};
 use prometheus::Registry;
 
 use crate::listener::ListenerId;
@@ -27,8 +27,8 @@ pub fn check(config: &Arc<Config>) -> Result<Vec<WorldError>, prometheus::Error>
 struct Unbound;
 
 impl Addresses for Unbound {
-    fn identify(&self, address: &ListenAddress) -> Option<(ListenerId, Option<u16>)> {
-        let port = match address {
+    fn identify(&self, listener: &Listener) -> Option<(ListenerId, Option<u16>)> {
+        let port = match &listener.address {
             ListenAddress::Tcp { address, .. } => Some(address.port()),
             ListenAddress::Unix(_) => None,
         };

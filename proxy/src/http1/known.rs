@@ -179,7 +179,7 @@ mod tests {
             ("X-Request-ID", Known::XRequestId),
             ("x-forwarded-client-cert", Known::XForwardedClientCert),
             ("hosts", Known::Other),
-            ("x-forwarded-for_", Known::Other),
+            ("x-forwarded-for_", Known::OtherClaim),
             ("", Known::Other),
         ];
         for (name, expected) in names {

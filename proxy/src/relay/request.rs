@@ -106,6 +106,9 @@ impl Upload<'_> {
                 _ if head_left => self.head,
                 _ => &[],
             };
+            if taken > 0 {
+                self.held_back = false;
+            }
             if !head_left {
                 self.watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.patience);
             }
@@ -130,7 +133,7 @@ impl Upload<'_> {
     }
 
     async fn read(&mut self, pace: &mut Pace) -> Result<(), UploadError> {
-        if !self.held_back || !self.buffer.body().is_empty() {
+        if !self.held_back {
             let until = pace.until(self.counters.body.get());
             self.watch.expect_upload(Stage::ClientBody, until);
         }

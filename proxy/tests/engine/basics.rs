@@ -9,7 +9,7 @@ use crate::harness::{Gate, Settings, always, check, get, line, message, observe,
 #[tokio::test]
 async fn connections_are_kept_as_both_sides_wish() {
     let old = |headers: &[&str]| message("GET /old HTTP/1.0", headers, "");
-    check([
+    check(vec![
         line("keep-alive", get("/", &[])),
         line("the client wants to close", get("/", &["connection: close"])).sees("200 ok, close"),
         line("HTTP/1.0 closes", old(&[])).sees("200 ok, close"),
@@ -54,7 +54,7 @@ async fn connections_are_kept_as_both_sides_wish() {
 
 #[tokio::test]
 async fn responses_end_where_their_framing_says() {
-    check([
+    check(vec![
         line("HEAD", message("HEAD / HTTP/1.1", &[], ""))
             .answers("HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n")
             .sees("200, keep"),
@@ -94,7 +94,7 @@ async fn interim_responses_pass() {
     let early = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
     let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let expects = ["expect: 100-continue", "content-length: 5"];
-    check([
+    check(vec![
         line("103", get("/", &[])).answers(format!("{early}{last}")).sees("103, 200 ok, keep"),
         line("two of them", get("/", &[]))
             .answers(format!("{early}HTTP/1.1 102 Processing\r\n\r\n{last}"))
@@ -179,4 +179,61 @@ async fn many_pipelined_requests_are_answered_in_order() {
         let response = client.response().await.unwrap();
         assert_eq!(response.body.len(), n % 50);
     }
+}
+
+/// A response in pieces of every size: the client sees the same, trailers too.
+#[tokio::test]
+async fn a_response_in_drops_arrives_whole() {
+    let bytes = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
+                 HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+                 3;q=1\r\nabc\r\n2\r\nde\r\n0\r\nx-sum: 5\r\ncontent-length: 9\r\n\r\n";
+    for piece in [1, 2, 3, 5, 7, 11, 40, 70, 100] {
+        let script = Script::new().request().drip(bytes, piece, Duration::from_millis(1));
+        let origin = ScriptedOrigin::start([script.repeat(Script::new().request())]).await.unwrap();
+        let gate = Gate::new(Settings::default(), &[origin.address()]).await;
+        let mut client = gate.client().await;
+        client.send(get("/", &["te: trailers"]).as_bytes()).await.unwrap();
+        assert_eq!(client.response().await.unwrap().status, 103);
+        let response = client.response().await.unwrap();
+        assert_eq!((response.status, response.text()), (200, "abcde".to_owned()));
+        assert_eq!(response.headers.first("trailer"), Some("x-sum"));
+        assert_eq!(response.trailers.0, [("x-sum".to_owned(), "5".to_owned())], "by {piece}");
+        assert!(response.keep_alive());
+    }
+}
+
+/// Connections that end badly leave nothing behind that harms the next ones.
+#[tokio::test]
+async fn many_clients_that_go_at_any_time_leave_the_rest_in_order() {
+    let origin = portcullis_testkit::origin::Origin::start("o").await.unwrap();
+    let settings = Settings {
+        upstream: "concurrency: {maxConnections: 4, maxPending: 100}",
+        ..Settings::default()
+    };
+    let gate = Gate::new(settings, &[origin.address()]).await;
+    let request = post("/delay/5", &["content-length: 6"], "orders") + &get("/bytes/3000", &[]);
+    for at in 1..request.len() {
+        let mut client = gate.client().await;
+        client.send(&request.as_bytes()[..at]).await.unwrap();
+        match at % 3 {
+            0 => client.reset().unwrap(),
+            1 => drop(client),
+            _ => client.half_close().await.unwrap(),
+        }
+    }
+    let mut client = gate.client().await;
+    client.send(request.as_bytes()).await.unwrap();
+    assert_eq!(client.response().await.unwrap().json()["body"], "orders");
+    assert_eq!(client.response().await.unwrap().body.len(), 3000);
+    drop(client);
+    let begun = gate.records().await;
+    // No connection is left that nobody uses any more.
+    assert!(begun.iter().all(|record| record["reason"] != "internal"));
+    for _ in 0..200 {
+        if origin.open_connections() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} connections are still open", origin.open_connections());
 }

@@ -16,7 +16,7 @@ async fn a_broken_response_is_never_a_clean_one() {
         faulty(what, bytes).sees("502 upstream-protocol, keep").records("502 upstream-protocol")
     };
     let cut = |what, bytes: &str| faulty(what, bytes).sees("cut").records("200 upstream-truncated");
-    check([
+    check(vec![
         line("closed before the head", get("/", &[]))
             .origin(Script::new().request().close())
             .sees("502 upstream-reset, keep")

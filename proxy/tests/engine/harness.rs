@@ -76,7 +76,7 @@ impl Gate {
 
     /// Ends the proxy and gives its records.
     pub(crate) async fn records(mut self) -> Vec<serde_json::Value> {
-        self.server.drain(Duration::from_secs(10)).await;
+        self.server.drain(Duration::from_secs(10), std::future::pending()).await;
         let text = std::fs::read_to_string(self.path("access.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

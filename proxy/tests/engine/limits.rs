@@ -237,6 +237,16 @@ async fn slow_clients_are_cut() {
         600,
     )
     .await;
+    let body = post("/", &["content-length: 9", "expect: 100-continue"], "half");
+    takes(
+        settings,
+        reads.clone(),
+        body.as_bytes(),
+        "408 body-timeout, close",
+        "408 body-timeout",
+        600,
+    )
+    .await;
     let body = post("/", &["transfer-encoding: chunked"], "9\r\nhalf");
     takes(settings, reads, body.as_bytes(), "408 body-timeout, close", "408 body-timeout", 600)
         .await;

@@ -1,5 +1,7 @@
 //! The HTTP/1 engine over real sockets: what a client and an origin see of each other through it.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
+
 mod harness;
 
 mod basics;
