@@ -74,6 +74,7 @@ pub fn response(bytes: &[u8], method: &[u8]) -> Result<Option<Forwarded>, Reason
         edits: None,
         drop: KnownSet::EMPTY,
         append: &[],
+        append_raw: b"",
         keep_upgrade: false,
     };
     let mut output = Vec::new();
