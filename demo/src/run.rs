@@ -25,7 +25,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut shop = Shop::default();
         let staying = Cell::new(false);
         let result = {
-            let course = course(options, &mut shop, folder.path(), &staying);
+            let course = Box::pin(course(options, &mut shop, folder.path(), &staying));
             interrupts.unless_interrupted(course).await
         };
         let stopped = interrupts.unless_interrupted(shop.stop()).await;
