@@ -25,8 +25,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let mut shop = Shop::default();
         let staying = Cell::new(false);
         let result = {
-            let course = course(options, &mut shop, folder.path(), &staying);
-            Box::pin(interrupts.unless_interrupted(course)).await
+            let course = Box::pin(course(options, &mut shop, folder.path(), &staying));
+            interrupts.unless_interrupted(course).await
         };
         let stopped = interrupts.unless_interrupted(shop.stop()).await;
         // Whatever a second Ctrl-C left running is killed here.
