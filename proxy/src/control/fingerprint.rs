@@ -73,7 +73,7 @@ fn references(text: &[u8]) -> Vec<PathBuf> {
     memchr::memmem::find_iter(text, OPENING)
         .filter_map(|at| {
             let rest = &text[at + OPENING.len()..];
-            let end = memchr::memchr2(b'}', b'\n', rest)?;
+            let end = memchr::memchr2(b'}', b'\n', rest).filter(|end| rest[*end] == b'}')?;
             Some(PathBuf::from(std::str::from_utf8(&rest[..end]).ok()?))
         })
         .collect()
