@@ -1,30 +1,46 @@
 //! Buffers lent by a worker while a socket has something to say.
 //!
-//! An idle connection holds none. The pool keeps a bounded number of free ones, so that memory
-//! follows the work at hand and not the highest tide. Knows no protocol.
+//! An idle connection holds none. The pool keeps the free ones that the work of late has needed and
+//! gives the others back bit by bit, so that memory follows the tide. Knows no protocol.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Bytes of one buffer: a head at its limit and room for some of the body behind it.
 pub const BUFFER_BYTES: usize = 64 * 1024;
-/// Free buffers that one worker keeps: 2 MiB.
-const KEPT: usize = 32;
+/// Free buffers that one worker keeps at most: 16 MiB, and only while they are used.
+const KEPT: usize = 256;
 
 /// One worker's free buffers.
 #[derive(Clone, Default)]
 pub struct BufferPool {
-    free: Rc<RefCell<Vec<Box<[u8]>>>>,
+    shelf: Rc<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    free: RefCell<Vec<Box<[u8]>>>,
+    /// The fewest that lay free since the last trim: so many were not needed.
+    spare: Cell<usize>,
 }
 
 impl BufferPool {
     pub fn take(&self) -> Buffer {
-        let bytes = self
-            .free
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        let mut free = self.shelf.free.borrow_mut();
+        let bytes = free.pop().unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        self.shelf.spare.set(self.shelf.spare.get().min(free.len()));
         Buffer { bytes, start: 0, end: 0, pool: self.clone() }
+    }
+
+    /// Gives back half of what nobody needed since the last call. To be called a few times a
+    /// second: a pool that is not used is empty within seconds.
+    pub fn trim(&self) {
+        let mut free = self.shelf.free.borrow_mut();
+        let unneeded = self.shelf.spare.get().min(free.len()).div_ceil(2);
+        let kept = free.len() - unneeded;
+        free.truncate(kept);
+        free.shrink_to(kept);
+        self.shelf.spare.set(kept);
     }
 }
 
@@ -91,7 +107,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut free = self.pool.free.borrow_mut();
+        let mut free = self.pool.shelf.free.borrow_mut();
         if free.len() < KEPT {
             free.push(std::mem::take(&mut self.bytes));
         }
@@ -187,7 +203,25 @@ mod tests {
         let pool = BufferPool::default();
         let many: Vec<_> = (0..KEPT * 2).map(|_| pool.take()).collect();
         drop(many);
-        assert_eq!(pool.free.borrow().len(), KEPT);
+        assert_eq!(pool.shelf.free.borrow().len(), KEPT);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_given_back() {
+        let pool = BufferPool::default();
+        let free = || pool.shelf.free.borrow().len();
+        let many: Vec<_> = (0..40).map(|_| pool.take()).collect();
+        drop(many);
+        pool.trim();
+        assert_eq!(free(), 40, "all were needed since the start");
+        let ten: Vec<_> = (0..10).map(|_| pool.take()).collect();
+        drop(ten);
+        pool.trim();
+        assert_eq!(free(), 25);
+        for _ in 0..10 {
+            pool.trim();
+        }
+        assert_eq!(free(), 0);
     }
 
     #[test]

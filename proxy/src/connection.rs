@@ -38,6 +38,8 @@ pub struct Client {
     pub registration: Registration,
     pub listener: Rc<Bound>,
     pub deadline: Deadline,
+    /// When the last request ended, or the connection was ready for its first.
+    pub quiet_since: std::cell::Cell<Instant>,
     /// How long the client may take nothing of a response, or send nothing of a body.
     pub patience: Duration,
     pub listener_name: std::sync::Arc<str>,
@@ -108,7 +110,7 @@ async fn wait_for_request(
         .map(|listener| (*listener.settings.timeouts.head, *listener.settings.timeouts.idle));
     let Some((head, idle)) = timeouts else { return Wait::Close };
     let patience = if served == 0 { head } else { idle };
-    client.deadline.set(Instant::now() + patience);
+    client.deadline.set(client.quiet_since.get() + patience);
     let mut announced = false;
     let outcome = {
         let mut read = std::pin::pin!(read_some(&client.io, worker.buffers(), buffer));

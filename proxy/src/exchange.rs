@@ -44,6 +44,8 @@ pub struct Exchange<'c> {
     /// Which request of its connection, from one.
     number: u32,
     recorded: bool,
+    /// The end, where somebody has read the clock for it already.
+    pub finished: Option<Instant>,
 }
 
 impl<'c> Exchange<'c> {
@@ -77,6 +79,7 @@ impl<'c> Exchange<'c> {
             own_body: 0,
             number: served + 1,
             recorded: false,
+            finished: None,
         }
     }
 
@@ -99,7 +102,8 @@ impl Exchange<'_> {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        let finished = Instant::now();
+        let finished = self.finished.unwrap_or_else(Instant::now);
+        self.client.quiet_since.set(finished);
         if std::thread::panicking() {
             self.reason = Some(Reason::Internal);
         }

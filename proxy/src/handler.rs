@@ -47,8 +47,6 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
             return Next::Close;
         }
     }
-    exchange.mark(Stage::Head);
-
     let random = worker.random();
     let Some(head) = &exchange.head else { return Next::Close };
     let parts = &mut *exchange.scratch;
@@ -68,7 +66,7 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
         random,
     };
     let step = decide(&listener.table, &facts, &mut parts.decide);
-    exchange.mark(Stage::Route);
+    let routed = exchange.mark(Stage::Route);
     match step {
         Step::Reject(rejection) => {
             exchange.route = rejection.route.map(|route| route.id);
@@ -78,7 +76,7 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
         Step::Respond(reply) => answer(&mut exchange, &reply).await,
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
-            forward::forward(&mut exchange, listener, &plan).await
+            forward::forward(&mut exchange, listener, &plan, routed).await
         }
     }
 }
@@ -107,6 +105,12 @@ async fn read_head(
                 if parse_request(bytes, &listener.rules, request)? == Parsed::Complete {
                     let length = request.length as usize;
                     let Some(buffer) = slot.take() else { return Err(Reason::Internal) };
+                    if waited {
+                        exchange.mark(Stage::Head);
+                    } else {
+                        // It was whole when it came.
+                        exchange.timeline.mark(Stage::Head, exchange.timeline.started());
+                    }
                     return Ok(buffer.pin_head(length));
                 }
             }

@@ -261,12 +261,14 @@ async fn admit(worker: Rc<Worker>, listener: Arc<HttpListener>, admitted: Admitt
         }
     };
     let bound = Rc::clone(&place.bound);
+    let ready = Instant::now();
     let client = Client {
         io,
         address,
         tls,
         accepted,
-        handshake: accepted.elapsed(),
+        handshake: ready - accepted,
+        quiet_since: std::cell::Cell::new(ready),
         registration,
         listener: bound,
         deadline: Deadline::at(accepted + *listener.settings.timeouts.head),

@@ -243,6 +243,7 @@ async fn upkeep(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         worker.log.flush();
+        worker.buffers.trim();
         until_sweep -= 1;
         if until_sweep == 0 {
             until_sweep = SWEEP_EVERY;

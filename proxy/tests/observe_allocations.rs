@@ -154,12 +154,12 @@ fn a_line_allocates_nothing() {
         };
         worker.record(&format, &clock, &record);
     };
-    // A batch is some twenty lines. The writer is waited for between them, as an unloaded one
+    // A batch is some eighty lines. The writer is waited for between them, as an unloaded one
     // would have taken each batch before the next: what is measured is the worker's cost.
     let patience = Instant::now() + Duration::from_secs(60);
     let mut seen = 0;
     for round in 0..200 {
-        let allocations = allocations_of(|| (0..20).for_each(|at| line(round * 20 + at)));
+        let allocations = allocations_of(|| (0..80).for_each(|at| line(round * 80 + at)));
         log.sync(patience).unwrap();
         if round >= 4 {
             seen += allocations;

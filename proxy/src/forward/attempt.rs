@@ -21,6 +21,8 @@ pub(super) struct Target<'a> {
     pub(super) upstream: &'a LocalUpstream,
     pub(super) picked: &'a Picked,
     pub(super) limit: u64,
+    /// When this attempt began.
+    pub(super) started: Instant,
     pub(super) give_up: Instant,
 }
 
@@ -40,10 +42,11 @@ pub(super) async fn attempt(
     let _counted = shard.in_flight.hold();
 
     let waited = Cell::new(None);
-    let acquired = upstream
-        .acquire(picked, target.give_up, Instant::now(), || waited.set(Some(Instant::now())))
-        .await;
+    let acquired =
+        upstream.acquire(picked, target.give_up, target.started, |at| waited.set(Some(at))).await;
+    let mut ready = target.started;
     if let Some(at) = waited.get() {
+        ready = at;
         exchange.timeline.mark(Mark::Wait, at.into_std());
     }
     let connection = match acquired {
@@ -59,9 +62,9 @@ pub(super) async fn attempt(
         }
     };
     if !connection.reused {
-        exchange.mark(Mark::Connect);
+        ready = exchange.mark(Mark::Connect);
     }
-    let result = converse(exchange, target, &connection, &in_flight).await;
+    let result = converse(exchange, target, &connection, &in_flight, ready).await;
     let now = Instant::now();
     match result {
         Ok(done) => {
@@ -70,6 +73,7 @@ pub(super) async fn attempt(
             } else {
                 upstream.discard(connection);
             }
+            exchange.finished = Some(now);
             Ok(done.keep_alive)
         }
         Err(failure) => {

@@ -38,10 +38,10 @@ pub(super) async fn converse(
     target: &Target<'_>,
     connection: &PooledConnection,
     in_flight: &InFlight,
+    sent_at: Instant,
 ) -> Result<Conversed, Failure> {
     encode_request(exchange, target);
     exchange.upload = Default::default();
-    let sent_at = Instant::now();
     let watch =
         Watch { deadline: &exchange.client.deadline, stage: Cell::new(Stage::ResponseHead) };
     watch.deadline.set(target.give_up);
@@ -157,7 +157,7 @@ pub(super) async fn converse(
             })
         }
         Err(reason) => {
-            let broken_off = exchange.download.first_byte.get().is_some();
+            let broken_off = exchange.download.begun.get();
             if broken_off && outgoing == Framing::UntilClose {
                 client.reset_on_close();
             }

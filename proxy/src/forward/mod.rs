@@ -45,11 +45,13 @@ impl Failure {
     }
 }
 
-/// Sends the request to the planned upstream and its response to the client.
+/// Sends the request to the planned upstream and its response to the client. Times count from
+/// `routed`: the clock is read where something was waited for, not at every step.
 pub async fn forward(
     exchange: &mut Exchange<'_>,
     listener: &HttpListener,
     plan: &Plan<'_>,
+    routed: Instant,
 ) -> Next {
     let limit = plan.route.body_limit.unwrap_or(*listener.settings.request_limits.body);
     if let Framing::Length(length) = exchange.scratch.request.framing
@@ -62,10 +64,10 @@ pub async fn forward(
         return fail(exchange, plan, Reason::Internal).await;
     };
     let key = pick_key(exchange, upstream, plan);
-    let give_up = Instant::now() + plan.timeouts.response;
+    let give_up = routed + plan.timeouts.response;
+    let mut now = routed;
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
     loop {
-        let now = Instant::now();
         let Some(picked) = upstream.balancer.pick(&key, &tried, now) else {
             return fail(exchange, plan, Reason::NoEndpoint).await;
         };
@@ -76,6 +78,7 @@ pub async fn forward(
             upstream,
             picked: &picked,
             limit,
+            started: now,
             give_up: give_up.min(now + plan.timeouts.per_try),
         };
         let failure = match attempt(exchange, &target).await {
@@ -86,9 +89,9 @@ pub async fn forward(
             exchange.reason = Some(failure.reason);
             return Next::Abort;
         }
-        let again = failure.not_sent
-            && exchange.attempts <= u32::from(plan.retries)
-            && Instant::now() < give_up;
+        now = Instant::now();
+        let again =
+            failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
         if !again {
             return fail(exchange, plan, failure.reason).await;
         }

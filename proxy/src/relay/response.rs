@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{Stage, Watch, least, read_some};
 use crate::buffer::{Buffer, BufferPool};
 use crate::error::Reason;
@@ -44,7 +42,7 @@ pub struct DownloadCounters {
     /// Body bytes taken by the client's socket, without their framing.
     pub body: Cell<u64>,
     /// Some byte of the response has left for the client.
-    pub first_byte: Cell<Option<Instant>>,
+    pub begun: Cell<bool>,
 }
 
 /// What is known of the upstream's connection once its response is complete.
@@ -147,9 +145,10 @@ impl Sink<'_> {
         let mut moved = 0;
         let progress = |count| {
             moved += count as u64;
-            if counters.first_byte.get().is_none() {
-                counters.first_byte.set(Some(Instant::now()));
-            } else if moved >= least(patience) {
+            if !counters.begun.replace(true) {
+                return;
+            }
+            if moved >= least(patience) {
                 moved = 0;
                 watch.expect(Stage::ClientWrite, patience);
             }

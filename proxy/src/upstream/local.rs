@@ -113,14 +113,14 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        mut permitted: impl FnMut(),
+        mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
         let shard = self.live.metrics.of(self.worker);
         let cluster = &self.live.cluster;
         if !self.pool.has_waiters()
             && let Some(connection) = self.checkout(picked.id, now)
         {
-            permitted();
+            permitted(now);
             return Ok(connection);
         }
         let mut permit = self.pool.try_open(cluster);
@@ -136,14 +136,15 @@ impl LocalUpstream {
                 match granted.map_err(AcquireError::Cap)? {
                     Granted::Open(permit) => permit,
                     Granted::Kept(connection) => {
-                        permitted();
+                        permitted(Instant::now());
                         return Ok(connection);
                     }
                 }
             }
         };
-        permitted();
-        let limit = deadline.min(Instant::now() + *cluster.config.connect_timeout);
+        let now = Instant::now();
+        permitted(now);
+        let limit = deadline.min(now + *cluster.config.connect_timeout);
         match connect(self.live.tls.as_deref(), picked, limit).await {
             Ok(io) => {
                 shard.opened.increment();

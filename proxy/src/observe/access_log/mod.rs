@@ -27,13 +27,13 @@ pub use record::{Record, TlsFacts};
 pub use worker::AccessLogWorker;
 
 /// A worker hands its batch over once it holds so many bytes.
-const BATCH_BYTES: usize = 16 * 1024;
+const BATCH_BYTES: usize = 64 * 1024;
 
-/// Batches that may wait for the writer: about 1 MiB of ordinary lines.
-const QUEUED_BATCHES: usize = 64;
+/// Batches that may wait for the writer: 2 MiB.
+const QUEUED_BATCHES: usize = 32;
 
 /// Buffers that a long line has grown beyond this are not used again.
-const LARGEST_KEPT_BUFFER: usize = 4 * BATCH_BYTES;
+const LARGEST_KEPT_BUFFER: usize = 2 * BATCH_BYTES;
 
 /// The process's access log. Dropping it lets the writer end in its own time.
 #[derive(Debug)]
