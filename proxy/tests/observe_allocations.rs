@@ -170,5 +170,5 @@ fn a_line_allocates_nothing() {
     log.finish(patience).unwrap();
     assert_eq!(metrics.access_log().dropped(), (0, 0));
     let written = std::fs::read(directory.path().join("access.log")).unwrap();
-    assert_eq!(written.split(|byte| *byte == b'\n').count(), 4_001);
+    assert_eq!(written.split(|byte| *byte == b'\n').count(), 16_001);
 }
