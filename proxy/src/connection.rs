@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::handler::{self, Next};
 use crate::io::{Io, PeerState};
-use crate::listener::Bound;
+use crate::listener::{Bound, Held};
 use crate::relay::read_some;
 use crate::worker::Worker;
 
@@ -45,6 +45,7 @@ pub struct Client {
     pub listener_name: std::sync::Arc<str>,
     /// The address without port, as upstreams are told; empty on a Unix socket.
     pub address_text: Box<str>,
+    pub held: Held,
 }
 
 /// What the TLS handshake has settled.
@@ -66,7 +67,7 @@ impl Client {
 }
 
 /// Serves until the client leaves, a request ends the connection, or it is drained.
-pub async fn serve(worker: Rc<Worker>, client: Client) {
+pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
     let mut buffer: Option<Buffer> = None;
     let mut served: u32 = 0;
     loop {
@@ -169,4 +170,22 @@ async fn close(worker: &Worker, client: &Client) {
     };
     // Whether the client said goodbye in time changes nothing.
     let _ = client.deadline.bound(goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle connection is this, its task's header, its socket's registration and its timer:
+    /// together they must stay below 1.5 KiB.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let future = std::mem::size_of_val(&future_of(serve));
+        assert!(future <= 448, "the task's future takes {future} bytes");
+        assert!(size_of::<Client>() <= 384, "a client takes {} bytes", size_of::<Client>());
+    }
+
+    fn future_of<F: Future>(_: impl Fn(Rc<Worker>, Rc<Client>) -> F) -> std::mem::MaybeUninit<F> {
+        std::mem::MaybeUninit::uninit()
+    }
 }

@@ -20,6 +20,8 @@ use crate::connection::{self, Client, TlsFacts};
 use crate::deadline::Deadline;
 use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
+use crate::observe::counter::WorkerId;
+use crate::observe::things::ListenerMetrics;
 use crate::snapshot::HttpListener;
 use crate::sockets;
 use crate::worker::{Current, Worker};
@@ -182,7 +184,12 @@ async fn take(
     let worker = Rc::clone(worker);
     let registration = bound.connections.register();
     let admitted = Admitted { place, registration, socket, address: peer };
-    tokio::task::spawn_local(admit(worker, listener, admitted));
+    tokio::task::spawn_local(async move {
+        if let Some(client) = admit(&worker, listener, admitted).await {
+            // In a task of its own: what the handshake needed does not weigh on a connection.
+            tokio::task::spawn_local(connection::serve(worker, client));
+        }
+    });
 }
 
 /// A place under the listener's connection limit, given back on drop.
@@ -215,12 +222,41 @@ impl Drop for Place {
     }
 }
 
-/// Shakes hands where the listener wants TLS, then serves.
-async fn admit(worker: Rc<Worker>, listener: Arc<HttpListener>, admitted: Admitted) {
+/// What a connection holds of its listener for as long as it lives.
+pub struct Held {
+    _place: Place,
+    _open: Open,
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Open {
+    metrics: Arc<ListenerMetrics>,
+    worker: WorkerId,
+}
+
+impl Open {
+    fn begin(metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
+        metrics.of(worker).active.add(1);
+        Self { metrics: Arc::clone(metrics), worker }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.of(self.worker).active.add(-1);
+    }
+}
+
+/// Shakes hands where the listener wants TLS. `None` when the client is not to be served.
+async fn admit(
+    worker: &Worker,
+    listener: Arc<HttpListener>,
+    admitted: Admitted,
+) -> Option<Rc<Client>> {
     let Admitted { place, registration, socket, address } = admitted;
     let accepted = Instant::now();
     let metrics = Arc::clone(&listener.metrics);
-    let _open = metrics.of(worker.id()).active.hold();
+    let open = Open::begin(&metrics, worker.id());
     let (io, tls) = match &listener.tls {
         None => (Io::plain(socket), None),
         Some(tls) => {
@@ -239,7 +275,8 @@ async fn admit(worker: Rc<Worker>, listener: Arc<HttpListener>, admitted: Admitt
                         Ok(identity) => identity.map(Box::new),
                         Err(error) => {
                             metrics.of(worker.id()).handshake_failures.increment();
-                            return debug!(listener = &*listener.name, %error, "client refused");
+                            debug!(listener = &*listener.name, %error, "client refused");
+                            return None;
                         }
                     };
                     let facts = TlsFacts {
@@ -251,18 +288,20 @@ async fn admit(worker: Rc<Worker>, listener: Arc<HttpListener>, admitted: Admitt
                 }
                 Some(Err(error)) => {
                     listener.metrics.of(worker.id()).handshake_failures.increment();
-                    return debug!(listener = &*listener.name, %error, "TLS handshake failed");
+                    debug!(listener = &*listener.name, %error, "TLS handshake failed");
+                    return None;
                 }
                 None => {
                     listener.metrics.of(worker.id()).handshake_failures.increment();
-                    return debug!(listener = &*listener.name, "TLS handshake timed out");
+                    debug!(listener = &*listener.name, "TLS handshake timed out");
+                    return None;
                 }
             }
         }
     };
     let bound = Rc::clone(&place.bound);
     let ready = Instant::now();
-    let client = Client {
+    Some(Rc::new(Client {
         io,
         address,
         tls,
@@ -278,9 +317,8 @@ async fn admit(worker: Rc<Worker>, listener: Arc<HttpListener>, admitted: Admitt
             .map(|address| address.ip().to_canonical().to_string())
             .unwrap_or_default()
             .into(),
-    };
-    drop(listener);
-    connection::serve(worker, client).await;
+        held: Held { _place: place, _open: open },
+    }))
 }
 
 /// A handshake that a drain finds unfinished gets as long as a connection without a request.
