@@ -83,7 +83,6 @@ impl Publisher {
         self.book.control.commit(&config, doors);
         let retired = self.book.commit(&config, &reservations);
         for reservation in reservations {
-            tracing::info!(listener = reservation.name, address = %reservation.bound, "listening");
             for (worker, socket) in self.workers.iter().zip(reservation.sockets) {
                 let open = Arc::clone(&reservation.open);
                 tell(worker, Command::Listen { id: reservation.id, socket, open }).await;
