@@ -176,7 +176,11 @@ impl Io {
         std::future::poll_fn(|cx| self.poll_read(cx, room)).await
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut carrier = self.carrier.borrow_mut();
         match slices {
             [one] => with_stream!(&mut *carrier, stream => stream.poll_write(cx, one)),
@@ -184,7 +188,7 @@ impl Io {
         }
     }
 
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut carrier = self.carrier.borrow_mut();
         with_stream!(&mut *carrier, stream => stream.poll_flush(cx))
     }

@@ -98,6 +98,7 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 /// How the end of a body is found (RFC 9112, section 6.3).
@@ -107,6 +108,7 @@ pub enum Framing {
     None,
     /// Exactly so many bytes.
     Length(u64),
+    /// Until its own end mark: the last chunk in HTTP/1, END_STREAM in HTTP/2.
     Chunked,
     /// Only of responses: the body ends with the connection.
     UntilClose,

@@ -106,7 +106,7 @@ impl Edits {
     }
 
     /// Whether a line that arrived, or one that the proxy adds, gives way.
-    pub(super) fn drops(&self, name: &[u8], known: Known) -> bool {
+    pub(crate) fn drops(&self, name: &[u8], known: Known) -> bool {
         match known {
             Known::Other => {
                 self.lengths & length_bit(name.len()) != 0 && is_one_of(name, &self.names)
@@ -115,11 +115,11 @@ impl Edits {
         }
     }
 
-    pub(super) fn writes(&self, known: Known) -> bool {
+    pub(crate) fn writes(&self, known: Known) -> bool {
         self.written.contains(known)
     }
 
-    pub(super) fn lines(&self) -> &[u8] {
+    pub(crate) fn lines(&self) -> &[u8] {
         &self.lines
     }
 }

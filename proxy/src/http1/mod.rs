@@ -18,7 +18,7 @@ pub mod scan;
 pub mod simple;
 mod syntax;
 mod target;
-mod trailers;
+pub(crate) mod trailers;
 pub mod write;
 
 pub use body::{BodyDecoder, Decoded, Side};

@@ -101,6 +101,7 @@ pub(super) fn write_line(
     line.raw(match record.version {
         Version::Http10 => b",\"protocol\":\"HTTP/1.0\"",
         Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
+        Version::Http2 => b",\"protocol\":\"HTTP/2\"",
     });
     line.name(b",\"route\":\"", record.route);
     line.name(b",\"upstream\":\"", record.upstream);
