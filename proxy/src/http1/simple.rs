@@ -53,11 +53,6 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
     }
 }
 
-/// Tells a client that it may send its body. Never to an HTTP/1.0 client.
-pub fn write_continue(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-}
-
 /// Passes an interim response (1xx but 101) on. Never to an HTTP/1.0 client.
 pub fn write_informational(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     const DROPPED: KnownSet = KnownSet::of(&[
