@@ -70,7 +70,7 @@ pub fn client_framing(upstream: Framing, client: Version) -> Framing {
 }
 
 /// Lines that never cross this hop as they are.
-const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+pub(super) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::KeepAlive,
     Known::ProxyConnection,
