@@ -86,6 +86,18 @@ impl<'a> Fields<'a> {
             .map(|field| field.value.of(self.bytes))
     }
 
+    /// The value of the first cookie of exactly that name (RFC 6265, section 4.2), without its
+    /// quotes. Whoever asks gets the same one.
+    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let bytes = self.bytes;
+        let lines = self.fields.iter().filter(|field| field.known == Known::Cookie);
+        let mut pairs = lines.flat_map(|field| field.value.of(bytes).split(|byte| *byte == b';'));
+        pairs.find_map(|pair| {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(value.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(value))
+        })
+    }
+
     /// Name and value of each line.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let bytes = self.bytes;

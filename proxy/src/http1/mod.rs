@@ -28,7 +28,7 @@ pub use known::KnownSet;
 pub use request::{Parsed, RequestRules, leading_empty_line, parse_request};
 pub use response::{ResponseRules, parse_response};
 pub use scan::{HeadLimits, HeadScanner};
-pub use simple::{SimpleResponse, write_continue, write_informational, write_simple_response};
+pub use simple::{SimpleResponse, write_informational, write_simple_response};
 pub use write::{
     Line, OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
 };
