@@ -144,6 +144,7 @@ fn upstream() -> Upstream {
             slow_start: None,
         },
         tls: None,
+        protocol: Default::default(),
         concurrency: Concurrency {
             max_connections: Sourced::built_in(NonZeroU32::MIN),
             max_pending: Sourced::built_in(1),

@@ -5,8 +5,9 @@ use super::{at, on, refuse};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
-    CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, ListenAddress,
-    Listener, ListenerKind, ListenerTimeouts, ListenerTls, RequestLimits, TlsVersion, Underscores,
+    CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, HttpProtocol,
+    ListenAddress, Listener, ListenerKind, ListenerTimeouts, ListenerTls, Protocols, RequestLimits,
+    TlsVersion, Underscores,
 };
 use crate::raw::{self, Address, ClientAuthChoice};
 
@@ -49,6 +50,7 @@ fn address(raw: &raw::Listener, report: &mut Report) -> Option<ListenAddress> {
 fn status(raw: &raw::Listener, report: &mut Report) -> Option<ListenerKind> {
     let given = [
         ("tls", at(&raw.tls)),
+        ("protocols", at(&raw.protocols)),
         ("requestLimits", at(&raw.request_limits)),
         ("connectionLimits", at(&raw.connection_limits)),
         ("timeouts", at(&raw.timeouts)),
@@ -66,8 +68,9 @@ fn http(
     inheritance: &Inheritance<'_>,
     report: &mut Report,
 ) -> Option<ListenerKind> {
+    let protocols = protocols(raw, report);
     let tls = match &raw.tls {
-        Some(tls) => lower_tls(tls, report).map(Some),
+        Some(tls) => lower_tls(tls, protocols.unwrap_or_default(), report).map(Some),
         None => Some(None),
     };
     let request_limits = request_limits(raw, inheritance, report);
@@ -79,6 +82,7 @@ fn http(
     };
     Some(ListenerKind::Http(Box::new(HttpListener {
         tls: tls?,
+        protocols: protocols?,
         request_limits: request_limits?,
         connection_limits: ConnectionLimits {
             max: inheritance.pick(
@@ -99,6 +103,15 @@ fn http(
             .as_ref()
             .map_or(Underscores::Reject, |one| one.value),
     })))
+}
+
+fn protocols(raw: &raw::Listener, report: &mut Report) -> Option<Protocols> {
+    let Some(listed) = &raw.protocols else { return Some(Protocols::default()) };
+    if listed.value.is_empty() {
+        refuse(Some(&listed.location), "a listener speaks at least one protocol", report)?;
+    }
+    let has = |one| listed.value.iter().any(|listed| listed.value == one);
+    Some(Protocols { http1: has(HttpProtocol::Http1), http2: has(HttpProtocol::Http2) })
 }
 
 fn request_limits(
@@ -159,17 +172,17 @@ fn place<T>(sourced: &Sourced<T>) -> Option<&Location> {
     }
 }
 
-fn lower_tls(raw: &Located<raw::Tls>, report: &mut Report) -> Option<ListenerTls> {
+fn lower_tls(
+    raw: &Located<raw::Tls>,
+    protocols: Protocols,
+    report: &mut Report,
+) -> Option<ListenerTls> {
     let tls = &raw.value;
     let certificates = certificates(raw, report);
     let versions = versions(&tls.min_version, &tls.max_version, report);
     let client_auth = match &tls.client_auth {
         Some(auth) => client_auth(auth, report),
         None => Some(None),
-    };
-    let alpn = match &tls.alpn {
-        Some(alpn) => alpn.value.iter().map(|one| one.value.clone()).collect(),
-        None => vec!["http/1.1".to_owned()],
     };
     let (min_version, max_version) = versions?;
     Some(ListenerTls {
@@ -178,7 +191,7 @@ fn lower_tls(raw: &Located<raw::Tls>, report: &mut Report) -> Option<ListenerTls
         min_version,
         max_version,
         client_auth: client_auth?,
-        alpn,
+        alpn: protocols.alpn(),
     })
 }
 

@@ -9,3 +9,4 @@
 pub mod fields;
 pub mod head;
 pub mod server;
+mod transport;
