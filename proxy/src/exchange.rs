@@ -3,8 +3,10 @@
 //! The record is written when the exchange is dropped, so it exists whichever way the request
 //! ended: answered, refused, cancelled or by a panic.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
+use portcullis_config::model::Trust;
 use tokio::time::Instant;
 
 use crate::buffer::HeadBuffer;
@@ -14,6 +16,7 @@ use crate::message::RequestHead;
 use crate::observe::access_log::{Record, TlsFacts};
 use crate::observe::things::RequestOutcome;
 use crate::observe::timeline::{Stage, Timeline};
+use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::request_id::RequestId;
 use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
@@ -31,6 +34,7 @@ pub struct Exchange<'c> {
     /// Holds the head from the moment it is complete.
     pub head: Option<HeadBuffer>,
     pub request_id: RequestId,
+    pub provenance: Provenance,
     pub timeline: Timeline,
     pub route: Option<RouteId>,
     pub endpoint: Option<Rc<LocalEndpoint>>,
@@ -68,6 +72,7 @@ impl<'c> Exchange<'c> {
             scratch: worker.scratch(),
             head: None,
             request_id: RequestId::from_random(worker.random_128()),
+            provenance: Provenance::default(),
             timeline,
             route: None,
             endpoint: None,
@@ -81,6 +86,27 @@ impl<'c> Exchange<'c> {
             recorded: false,
             finished: None,
         }
+    }
+
+    /// Learns from the head where the request comes from, as far as its peer is believed.
+    pub fn learn_provenance(&mut self, trust: &Trust) {
+        let Some(buffer) = &self.head else { return };
+        let head = RequestHead { bytes: buffer.head(), parts: &self.scratch.request };
+        let peer = Peer {
+            address: self.client.address.map(|address| address.ip()),
+            tls: self.client.tls.is_some(),
+        };
+        let worker = self.worker;
+        let ids = || (worker.random_128(), worker.random());
+        self.provenance = Provenance::judge(&head, trust, peer, ids);
+        if let Some(given) = self.provenance.request_id(&head) {
+            self.request_id = given;
+        }
+    }
+
+    /// The address of the client: to hash by, and to limit by.
+    pub fn source(&self) -> IpAddr {
+        self.provenance.forwarded_for.unwrap_or_else(|| self.client.ip())
     }
 
     pub fn mark(&mut self, stage: Stage) -> Instant {
@@ -136,7 +162,9 @@ impl Exchange<'_> {
             request_id: self.request_id.as_str().as_bytes(),
             generation: snapshot.generation,
             listener: &self.client.listener_name,
-            client: self.client.address,
+            trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
+            forwarded_for: self.provenance.forwarded_for,
+            peer: self.client.address,
             tls: self
                 .client
                 .tls

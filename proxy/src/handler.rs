@@ -47,6 +47,7 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
             return Next::Close;
         }
     }
+    exchange.learn_provenance(&listener.settings.trust);
     let random = worker.random();
     let Some(head) = &exchange.head else { return Next::Close };
     let parts = &mut *exchange.scratch;
@@ -57,12 +58,13 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
     {
         return refuse(&mut exchange, Reason::Misdirected, None).await;
     }
+    let provenance = &exchange.provenance;
     let facts = Facts {
         head: request,
-        peer: client.address.map(|address| address.ip()),
-        tls: client.tls.is_some(),
+        peer: provenance.forwarded_for.or(client.address.map(|address| address.ip())),
+        tls: provenance.tls,
         sni,
-        local_port: listener.port,
+        local_port: provenance.port(&request, listener.port),
         random,
     };
     let step = decide(&listener.table, &facts, &mut parts.decide);

@@ -17,7 +17,7 @@ use crate::http1::write::{
 };
 use crate::message::{Framing, RequestHead, ResponseHead};
 use crate::observe::timeline::Stage as Mark;
-use crate::policy::forwarded::{CLAIMS, Forwarded};
+use crate::policy::forwarded::Forwarded;
 use crate::relay::request::Upload;
 use crate::relay::response::{Leftover, Sink, Source, download};
 use crate::relay::{Stage, Watch};
@@ -112,7 +112,7 @@ pub(super) async fn converse(
         && !draining();
     parts.lines.clear();
     if let Some(sticky) = target.plan.sticky {
-        sticky.write(target.picked.id, exchange.client.tls.is_some(), &mut parts.lines);
+        sticky.write(target.picked.id, exchange.provenance.tls, &mut parts.lines);
     }
     parts.response_out.clear();
     let date = worker.clock().http_date(answered.into_std());
@@ -171,9 +171,9 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
     let parts = &mut *exchange.scratch;
     let head = RequestHead { bytes: buffer.head(), parts: &parts.request };
     let told = Forwarded::new(
+        &exchange.provenance,
+        &head,
         exchange.client.address_text(),
-        exchange.client.tls.is_some(),
-        head.authority(),
         &exchange.request_id,
     );
     parts.out.clear();
@@ -190,7 +190,7 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
             },
             framing: parts.request.framing,
             edits: Some(&target.plan.route.request_edits),
-            drop: CLAIMS,
+            drop: told.dropped(),
             append: &told.lines(),
             keep_expect: parts.request.expect_continue,
             keep_upgrade: false,

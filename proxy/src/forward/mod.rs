@@ -120,7 +120,7 @@ fn pick_key(exchange: &Exchange<'_>, upstream: &LocalUpstream, plan: &Plan<'_>) 
     let hash = upstream.live.hash_key().and_then(|key| {
         let buffer = exchange.head.as_ref()?;
         let head = RequestHead { bytes: buffer.head(), parts: &exchange.scratch.request };
-        hash_of(key, &head, exchange.client.ip())
+        hash_of(key, &head, exchange.source())
     });
     PickKey { hash, sticky: plan.sticky.and_then(|sticky| sticky.endpoint) }
 }

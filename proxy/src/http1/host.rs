@@ -31,7 +31,8 @@ pub fn split(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn is_port(port: &[u8]) -> bool {
+/// A number from 1 to 65535.
+pub(crate) fn is_port(port: &[u8]) -> bool {
     if port.is_empty() || port.len() > 5 || !port.iter().all(u8::is_ascii_digit) {
         return false;
     }

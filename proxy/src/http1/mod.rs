@@ -16,7 +16,7 @@ pub mod request;
 pub mod response;
 pub mod scan;
 pub mod simple;
-mod syntax;
+pub(crate) mod syntax;
 mod target;
 mod trailers;
 pub mod write;

@@ -7,5 +7,6 @@ mod harness;
 mod basics;
 mod bodies;
 mod faults;
+mod forwarding;
 mod limits;
 mod upstreams;
