@@ -9,4 +9,5 @@ mod bodies;
 mod faults;
 mod forwarding;
 mod limits;
+mod paths;
 mod upstreams;
