@@ -1,6 +1,7 @@
 use std::num::NonZeroU8;
 
 use portcullis_config::model::Trust;
+use proptest::prelude::*;
 
 use super::*;
 use crate::explain::HypotheticalHead;
@@ -234,4 +235,33 @@ fn chains_are_bounded() {
     assert_eq!(client(&hidden.each_ref().map(String::as_str), &proxies()), "10.1.1.1");
     let endless = lines(&"1".repeat(2 * CHAIN_BYTES));
     assert_eq!(client(&[&endless], &proxies()), "peer");
+}
+
+proptest! {
+    #[test]
+    fn nothing_left_of_the_client_moves_it(before in "[ -~\\t]{0,6000}", lines in 1..4usize) {
+        let mut list = vec![format!("x-forwarded-for: {before}"); lines];
+        list.push("x-forwarded-for: 203.0.113.5, 10.1.1.1".to_owned());
+        let list: Vec<_> = list.iter().map(String::as_str).collect();
+        prop_assert_eq!(client(&list, &proxies()), "203.0.113.5");
+        prop_assert_eq!(client(&list, &hops(2)), "203.0.113.5");
+    }
+
+    #[test]
+    fn whatever_comes_is_bounded(values in prop::collection::vec("[0-9., :\\[\\]]{0,5000}", 0..4)) {
+        let lines: Vec<_> = values.iter().map(|value| format!("x-forwarded-for: {value}")).collect();
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let head = head(&lines);
+        let found: Vec<_> = chain(head.view().fields()).collect();
+        prop_assert!(found.len() <= CHAIN_ENTRIES);
+        prop_assert!(found.iter().map(|entry| entry.len()).sum::<usize>() <= CHAIN_BYTES);
+        // Each is a whole element of some line, never the end of one.
+        for entry in found {
+            let entry = std::str::from_utf8(entry).unwrap();
+            let whole = |value: &String| {
+                value.split(',').any(|one| one.trim_matches([' ', '\t']) == entry)
+            };
+            prop_assert!(values.iter().any(whole), "{}", entry);
+        }
+    }
 }
