@@ -13,8 +13,8 @@ use crate::model::{
     ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey, HeaderEdits,
     HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener, ListenerKind,
     ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme, TlsVersion,
-    TrustAnchors, Underscores, Upstream, UpstreamProtocol, UpstreamTls, ValueMatch, ValueTest,
-    Workers,
+    Trust, TrustAnchors, Underscores, Upstream, UpstreamProtocol, UpstreamTls, ValueMatch,
+    ValueTest, Workers,
 };
 use crate::units::{format_duration, format_share, format_size};
 use crate::values::{HeaderName, PathPattern};
@@ -125,6 +125,22 @@ fn http_keys(http: &HttpListener) -> Value {
                 Underscores::Reject => "reject",
                 Underscores::Allow => "allow",
             }),
+        ),
+        (
+            "trustedProxies",
+            match &http.trust {
+                Trust::Proxies(networks) => {
+                    networks.iter().map(|one| json!(one.to_string())).collect()
+                }
+                Trust::Nobody | Trust::Hops(_) => Value::Null,
+            },
+        ),
+        (
+            "trustedHops",
+            match &http.trust {
+                Trust::Hops(hops) => json!(hops),
+                Trust::Nobody | Trust::Proxies(_) => Value::Null,
+            },
         ),
     ])
 }

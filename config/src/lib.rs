@@ -12,6 +12,7 @@ mod load;
 pub mod location;
 mod lower;
 pub mod model;
+pub mod networks;
 mod raw;
 mod schema;
 mod secrets;

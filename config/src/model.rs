@@ -4,12 +4,13 @@
 //! that reads it has to check again. Names that refer to other things are resolved to indices, so
 //! a dangling reference cannot be expressed.
 
-use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::location::{FileRef, Located, Location, Sourced};
+use crate::networks::Networks;
 use crate::text::Template;
 use crate::values::{HeaderName, HostPattern, MethodName, PathPattern, Share, Status};
 
@@ -86,6 +87,30 @@ pub struct HttpListener {
     pub timeouts: ListenerTimeouts,
     /// Names with `_` are refused unless allowed: many servers read `_` and `-` as one.
     pub header_underscores: Underscores,
+    pub trust: Trust,
+}
+
+/// Whose word on a client is believed: the address it claims to forward for, and all that goes
+/// with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trust {
+    #[default]
+    Nobody,
+    /// Proxies by their addresses. Never empty.
+    Proxies(Networks),
+    /// Whoever connects is the last of this many proxies.
+    Hops(NonZeroU8),
+}
+
+impl Trust {
+    /// Whether what a peer says of its client is believed; it has no address on a Unix socket.
+    pub fn covers(&self, peer: Option<IpAddr>) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Proxies(networks) => peer.is_some_and(|peer| networks.contains(peer)),
+            Self::Hops(_) => true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

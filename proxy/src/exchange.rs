@@ -4,12 +4,14 @@
 //! ended: answered, refused, cancelled or by a panic.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
+use portcullis_config::model::Trust;
 use tokio::time::Instant;
 
 use crate::buffer::HeadBuffer;
@@ -20,6 +22,7 @@ use crate::message::RequestHead;
 use crate::observe::access_log::{LogFormat, Record, TlsFacts};
 use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
 use crate::observe::timeline::{Stage, Timeline};
+use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::request_id::RequestId;
 use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
@@ -43,6 +46,7 @@ pub struct Exchange<'c> {
     /// The head stands in `scratch.head`: it came by HTTP/2, or its buffer was given back.
     pub head_apart: bool,
     pub request_id: RequestId,
+    pub provenance: Provenance,
     pub timeline: Timeline,
     pub route: Option<RouteId>,
     pub endpoint: Option<Rc<LocalEndpoint>>,
@@ -115,6 +119,7 @@ impl<'c> Exchange<'c> {
             head: None,
             head_apart: false,
             request_id: RequestId::from_random(worker.random_128()),
+            provenance: Provenance::default(),
             timeline,
             route: None,
             endpoint: None,
@@ -129,6 +134,28 @@ impl<'c> Exchange<'c> {
             client_spoke: false,
             finished: None,
         }
+    }
+
+    /// Learns from the head where the request comes from, as far as its peer is believed.
+    pub fn learn_provenance(&mut self, trust: &Trust) {
+        let Some(head) = self.request() else { return };
+        let peer = Peer {
+            address: self.client.address.map(|address| address.ip()),
+            tls: self.client.tls.is_some(),
+        };
+        let worker = self.worker;
+        let ids = || (worker.random_128(), worker.random());
+        let provenance = Provenance::judge(&head, trust, peer, ids);
+        let given = provenance.request_id(&head);
+        self.provenance = provenance;
+        if let Some(given) = given {
+            self.request_id = given;
+        }
+    }
+
+    /// The address of the client: to hash by, and to limit by.
+    pub fn source(&self) -> IpAddr {
+        self.provenance.forwarded_for.unwrap_or_else(|| self.client.ip())
     }
 
     pub fn mark(&mut self, stage: Stage) -> Instant {
@@ -242,7 +269,9 @@ impl Exchange<'_> {
             request_id: self.request_id.as_str().as_bytes(),
             generation,
             listener: &self.client.listener_name,
-            client: self.client.address,
+            trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
+            forwarded_for: self.provenance.forwarded_for,
+            peer: self.client.address,
             tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
             method: head.map_or(b"", |head| head.method()),

@@ -95,6 +95,7 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
     let Some(listener) = current.listener(client.listener.id) else {
         return Outcome::Ended(Next::Close);
     };
+    exchange.learn_provenance(&listener.settings.trust);
     let random = exchange.worker.random();
     let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
@@ -105,12 +106,13 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
     {
         return Outcome::Ended(refuse(exchange, Reason::Misdirected, None).await);
     }
+    let provenance = &exchange.provenance;
     let facts = Facts {
         head: request,
-        peer: client.address.map(|address| address.ip()),
-        tls: client.tls.is_some(),
+        peer: provenance.forwarded_for.or(client.address.map(|address| address.ip())),
+        tls: provenance.tls,
         sni,
-        local_port: listener.port,
+        local_port: provenance.port(&request, listener.port),
         random,
     };
     let step = decide(&listener.table, &facts, scratch);

@@ -51,9 +51,12 @@ pub enum Known {
     XForwardedFor,
     XForwardedProto,
     XForwardedHost,
+    XForwardedPort,
     Forwarded,
     XRequestId,
     XForwardedClientCert,
+    Traceparent,
+    Tracestate,
     /// Another claim that only a trusted hop may make: `x-real-ip`, or a known one with `_`.
     OtherClaim,
 }

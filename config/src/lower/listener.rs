@@ -7,8 +7,9 @@ use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
     CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, HttpProtocol,
     ListenAddress, Listener, ListenerKind, ListenerTimeouts, ListenerTls, Protocols, RequestLimits,
-    TlsVersion, Underscores,
+    TlsVersion, Trust, Underscores,
 };
+use crate::networks::Networks;
 use crate::raw::{self, Address, ClientAuthChoice};
 
 pub(super) fn is_http(raw: &raw::Listener) -> bool {
@@ -55,6 +56,8 @@ fn status(raw: &raw::Listener, report: &mut Report) -> Option<ListenerKind> {
         ("connectionLimits", at(&raw.connection_limits)),
         ("timeouts", at(&raw.timeouts)),
         ("headerUnderscores", at(&raw.header_underscores)),
+        ("trustedProxies", at(&raw.trusted_proxies)),
+        ("trustedHops", at(&raw.trusted_hops)),
     ];
     let mut right = Some(());
     for (key, given) in given {
@@ -74,6 +77,7 @@ fn http(
         None => Some(None),
     };
     let request_limits = request_limits(raw, inheritance, report);
+    let trust = trust(raw, report);
     let connections = raw.connection_limits.as_ref();
     let timeouts = raw.timeouts.as_ref();
     // Timeouts of clients stand at the listener only: `defaults.timeouts` are those of upstreams.
@@ -102,6 +106,7 @@ fn http(
             .header_underscores
             .as_ref()
             .map_or(Underscores::Reject, |one| one.value),
+        trust: trust?,
     })))
 }
 
@@ -112,6 +117,48 @@ fn protocols(raw: &raw::Listener, report: &mut Report) -> Option<Protocols> {
     }
     let has = |one| listed.value.iter().any(|listed| listed.value == one);
     Some(Protocols { http1: has(HttpProtocol::Http1), http2: has(HttpProtocol::Http2) })
+}
+
+fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
+    match (&raw.trusted_proxies, &raw.trusted_hops) {
+        (Some(proxies), Some(hops)) => {
+            report.push(
+                Diagnostic::error(
+                    hops.location.clone(),
+                    "`trustedHops` stands beside `trustedProxies`",
+                )
+                .related(proxies.location.clone(), "the proxies stand here")
+                .help("trust proxies by their addresses, or by their number where those change"),
+            );
+            None
+        }
+        (Some(proxies), None) => {
+            if let Some(Address::Unix(_)) = raw.address.as_ref().map(|one| &one.value) {
+                report.push(
+                    Diagnostic::error(
+                        proxies.location.clone(),
+                        "who connects to a Unix socket has no address",
+                    )
+                    .help("`trustedHops: 1` trusts whoever may open the socket"),
+                );
+                return None;
+            }
+            for one in proxies.value.iter().filter(|one| one.value.prefix_len() == 0) {
+                report.push(Diagnostic::warning(
+                    one.location.clone(),
+                    format!("`{}` lets any client say who it is", one.value),
+                ));
+            }
+            let networks: Vec<_> = proxies.value.iter().map(|one| one.value).collect();
+            Some(if networks.is_empty() {
+                Trust::Nobody
+            } else {
+                Trust::Proxies(Networks::new(networks))
+            })
+        }
+        (None, Some(hops)) => Some(Trust::Hops(hops.value)),
+        (None, None) => Some(Trust::Nobody),
+    }
 }
 
 fn request_limits(

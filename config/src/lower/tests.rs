@@ -4,7 +4,7 @@ use crate::load::{Loaded, parse_str};
 use crate::location::Origin;
 use crate::model::{
     AccessLogSink, Action, BalancePolicy, Config, Forward, HostHandling, HttpListener,
-    ListenerKind, Underscores, Workers,
+    ListenerKind, Trust, Underscores, Workers,
 };
 use crate::values::{PathPattern, Share};
 
@@ -44,6 +44,7 @@ fn what_nobody_says_is_built_in() {
     assert_eq!(http.timeouts.body.value, seconds(30));
     assert_eq!(http.timeouts.handshake.value, seconds(10));
     assert_eq!(http.header_underscores, Underscores::Reject);
+    assert_eq!(http.trust, Trust::Nobody);
     assert!(http.tls.is_none());
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.load_balancer.policy.value, BalancePolicy::RoundRobin);
@@ -108,4 +109,22 @@ fn an_expression_matches_the_whole() {
     let PathPattern::Regex(regex) = &config.routes[0].matcher.path else { panic!("a regex") };
     assert!(regex.is_match("/a") && regex.is_match("/b"));
     assert!(!regex.is_match("/a/b") && !regex.is_match("/ab"));
+}
+
+#[test]
+fn trust_is_of_addresses_or_of_hops() {
+    let minimal = include_str!("../../examples/minimal.yaml");
+    let trust = |keys: &str| {
+        let text = minimal.replacen("name: public", &format!("name: public, {keys}"), 1);
+        assert_ne!(text, minimal);
+        http(&load(&text).config).trust.clone()
+    };
+    let peer = |text: &str| Some(text.parse().unwrap());
+    let proxies = trust("trustedProxies: [10.0.0.0/8, \"fd00::/8\"]");
+    assert!(proxies.covers(peer("10.1.2.3")) && proxies.covers(peer("::ffff:10.1.2.3")));
+    assert!(!proxies.covers(peer("192.0.2.1")) && !proxies.covers(None));
+    let hops = trust("trustedHops: 2");
+    assert!(hops.covers(peer("192.0.2.1")) && hops.covers(None));
+    assert_eq!(trust("trustedProxies: []"), Trust::Nobody);
+    assert!(!Trust::Nobody.covers(peer("127.0.0.1")) && !Trust::Nobody.covers(None));
 }

@@ -3,9 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 use super::shape::{Reader, scalar};
 use crate::diagnostics::Diagnostic;
 use crate::location::FileRef;
+use crate::networks::parse_network;
 use crate::secrets::resolve;
 use crate::tree::Node;
 use crate::values::{HostPattern, ValueError};
@@ -64,6 +67,14 @@ scalar! {
         let text = reader.text(node, "a host name")?;
         reader.accept(node, host_pattern(text))
     }, {"type": "string", "examples": ["shop.example.com", "*.example.com"]}
+}
+
+scalar! {
+    /// An IP network, `10.0.0.0/8` or `fd00::/8`, or one address.
+    NetworkText: IpNet = |node, reader| {
+        let text = reader.text(node, "an IP address or network")?;
+        reader.accept(node, parse_network(text))
+    }, {"type": "string", "examples": ["10.0.0.0/8", "fd00::/8", "192.0.2.1"]}
 }
 
 scalar! {

@@ -1,8 +1,8 @@
 //! Listeners as written.
 
-use super::addresses::{AddressText, FilePath, HostPatternText};
+use super::addresses::{AddressText, FilePath, HostPatternText, NetworkText};
 use super::scalars::{
-    Connections, DurationText, Flag, HeaderBytes, HeaderLines, SizeText, TargetBytes,
+    Connections, DurationText, Flag, HeaderBytes, HeaderLines, Hops, SizeText, TargetBytes,
 };
 use super::shape::{List, choice, object};
 use super::texts::{Name, TlsVersionText};
@@ -77,6 +77,10 @@ object! {
         timeouts: optional ListenerTimeouts = "timeouts",
         /// Headers with `_` in their names; `reject` unless said.
         header_underscores: optional UnderscoresText = "headerUnderscores",
+        /// Networks of the proxies whose word on a client is believed; none unless said.
+        trusted_proxies: optional List<NetworkText> = "trustedProxies",
+        /// Instead: how many proxies stand before this one, whatever their addresses.
+        trusted_hops: optional Hops = "trustedHops",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Numbers, durations, sizes and the other plain values.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -98,6 +98,13 @@ scalar! {
     HeaderLines: u16 = |node, reader| {
         number(node, reader, "a number of header lines", 1..=100).and_then(narrow)
     }, {"type": "integer", "minimum": 1, "maximum": 100}
+}
+
+scalar! {
+    /// A number of proxies from 1 to 16.
+    Hops: NonZeroU8 = |node, reader| {
+        number(node, reader, "a number of proxies", 1..=16).and_then(narrow).and_then(NonZeroU8::new)
+    }, {"type": "integer", "minimum": 1, "maximum": 16}
 }
 
 scalar! {

@@ -25,7 +25,7 @@ use crate::http1::write::{
 use crate::http2::head::outgoing_response;
 use crate::message::{Framing, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
-use crate::policy::forwarded::{CLAIMS, Forwarded};
+use crate::policy::forwarded::Forwarded;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
 use crate::relay::response::Download;
@@ -221,7 +221,7 @@ fn begin_response<'c>(
         && !exchange.client.registration.is_draining();
     lines.clear();
     if let Some(sticky) = target.plan.sticky {
-        sticky.write(target.picked.id, exchange.client.tls.is_some(), lines);
+        sticky.write(target.picked.id, exchange.provenance.tls, lines);
     }
     let date = exchange.worker.clock().http_date(answered.into_std());
     let head = ResponseHead { bytes, parts: response };
@@ -257,9 +257,9 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
     let head = RequestHead { bytes, parts: request };
     let told = Forwarded::new(
+        &exchange.provenance,
+        &head,
         exchange.client.address_text(),
-        exchange.client.tls.is_some(),
-        head.authority(),
         &exchange.request_id,
     );
     out.clear();
@@ -276,7 +276,7 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
             },
             framing: request.framing,
             edits: Some(&target.plan.route.request_edits),
-            drop: CLAIMS,
+            drop: told.dropped(),
             append: &told.lines(),
             keep_expect: request.expect_continue,
             keep_upgrade: false,

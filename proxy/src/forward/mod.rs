@@ -116,7 +116,7 @@ async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, reason: Reason) -> Nex
 fn pick_key(exchange: &Exchange<'_>, upstream: &LocalUpstream, plan: &Plan<'_>) -> PickKey {
     let hash = upstream.live.hash_key().and_then(|key| {
         let head = exchange.request()?;
-        hash_of(key, &head, exchange.client.ip())
+        hash_of(key, &head, exchange.source())
     });
     PickKey { hash, sticky: plan.sticky.and_then(|sticky| sticky.endpoint) }
 }

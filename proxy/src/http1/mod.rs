@@ -16,7 +16,7 @@ pub mod request;
 pub mod response;
 pub mod scan;
 pub mod simple;
-mod syntax;
+pub(crate) mod syntax;
 mod target;
 pub(crate) mod trailers;
 pub mod write;

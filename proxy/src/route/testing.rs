@@ -148,6 +148,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
             handshake: seconds(1),
         },
         header_underscores: Underscores::Reject,
+        trust: Trust::Nobody,
     };
     Config {
         workers: Workers::Auto,

@@ -7,5 +7,7 @@ mod harness;
 mod basics;
 mod bodies;
 mod faults;
+mod forwarding;
 mod limits;
+mod paths;
 mod upstreams;
