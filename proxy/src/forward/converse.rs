@@ -192,13 +192,15 @@ fn begin_upload<'c>(
         answer_patience: target.plan.timeouts.per_try,
         held_back: request.expect_continue,
     };
-    let body = match exchange.end.get_mut() {
-        ClientEnd::Http2 { body, .. } if !framing.is_empty() => body.take(),
-        ClientEnd::Http2 { .. } | ClientEnd::Http1 => None,
-    };
-    let reading = match body {
-        Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
-        None => Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) },
+    let reading = match exchange.end.get_mut() {
+        _ if framing.is_empty() => Reading::Nothing,
+        ClientEnd::Http1 => {
+            Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
+        }
+        ClientEnd::Http2 { body, .. } => match body.take() {
+            Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
+            None => Reading::Nothing,
+        },
     };
     let head = std::mem::take(&mut exchange.scratch.out);
     let wire = Wire::Upstream(Rc::clone(&connection.io));

@@ -70,6 +70,8 @@ pub enum Filled {
 
 /// A body being read.
 pub enum Reading<'c> {
+    /// There is no body.
+    Nothing,
     /// From a client's connection, into the buffer whose front holds the request's head.
     Pinned {
         io: &'c Io,
@@ -151,6 +153,7 @@ impl Reading<'_> {
     /// Nothing more of this body will come.
     pub fn is_done(&self) -> bool {
         match self {
+            Self::Nothing => true,
             Self::Pinned { body, .. } | Self::Lent { body, .. } => body.is_done(),
             Self::Http2(body) => body.is_done(),
         }
@@ -163,6 +166,7 @@ impl Reading<'_> {
         pinned: &'b mut Option<HeadBuffer>,
     ) -> Result<Piece<'b>, Reason> {
         match self {
+            Self::Nothing => Ok(Piece::End(Trailers::None)),
             Self::Pinned { body, .. } => match pinned {
                 Some(buffer) => body.piece(buffer),
                 None => Err(Reason::Internal),
@@ -181,6 +185,7 @@ impl Reading<'_> {
     /// The first `count` bytes of the piece have gone on.
     pub fn take(&mut self, pinned: &mut Option<HeadBuffer>, count: usize) {
         match self {
+            Self::Nothing => {}
             Self::Pinned { body, .. } => {
                 if let Some(buffer) = pinned {
                     buffer.consume(count);
@@ -206,6 +211,7 @@ impl Reading<'_> {
         pinned: &mut Option<HeadBuffer>,
     ) -> Poll<io::Result<Filled>> {
         let count = match self {
+            Self::Nothing => return Poll::Ready(Ok(Filled::Eof)),
             Self::Http2(body) => return body.poll_fill(cx),
             Self::Pinned { io, .. } => {
                 let Some(buffer) = pinned else { return Poll::Ready(Ok(Filled::Eof)) };
@@ -235,7 +241,7 @@ impl Reading<'_> {
                 body.closed = true;
                 Ok(())
             }
-            Self::Http2(_) => Ok(()),
+            Self::Nothing | Self::Http2(_) => Ok(()),
         }
     }
 
@@ -245,7 +251,7 @@ impl Reading<'_> {
             Self::Lent { body, buffer, .. } => {
                 !body.closed && body.is_done() && buffer.filled().len() == body.behind
             }
-            Self::Pinned { .. } | Self::Http2(_) => self.is_done(),
+            Self::Nothing | Self::Pinned { .. } | Self::Http2(_) => self.is_done(),
         }
     }
 }
