@@ -15,8 +15,10 @@ use crate::deadline::Deadline;
 use crate::error::Reason;
 use crate::io::Io;
 
+pub mod pipe;
 pub mod request;
 pub mod response;
+pub mod tunnel;
 
 /// What an exchange is waiting for, so that an expired deadline has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
