@@ -16,6 +16,7 @@ use crate::drain::Registration;
 use crate::handler::{self, Next};
 use crate::io::{Io, PeerState};
 use crate::listener::{Bound, Held};
+use crate::proxy_protocol::Ends;
 use crate::relay::read_some;
 use crate::worker::Worker;
 
@@ -31,7 +32,10 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// What stays the same for all requests of a connection.
 pub struct Client {
     pub io: Io,
+    /// The client's, as its socket says or as a trusted proxy has.
     pub address: Option<std::net::SocketAddr>,
+    /// What a PROXY protocol header of a trusted proxy says.
+    pub told: Option<Box<Ends>>,
     pub tls: Option<Box<TlsFacts>>,
     pub accepted: Instant,
     pub handshake: Duration,
@@ -58,6 +62,14 @@ pub struct TlsFacts {
 impl Client {
     pub fn address_text(&self) -> &[u8] {
         self.address_text.as_bytes()
+    }
+
+    /// Both ends of the client's connection; `None` where there are no addresses.
+    pub fn ends(&self) -> Option<Ends> {
+        match &self.told {
+            Some(told) => Some(**told),
+            None => Some(Ends { source: self.address?, destination: self.io.local_address()? }),
+        }
     }
 
     /// The address to hash, log and forward; a Unix socket has none and counts as loopback.

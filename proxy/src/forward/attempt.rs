@@ -42,8 +42,12 @@ pub(super) async fn attempt(
     let _counted = shard.in_flight.hold();
 
     let waited = Cell::new(None);
-    let acquired =
-        upstream.acquire(picked, target.give_up, target.started, |at| waited.set(Some(at))).await;
+    let client = exchange.client;
+    let acquired = upstream
+        .acquire(picked, target.give_up, target.started, &|| client.ends(), |at| {
+            waited.set(Some(at));
+        })
+        .await;
     let mut ready = target.started;
     if let Some(at) = waited.get() {
         ready = at;
@@ -61,6 +65,7 @@ pub(super) async fn attempt(
             return Err(Failure::sent(error.reason()));
         }
     };
+    let _active = upstream.live.metrics.of(worker.id()).active.hold();
     if !connection.reused {
         ready = exchange.mark(Mark::Connect);
     }

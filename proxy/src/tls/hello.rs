@@ -10,6 +10,7 @@ use rustls::server::Acceptor;
 pub const LONGEST: usize = 16 * 1024;
 
 /// The first message of one connection.
+#[derive(Default)]
 pub struct HelloReader {
     acceptor: Acceptor,
     fed: usize,
@@ -33,12 +34,6 @@ pub enum HelloError {
     TooLong,
     #[error("not the beginning of a TLS handshake: {0}")]
     Invalid(rustls::Error),
-}
-
-impl Default for HelloReader {
-    fn default() -> Self {
-        Self { acceptor: Acceptor::default(), fed: 0 }
-    }
 }
 
 impl HelloReader {

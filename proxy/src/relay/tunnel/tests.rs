@@ -65,7 +65,8 @@ impl Fixture {
 
 /// Bytes that tell their place.
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8 ^ (at >> 16) as u8).collect()
+    let byte = |at: usize| u8::try_from((at % 251) ^ ((at >> 16) & 0x7f)).unwrap();
+    (0..length).map(byte).collect()
 }
 
 /// Writes everything, closes, and reads to the end at the same time.
