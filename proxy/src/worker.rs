@@ -38,15 +38,14 @@ pub enum Command {
         id: ListenerId,
         socket: ListenSocket,
         open: Arc<AtomicU32>,
+        /// The generation that brings it.
+        snapshot: Arc<Snapshot>,
     },
     /// Stop accepting on a listener and let its connections end.
     Retire(ListenerId),
     /// Retire everything. The answer comes when the last connection has ended, or when patience
     /// has; it says whether nothing was left unsaid.
-    Drain {
-        patience: Duration,
-        done: oneshot::Sender<bool>,
-    },
+    Drain { patience: Duration, done: oneshot::Sender<bool> },
 }
 
 /// A bound and listening socket on its way to the worker that will own it.
@@ -152,6 +151,16 @@ impl Worker {
         }
     }
 
+    /// Looks at the generation of a new listener although nobody has come yet: it may be the only
+    /// one that has it, and serves those who come until it is closed.
+    fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
+        if self.current().listener(bound.id).is_none() {
+            let maker = Maker { metrics: &self.metrics, worker: self.id };
+            let gone = maker.make(snapshot, None, &mut self.random.borrow_mut());
+            *bound.last.borrow_mut() = Some(Rc::new(gone));
+        }
+    }
+
     pub fn buffers(&self) -> &BufferPool {
         &self.buffers
     }
@@ -178,7 +187,7 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
-            Command::Listen { id, socket, open } => {
+            Command::Listen { id, socket, open, snapshot } => {
                 let acceptor = match socket {
                     ListenSocket::Tcp(socket) => {
                         tokio::net::TcpListener::from_std(socket).map(Acceptor::Tcp)
@@ -191,6 +200,7 @@ impl Worker {
                     Ok(acceptor) => {
                         let bound = Rc::new(Bound::new(id, open));
                         self.listeners.borrow_mut().push(Rc::clone(&bound));
+                        self.see(&bound, snapshot);
                         let worker = Rc::clone(self);
                         tokio::task::spawn_local(crate::listener::accept(worker, bound, acceptor));
                     }
@@ -302,3 +312,6 @@ impl Maker<'_> {
         Current { snapshot, upstreams }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,8 @@ impl Publisher {
             tracing::error!(%error, "the access log stays where it was");
         }
         report_certificates(&self.metrics, &snapshot);
-        self.published.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.published.store(Arc::clone(&snapshot));
         self.metrics.set_generation(generation);
         for reservation in &reservations {
             let Reservation { name, bound, .. } = reservation;
@@ -85,7 +86,8 @@ impl Publisher {
         for reservation in reservations {
             for (worker, socket) in self.workers.iter().zip(reservation.sockets) {
                 let open = Arc::clone(&reservation.open);
-                tell(worker, Command::Listen { id: reservation.id, socket, open }).await;
+                let snapshot = Arc::clone(&snapshot);
+                tell(worker, Command::Listen { id: reservation.id, socket, open, snapshot }).await;
             }
         }
         for (id, address) in retired {
