@@ -148,9 +148,15 @@ async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor)
         }
     };
     let mut tries = 0;
+    let settled = Instant::now() + sockets::SETTLE;
     loop {
         match accept() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if Instant::now() >= settled {
+                    return Ok(());
+                }
+                sleep(sockets::SETTLE / 4).await;
+            }
             Err(error) if tries == LAST_TRIES => return Err(error),
             accepted => {
                 tries += u32::from(accepted.is_err());

@@ -45,7 +45,7 @@ pub fn prepare(
     let mut faults = Vec::new();
     let reservations = book.reserve(&config, metrics.workers());
     let reservations = reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
-    let doors = book.control.reserve(&config);
+    let doors = book.control.reserve(&config, &book.leaving(&config));
     let doors = doors.map_err(|found| faults.extend(found)).unwrap_or_default();
     let addresses = WithReservations(book, &reservations);
     match Snapshot::build(config, previous, metrics, &addresses) {
@@ -75,10 +75,13 @@ impl Publisher {
         self.published.store(Arc::clone(&snapshot));
         self.metrics.set_generation(generation);
         for reservation in &reservations {
+            reservation.listen();
             let Reservation { name, bound, .. } = reservation;
             tracing::info!(listener = name, address = %bound, "listening");
         }
-        for Door { name, bound, .. } in &doors {
+        for door in &doors {
+            door.listen();
+            let Door { name, bound, .. } = door;
             tracing::info!(listener = name, address = %bound, "listening");
         }
         self.book.control.commit(&config, doors);

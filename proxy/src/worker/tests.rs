@@ -63,7 +63,7 @@ fn build(metrics: &Arc<Metrics>, listeners: &[u64]) -> Arc<Snapshot> {
 fn listen(id: u64, snapshot: Arc<Snapshot>) -> Command {
     let address =
         ListenAddress::Tcp { address: SocketAddr::from(([127, 0, 0, 1], 0)), v6only: false };
-    let socket = crate::sockets::bind(&address, 1).unwrap().sockets.remove(0);
+    let socket = crate::sockets::bind(&address, 1, &[]).unwrap().sockets.remove(0);
     Command::Listen { id: ListenerId(id), socket, open: Arc::default(), snapshot }
 }
 
