@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::connection::{self, Client, TlsFacts};
 use crate::deadline::Deadline;
@@ -24,6 +24,7 @@ use crate::observe::counter::WorkerId;
 use crate::observe::things::ListenerMetrics;
 use crate::snapshot::HttpListener;
 use crate::sockets;
+use crate::tls::ServerTls;
 use crate::worker::{Current, Worker};
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
@@ -66,6 +67,8 @@ pub struct Bound {
     pub open: Arc<AtomicU32>,
     /// The generation that serves what is left of a listener that newer ones do not have.
     pub last: RefCell<Option<Rc<Current>>>,
+    /// The generation of certificates and lists by which the connections were judged last.
+    judged: Cell<Option<u64>>,
     stop: Notify,
     accepting: Cell<bool>,
 }
@@ -77,6 +80,7 @@ impl Bound {
             connections: Rc::default(),
             open,
             last: RefCell::default(),
+            judged: Cell::default(),
             stop: Notify::new(),
             accepting: Cell::new(true),
         }
@@ -86,6 +90,19 @@ impl Bound {
     pub fn retire(&self, grace: Duration) {
         self.stop.notify_one();
         self.connections.drain(grace);
+    }
+
+    /// Ends the connections of clients whose certificates were revoked while they were open.
+    pub fn dismiss_revoked(&self, tls: &ServerTls) {
+        // Before the judgement: what comes in meanwhile is looked at next time.
+        let generation = tls.generation();
+        if self.judged.replace(Some(generation)) == Some(generation) {
+            return;
+        }
+        let count = self.connections.dismiss(|peer| tls.is_revoked(peer));
+        if count > 0 {
+            info!(count, "connections of revoked clients end");
+        }
     }
 
     /// Its socket is closed and so is every connection.
@@ -277,14 +294,20 @@ async fn admit(
             match accepted {
                 Some(Ok(stream)) => {
                     let (_, session) = stream.get_ref();
-                    let identity = match tls.peer(session) {
-                        Ok(identity) => identity.map(Box::new),
+                    // By the rules of now: the listener may have been configured anew meanwhile.
+                    let current = worker.current_of(&place.bound);
+                    let current = current.listener(place.bound.id).and_then(|it| it.tls.as_ref());
+                    let identity = match current.unwrap_or(tls).peer(session) {
+                        Ok(identity) => identity.map(Rc::new),
                         Err(error) => {
                             metrics.of(worker.id()).handshake_failures.increment();
                             debug!(listener = &*listener.name, %error, "client refused");
                             return None;
                         }
                     };
+                    if let Some(identity) = &identity {
+                        registration.identify(Rc::clone(identity));
+                    }
                     let facts = TlsFacts {
                         sni: session.server_name().map(str::to_owned),
                         version: version_name(session.protocol_version()),

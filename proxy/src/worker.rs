@@ -27,7 +27,7 @@ use crate::upstream::local::LocalUpstream;
 
 /// How often batched log lines leave, whatever their number.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
-/// How often idle upstream connections are looked over, in flushes.
+/// How often idle upstream connections and clients' certificates are looked over, in flushes.
 const SWEEP_EVERY: u32 = 5;
 /// How long a draining connection may still begin a request.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -161,6 +161,15 @@ impl Worker {
         }
     }
 
+    fn dismiss_revoked(&self) {
+        for bound in &*self.listeners.borrow() {
+            let current = self.current_of(bound);
+            if let Some(tls) = current.listener(bound.id).and_then(|it| it.tls.as_ref()) {
+                bound.dismiss_revoked(tls);
+            }
+        }
+    }
+
     pub fn buffers(&self) -> &BufferPool {
         &self.buffers
     }
@@ -245,7 +254,8 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
     let _ = done.send(whole);
 }
 
-/// The slow work of a worker: log batches leave, idle upstream connections are closed.
+/// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
+/// of revoked clients.
 async fn upkeep(worker: Rc<Worker>) {
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -261,6 +271,7 @@ async fn upkeep(worker: Rc<Worker>) {
             for upstream in &worker.current().upstreams {
                 upstream.sweep(now);
             }
+            worker.dismiss_revoked();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
     }
