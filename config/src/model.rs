@@ -490,7 +490,7 @@ pub enum AccessLogSink {
     Disabled,
     Stdout,
     Stderr,
-    File(PathBuf),
+    File(FileRef),
 }
 
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use portcullis_config::model::{self, AccessLogSink, ListenAddress};
 use prometheus::Registry;
 
 use super::*;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::snapshot::Addresses;
 
 /// The identity of a listener is the number in its name.
@@ -25,7 +25,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let metrics = Metrics::new(1, &Registry::new()).unwrap();
-        let log = AccessLog::start(&AccessLogSink::Disabled, metrics.access_log()).unwrap();
+        let nowhere = OpenSink::open(&AccessLogSink::Disabled).unwrap();
+        let log = AccessLog::start(nowhere, metrics.access_log()).unwrap();
         let first = build(&metrics, &[1]);
         Self { metrics, log, published: Arc::new(ArcSwap::new(first)) }
     }
