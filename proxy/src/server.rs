@@ -187,3 +187,6 @@ fn worker_count(workers: Workers) -> usize {
         Workers::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,9 @@ pub(super) async fn converse(
             return Err(Failure { reason, not_sent, broken_off: false });
         }
     };
+    // Stands for any mistake: what a panic leaves behind is seen over real sockets.
+    #[cfg(test)]
+    assert_ne!(response.status, 599, "a test asks for a panic");
     let answered = Instant::now();
     exchange.timeline.mark(Mark::FirstByte, answered.into_std());
     let failed = response.status >= 500;
