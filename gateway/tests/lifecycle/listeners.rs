@@ -73,6 +73,18 @@ async fn a_taken_port_refuses_the_start_and_names_the_line() {
 }
 
 #[tokio::test]
+async fn so_does_a_taken_port_of_a_status_listener() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let line = format!("  - {{name: probes, address: \"{address}\", kind: status}}\nupstreams:");
+    let text = forwarding(&["127.0.0.1:9".parse().unwrap()], "").replace("upstreams:", &line);
+    let mut gateway = Gateway::start(&text);
+    gateway.ends(LONG, 2).await;
+    gateway.says(&["portcullis.yaml:5:"]).await;
+    gateway.says(&["listener `probes` cannot be bound"]).await;
+}
+
+#[tokio::test]
 async fn a_reload_onto_a_taken_port_leaves_the_old_one_serving() {
     let origin = Origin::start("a").await.unwrap();
     let one = forwarding(&[origin.address()], "");
