@@ -17,15 +17,15 @@ use crate::relay::Watch;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
 use crate::respond;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
-use crate::upstream::pool::PooledConnection;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
 pub struct Answered<'c> {
     pub(super) upstream: Rc<LocalUpstream>,
-    pub(super) connection: PooledConnection,
+    pub(super) connection: Connection,
     pub(super) in_flight: InFlight,
     pub(super) _counted: Counted,
     pub(super) begun: Begun<'c>,
