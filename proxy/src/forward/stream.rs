@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::sending::Sending;
+use super::sending::{Sending, take_back};
 use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
@@ -101,6 +101,9 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             }
             exchange.finished = Some(now);
             exchange.scratch.response_out = download.writing.into_out();
+            if let Some(upload) = upload.take() {
+                take_back(exchange, upload);
+            }
             return next(exchange, keep_alive && complete);
         }
         Err(reason) => reason,
