@@ -45,7 +45,7 @@ pub(super) async fn converse<'c>(
     connection: &mut Connection,
     in_flight: &InFlight,
     sent_at: Instant,
-) -> Result<Begun<'c>, Failure> {
+) -> Result<Box<Begun<'c>>, Failure> {
     exchange.upload = Default::default();
     let watch = Watch { deadline: exchange.deadline, stage: Cell::new(Stage::ResponseHead) };
     watch.deadline.set(target.give_up);
@@ -139,7 +139,7 @@ pub(super) async fn converse<'c>(
     watch.stage.set(Stage::ResponseBody);
     let client_patience = *target.listener.settings.timeouts.body;
     let download = Download::new(reading, writing, target.plan.timeouts.idle, client_patience);
-    Ok(Begun { watch, upload, download, keep_alive, until_close })
+    Ok(Box::new(Begun { watch, upload, download, keep_alive, until_close }))
 }
 
 /// Runs `receive` to its end while the request goes on being sent.
