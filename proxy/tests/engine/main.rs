@@ -8,4 +8,7 @@ mod basics;
 mod bodies;
 mod faults;
 mod limits;
+mod passthrough;
+mod proxy_header;
+mod tcp;
 mod upstreams;
