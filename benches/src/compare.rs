@@ -13,7 +13,7 @@ use portcullis_testkit::procfs;
 use serde::Serialize;
 
 use crate::counts::{self, Counts};
-use crate::engines::{ENGINES, Engine, Running, start_origin};
+use crate::engines::{ENGINES, Engine, Missing, Running, start_origin};
 use crate::stats::{median, median_upper_95};
 use crate::{setup, table, wrk};
 
@@ -83,7 +83,7 @@ pub(crate) struct Sample {
     pub(crate) requests_per_second: f64,
     /// Share of the time in which the engine ran.
     busy: f64,
-    /// The same of origin and generator together.
+    /// The same of origin, generator and whoever takes a log, together.
     generator_busy: f64,
     errors: u64,
 }
@@ -105,6 +105,10 @@ struct Contestant {
     running: Running,
     samples: Vec<Sample>,
     ticks: (u64, u64),
+    /// Requests that it has answered, warming up too.
+    answered: u64,
+    /// Requests that are not in its log.
+    unlogged: Option<Missing>,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -140,7 +144,7 @@ fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyho
     for engine in engines {
         eprintln!("starting {}", engine.name);
         let running = engine.start(origin.address, base, &[]).context(engine.name)?;
-        contestants.push(Contestant { engine, running, samples: Vec::new(), ticks: (0, 0) });
+        contestants.push(Contestant::new(engine, running));
     }
     for contestant in &mut contestants {
         contestant.warm_up(&origin, options)?;
@@ -156,6 +160,9 @@ fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyho
             contestant.samples.push(sample);
         }
         eprintln!("{line}");
+    }
+    for contestant in &mut contestants {
+        contestant.unlogged = contestant.running.missing_lines(contestant.answered);
     }
     let all: Vec<Counts> = contestants
         .iter()
@@ -199,6 +206,11 @@ fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyho
 }
 
 impl Contestant {
+    fn new(engine: &'static Engine, running: Running) -> Self {
+        let samples = Vec::new();
+        Self { engine, running, samples, ticks: (0, 0), answered: 0, unlogged: None }
+    }
+
     /// Fills pools and caches, and makes sure that it does what it is compared by.
     fn warm_up(&mut self, origin: &Running, options: &Options) -> anyhow::Result<()> {
         let name = self.engine.name;
@@ -209,7 +221,7 @@ impl Contestant {
         // Twice, because a log may be buffered for a second.
         self.running.take_log()?;
         self.slice_raw(origin, options)?;
-        if self.running.take_log()? == Some(0) {
+        if self.running.take_log()? == Some(false) {
             bail!("{name} writes no access log");
         }
         self.ticks = (0, 0);
@@ -229,7 +241,9 @@ impl Contestant {
         let before = cpu()?;
         let ticks_before = ticks(&processes)?;
         let generator_before = procfs::ended_children_ticks(own)?;
-        let origin_before = procfs::cpu_nanoseconds(origin.pid())?;
+        // Beside the origin, and in this process where a log has to be taken.
+        let others = [origin.pid(), own];
+        let others_before = sum(&others, procfs::cpu_nanoseconds)?;
         let start = Instant::now();
         let duration = Duration::from_secs(options.seconds);
         let slice = wrk::run(self.running.address, &options.path, options.connections, duration)?;
@@ -239,14 +253,15 @@ impl Contestant {
         self.ticks.0 += ticks_after.0 - ticks_before.0;
         self.ticks.1 += ticks_after.1 - ticks_before.1;
         let generator = procfs::ended_children_ticks(own)? - generator_before;
-        let origin = seconds(procfs::cpu_nanoseconds(origin.pid())? - origin_before);
+        let others = seconds(sum(&others, procfs::cpu_nanoseconds)? - others_before);
+        self.answered += slice.requests;
         let requests = as_float(slice.requests.max(1));
         let per_second = as_float(rustix::param::clock_ticks_per_second());
         Ok(Sample {
             cpu_us: cpu * 1e6 / requests,
             requests_per_second: requests / slice.seconds,
             busy: cpu / wall,
-            generator_busy: (as_float(generator) / per_second + origin) / wall,
+            generator_busy: (as_float(generator) / per_second + others) / wall,
             errors: slice.errors,
         })
     }
@@ -271,6 +286,13 @@ impl Contestant {
         let errors: u64 = self.samples.iter().map(|sample| sample.errors).sum();
         if errors > 0 {
             warnings.push(format!("{name}: {errors} requests failed; its figures mean nothing"));
+        }
+        if let Some(Missing { lines, last }) = &self.unlogged {
+            let all = self.answered;
+            warnings.push(format!(
+                "{name}: {lines} of {all} requests are not in its log, which would have cost it \
+                 more; the log ends with: {last}"
+            ));
         }
         let (busy, other) =
             (self.median_of(|sample| sample.busy), self.median_of(|sample| sample.generator_busy));

@@ -11,12 +11,16 @@ use portcullis_testkit::process::{free_address, workspace_binary};
 use portcullis_testkit::procfs;
 
 use crate::setup::Need;
+use crate::sink::Sink;
 
-pub(crate) const ENGINE_CORE: &str = "0";
-pub(crate) const GENERATOR_CORE: &str = "1";
+pub(crate) const ENGINE_CORE: usize = 0;
+pub(crate) const GENERATOR_CORE: usize = 1;
 
 /// How long an engine may take to listen; under valgrind all is slow.
 const START: Duration = Duration::from_secs(60);
+
+/// How long a line of a log may be under way.
+const ARRIVAL: Duration = Duration::from_secs(2);
 
 /// One engine of the comparison. Everything that differs between engines stands in [`ENGINES`].
 #[derive(Debug)]
@@ -24,13 +28,20 @@ pub(crate) struct Engine {
     pub(crate) name: &'static str,
     /// File name and template of its configuration.
     configuration: Option<(&'static str, &'static str)>,
-    /// Program and arguments; `@DIR@`, `@PORT@` and `@ORIGIN@` are replaced.
+    /// Program and arguments; `@DIR@`, `@PORT@`, `@ORIGIN@` and `@SINK@` are replaced.
     command: &'static [&'static str],
     version: &'static [&'static str],
-    /// The file of its access log.
-    log: Option<&'static str>,
+    log: Log,
     /// Program and Debian package, where it is not ours.
     pub(crate) need: Option<Need>,
+}
+
+/// Where an access log goes: wherever it costs the engine least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    None,
+    File(&'static str),
+    Sink,
 }
 
 pub(crate) const ENGINES: &[Engine] = &[
@@ -39,7 +50,7 @@ pub(crate) const ENGINES: &[Engine] = &[
         configuration: Some(("portcullis.yaml", include_str!("../peers/portcullis.yaml"))),
         command: &["portcullis-gateway", "run", "--config", "@DIR@/portcullis.yaml"],
         version: &["portcullis-gateway", "--version"],
-        log: Some("access.log"),
+        log: Log::File("access.log"),
         need: None,
     },
     Engine {
@@ -47,7 +58,7 @@ pub(crate) const ENGINES: &[Engine] = &[
         configuration: Some(("haproxy.cfg", include_str!("../peers/haproxy.cfg"))),
         command: &["haproxy", "-db", "-f", "@DIR@/haproxy.cfg"],
         version: &["haproxy", "-v"],
-        log: Some("stdout.log"),
+        log: Log::Sink,
         need: Some(("haproxy", "haproxy")),
     },
     Engine {
@@ -55,7 +66,7 @@ pub(crate) const ENGINES: &[Engine] = &[
         configuration: Some(("nginx.conf", include_str!("../peers/nginx.conf"))),
         command: &["nginx", "-p", "@DIR@", "-c", "@DIR@/nginx.conf"],
         version: &["nginx", "-v"],
-        log: Some("access.log"),
+        log: Log::File("access.log"),
         need: Some(("nginx", "nginx")),
     },
     Engine {
@@ -63,7 +74,7 @@ pub(crate) const ENGINES: &[Engine] = &[
         configuration: None,
         command: &["portcullis-bench", "floor", "--port", "@PORT@", "--origin", "@ORIGIN@"],
         version: &["portcullis-bench", "--version"],
-        log: None,
+        log: Log::None,
         need: None,
     },
 ];
@@ -75,7 +86,17 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) directory: PathBuf,
     name: String,
-    log: Option<PathBuf>,
+    log_file: Option<PathBuf>,
+    /// Ends after its engine, which would write to nobody otherwise.
+    sink: Option<Sink>,
+}
+
+/// Lines that did not arrive.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) lines: u64,
+    /// The last that did, in which the engine may say why.
+    pub(crate) last: String,
 }
 
 impl Engine {
@@ -94,10 +115,16 @@ impl Engine {
     ) -> anyhow::Result<Running> {
         let address = free_address()?;
         let directory = tempfile::Builder::new().prefix(self.name).tempdir_in(base)?.keep();
+        let sink = match self.log {
+            Log::Sink => Some(Sink::start(GENERATOR_CORE)?),
+            Log::None | Log::File(_) => None,
+        };
+        let sink_port = sink.as_ref().map_or(0, Sink::port);
         let fill = |text: &str| {
             text.replace("@DIR@", &directory.display().to_string())
                 .replace("@PORT@", &address.port().to_string())
                 .replace("@ORIGIN@", &origin.port().to_string())
+                .replace("@SINK@", &sink_port.to_string())
         };
         if let Some((file, template)) = self.configuration {
             fs::write(directory.join(file), fill(template))?;
@@ -105,9 +132,11 @@ impl Engine {
         let mut words: Vec<String> = wrapper.iter().map(|word| fill(word)).collect();
         words.push(program(self.command[0])?);
         words.extend(self.command[1..].iter().map(|word| fill(word)));
-        let log = self.log.map(|file| directory.join(file));
         let mut running = start(self.name, ENGINE_CORE, &words, address, directory)?;
-        running.log = log;
+        if let Log::File(file) = self.log {
+            running.log_file = Some(running.directory.join(file));
+        }
+        running.sink = sink;
         Ok(running)
     }
 
@@ -146,14 +175,30 @@ impl Running {
         Ok(procfs::family(self.pid())?)
     }
 
-    /// Bytes of its access log, where it should write one, which is emptied: it would fill the
-    /// disk over the rounds.
-    pub(crate) fn take_log(&self) -> anyhow::Result<Option<u64>> {
-        let Some(path) = &self.log else { return Ok(None) };
+    /// Whether there is something in its access log, where it should write one. A file is
+    /// emptied: it would fill the disk over the rounds.
+    pub(crate) fn take_log(&self) -> anyhow::Result<Option<bool>> {
+        if let Some(sink) = &self.sink {
+            return Ok(Some(sink.lines() > 0));
+        }
+        let Some(path) = &self.log_file else { return Ok(None) };
         let file = fs::OpenOptions::new().append(true).open(path)?;
         let length = file.metadata()?.len();
         file.set_len(0)?;
-        Ok(Some(length))
+        Ok(Some(length > 0))
+    }
+
+    /// Which of so many lines are missing from its log, after a moment in which what was under
+    /// way arrives. A file has all that was written to it; what is sent can be lost.
+    pub(crate) fn missing_lines(&self, expected: u64) -> Option<Missing> {
+        let sink = self.sink.as_ref()?;
+        let deadline = Instant::now() + ARRIVAL;
+        while sink.lines() < expected && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let lines = expected.checked_sub(sink.lines()).filter(|lines| *lines > 0)?;
+        let last = sink.tail().lines().last().unwrap_or_default().to_owned();
+        Some(Missing { lines, last })
     }
 
     /// Ends it in order and waits, so that it can write what it has to say.
@@ -184,13 +229,13 @@ impl Drop for Running {
 
 fn start(
     name: &str,
-    core: &str,
+    core: usize,
     words: &[String],
     address: SocketAddr,
     directory: PathBuf,
 ) -> anyhow::Result<Running> {
     let child = Command::new("taskset")
-        .args(["-c", core])
+        .args(["-c", &core.to_string()])
         .args(words)
         .current_dir(&directory)
         .stdin(Stdio::null())
@@ -198,7 +243,8 @@ fn start(
         .stderr(appending(&directory.join("stderr.log"))?)
         .spawn()
         .context("taskset")?;
-    let mut running = Running { address, child, directory, name: name.to_owned(), log: None };
+    let name = name.to_owned();
+    let mut running = Running { address, child, directory, name, log_file: None, sink: None };
     let deadline = Instant::now() + START;
     while TcpStream::connect(address).is_err() {
         if let Some(status) = running.child.try_wait()? {
@@ -250,7 +296,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let origin = Origin::start("a").await.unwrap();
         let mut checked = 0;
-        for engine in ENGINES.iter().filter(|engine| engine.log.is_some()) {
+        for engine in ENGINES.iter().filter(|engine| engine.log != Log::None) {
             // What is not installed or not built cannot be compared either.
             if !is_present(engine) {
                 eprintln!("{} is not here", engine.name);
@@ -285,14 +331,20 @@ mod tests {
             }
             assert_eq!(origin.open_connections(), 1, "{} keeps one connection", engine.name);
             drop(client);
-            let log = running.log.clone().unwrap();
             running.stop();
             while origin.open_connections() > 0 {
                 tokio::task::yield_now().await;
             }
-            let text = fs::read_to_string(log).unwrap();
+            let missing = running.missing_lines(2);
+            assert!(missing.is_none(), "{} logs every request: {missing:?}", engine.name);
+            let text = match (&running.log_file, &running.sink) {
+                (Some(file), _) => fs::read_to_string(file).unwrap(),
+                (None, sink) => sink.as_ref().unwrap().tail(),
+            };
             let line = text.lines().rev().find(|line| line.contains("/echo")).unwrap_or_default();
-            assert!(line.contains("200") && line.contains("GET"), "{}: {text}", engine.name);
+            for field in [r#""status":200"#, r#""method":"GET""#, r#""request_id":""#] {
+                assert!(line.contains(field), "{}: {text}", engine.name);
+            }
             checked += 1;
         }
         assert!(checked > 0, "no engine is installed: nothing was checked");

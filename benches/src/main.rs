@@ -7,6 +7,7 @@ mod floor;
 mod idle;
 mod origin;
 mod setup;
+mod sink;
 mod soak;
 mod sockets;
 mod stats;

@@ -41,7 +41,7 @@ pub(crate) fn run(
     command
         .args([
             "-c",
-            GENERATOR_CORE,
+            &GENERATOR_CORE.to_string(),
             "wrk",
             "-t1",
             &format!("-c{connections}"),

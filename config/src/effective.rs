@@ -14,8 +14,9 @@ use crate::model::{
     AccessLog, AccessLogSink, Action, Admin, AdminAddress, Backend, BalancePolicy,
     CertificateSource, ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey,
     HeaderEdits, HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener,
-    ListenerKind, ListenerTls, Match, Redirect, RedirectPath, Rewrite, Route, Scheme, TlsVersion,
-    Trust, TrustAnchors, Underscores, Upstream, UpstreamTls, ValueMatch, ValueTest, Workers,
+    ListenerKind, ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme,
+    TlsVersion, Trust, TrustAnchors, Underscores, Upstream, UpstreamProtocol, UpstreamTls,
+    ValueMatch, ValueTest, Workers,
 };
 use crate::units::{format_duration, format_share, format_size};
 use crate::values::{HeaderName, PathPattern};
@@ -113,6 +114,7 @@ fn listener(listener: &Listener) -> Value {
 fn http_keys(http: &HttpListener) -> Value {
     object([
         ("tls", http.tls.as_ref().map_or(Value::Null, listener_tls)),
+        ("protocols", json!(protocols(http.protocols))),
         (
             "requestLimits",
             json!({
@@ -182,8 +184,20 @@ fn listener_tls(tls: &ListenerTls) -> Value {
         "minVersion": version(tls.min_version),
         "maxVersion": version(tls.max_version),
         "clientAuth": client_auth.unwrap_or_else(|| json!({"mode": "none"})),
-        "alpn": tls.alpn,
     })
+}
+
+fn protocols(spoken: Protocols) -> Vec<&'static str> {
+    let all = [(spoken.http1, "http1"), (spoken.http2, "http2")];
+    all.into_iter().filter(|(spoken, _)| *spoken).map(|(_, word)| word).collect()
+}
+
+fn upstream_protocol(protocol: UpstreamProtocol) -> &'static str {
+    match protocol {
+        UpstreamProtocol::Auto => "auto",
+        UpstreamProtocol::Http1 => "http1",
+        UpstreamProtocol::Http2 => "http2",
+    }
 }
 
 fn version(version: TlsVersion) -> &'static str {
@@ -221,6 +235,7 @@ fn upstream(upstream: &Upstream) -> Value {
                 "idleTimeout": duration(&upstream.keep_alive.idle_timeout),
             }),
         ),
+        ("protocol", json!(upstream_protocol(upstream.protocol))),
         ("connectTimeout", duration(&upstream.connect_timeout)),
         ("proxyProtocol", stream::proxy_version(upstream.proxy_protocol)),
     ])

@@ -116,6 +116,7 @@ impl ListenerKind {
 #[derive(Debug, Clone)]
 pub struct HttpListener {
     pub tls: Option<ListenerTls>,
+    pub protocols: Protocols,
     pub request_limits: RequestLimits,
     pub connection_limits: ConnectionLimits,
     pub timeouts: ListenerTimeouts,
@@ -146,6 +147,43 @@ impl Trust {
             Self::Hops(_) => true,
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpProtocol {
+    Http1,
+    Http2,
+}
+
+/// The versions of HTTP that a listener speaks; at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocols {
+    pub http1: bool,
+    pub http2: bool,
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Self { http1: true, http2: true }
+    }
+}
+
+impl Protocols {
+    /// The tokens offered in a TLS handshake, in order of preference.
+    pub fn alpn(self) -> Vec<String> {
+        let offered = [(self.http2, "h2"), (self.http1, "http/1.1")];
+        offered.iter().filter(|(spoken, _)| *spoken).map(|(_, token)| (*token).to_owned()).collect()
+    }
+}
+
+/// What an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// Under TLS what its handshake agrees on, else HTTP/1.1.
+    #[default]
+    Auto,
+    Http1,
+    Http2,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,6 +275,7 @@ pub struct Upstream {
     pub endpoints: Vec<EndpointSource>,
     pub load_balancer: LoadBalancer,
     pub tls: Option<UpstreamTls>,
+    pub protocol: UpstreamProtocol,
     pub concurrency: Concurrency,
     pub keep_alive: KeepAlive,
     /// A TCP connect and its TLS handshake together.

@@ -114,6 +114,13 @@ impl Drop for Buffer {
     }
 }
 
+/// A place in a [`HeadBuffer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    start: usize,
+    end: usize,
+}
+
 /// A buffer whose front holds a head that must stay readable, and whose rest streams the body.
 pub struct HeadBuffer {
     buffer: Buffer,
@@ -162,6 +169,17 @@ impl HeadBuffer {
             self.end = self.head + (self.end - self.start);
             self.start = self.head;
         }
+    }
+
+    /// Where the body stands, to come back to while nothing more has been read.
+    pub fn position(&self) -> Position {
+        Position { start: self.start, end: self.end }
+    }
+
+    /// What was consumed since `position` counts as not consumed.
+    pub fn rewind(&mut self, position: Position) {
+        self.start = position.start;
+        self.end = position.end;
     }
 
     /// Forgets the head and gives the buffer back with what follows it.

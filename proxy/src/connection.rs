@@ -8,12 +8,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use portcullis_config::model::{HttpProtocol, Protocols};
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::handler::{self, Next};
+use crate::http2;
 use crate::io::{Io, PeerState};
 use crate::listener::{Bound, Held};
 use crate::proxy_protocol::Ends;
@@ -56,12 +58,19 @@ pub struct Client {
 pub struct TlsFacts {
     pub sni: Option<String>,
     pub version: &'static str,
+    /// What ALPN has settled.
+    pub protocol: Option<HttpProtocol>,
     pub identity: Option<Box<crate::tls::PeerIdentity>>,
 }
 
 impl Client {
     pub fn address_text(&self) -> &[u8] {
         self.address_text.as_bytes()
+    }
+
+    /// The protocol that both sides have agreed on, if they did.
+    fn agreed(&self) -> Option<HttpProtocol> {
+        self.tls.as_ref().and_then(|tls| tls.protocol)
     }
 
     /// Both ends of the client's connection; `None` where there are no addresses.
@@ -82,6 +91,9 @@ impl Client {
 pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
     let mut buffer: Option<Buffer> = None;
     let mut served: u32 = 0;
+    if client.agreed() == Some(HttpProtocol::Http2) {
+        return go_on_as_http2(worker, client, None);
+    }
     loop {
         if buffer.is_none() {
             match wait_for_request(&worker, &client, &mut buffer, served).await {
@@ -89,6 +101,9 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
                 Wait::Close => break,
                 Wait::Gone => return,
             }
+        }
+        if served == 0 && Box::pin(is_http2(&worker, &client, &mut buffer)).await {
+            return go_on_as_http2(worker, client, buffer);
         }
         let Some(filled) = buffer.take() else { break };
         // Boxed, so that the state of a request does not weigh on idle connections.
@@ -101,6 +116,40 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
         }
     }
     close(&worker, &client).await;
+}
+
+/// In a task of its own, so that what HTTP/2 needs does not weigh on the others.
+fn go_on_as_http2(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>) {
+    tokio::task::spawn_local(http2::server::serve(worker, client, first));
+}
+
+/// Whether a connection on which nothing was agreed speaks HTTP/2: its first bytes tell
+/// (RFC 9113, section 3.3).
+async fn is_http2(worker: &Worker, client: &Client, buffer: &mut Option<Buffer>) -> bool {
+    /// No method of HTTP/1 begins so.
+    const TELLING: &[u8] = b"PRI ";
+    let current = worker.current_of(&client.listener);
+    let spoken = current.listener(client.listener.id).map(|it| it.settings.protocols);
+    drop(current);
+    match spoken {
+        Some(Protocols { http2: true, .. }) if client.agreed().is_none() => {}
+        _ => return false,
+    }
+    loop {
+        let seen = buffer.as_ref().map_or(&[][..], Buffer::filled);
+        if seen.starts_with(TELLING) {
+            return true;
+        }
+        if !TELLING.starts_with(seen) {
+            return !spoken.is_some_and(|spoken| spoken.http1);
+        }
+        let read = read_some(&client.io, worker.buffers(), buffer);
+        match client.deadline.bound(read).await {
+            Ok(Ok(count)) if count > 0 => {}
+            // Whoever reads the request meets the same and has words for it.
+            _ => return false,
+        }
+    }
 }
 
 enum Wait {

@@ -32,12 +32,13 @@ use crate::route::{Action, Forward, Normalised, Route, Table, Timeouts};
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     pub head: RequestHead<'a>,
-    /// The client's address; `None` on a Unix socket.
+    /// The client's address, by a trusted peer's word or its own; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
+    /// Towards the client, by a trusted peer's word or as seen here.
     pub tls: bool,
     /// The name that the client asked for in its handshake.
     pub sni: Option<&'a str>,
-    /// The listener's port; `None` on a Unix socket.
+    /// The port that the client used; `None` on a Unix socket, or where a trusted peer keeps it.
     pub local_port: Option<u16>,
     /// Uniformly distributed; chooses the backend.
     pub random: u64,

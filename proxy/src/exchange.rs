@@ -3,17 +3,26 @@
 //! The record is written when the exchange is dropped, so it exists whichever way the request
 //! ended: answered, refused, cancelled or by a panic.
 
+use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use portcullis_config::model::Trust;
 use tokio::time::Instant;
 
 use crate::buffer::HeadBuffer;
 use crate::connection::Client;
+use crate::deadline::Deadline;
 use crate::error::Reason;
 use crate::message::RequestHead;
-use crate::observe::access_log::{Record, TlsFacts};
-use crate::observe::things::RequestOutcome;
+use crate::observe::access_log::{LogFormat, Record, TlsFacts};
+use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
 use crate::observe::timeline::{Stage, Timeline};
+use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::request_id::RequestId;
 use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
@@ -26,11 +35,18 @@ use crate::worker::{Current, Worker};
 pub struct Exchange<'c> {
     pub worker: &'c Worker,
     pub client: &'c Client,
-    pub current: Rc<Current>,
+    /// The one timer of the exchange.
+    pub deadline: &'c Deadline,
+    /// The client's end, by protocol.
+    pub end: RefCell<ClientEnd>,
+    view: View,
     pub scratch: Scratch,
-    /// Holds the head from the moment it is complete.
+    /// Holds the head of HTTP/1 from the moment it is complete, and its body while it comes.
     pub head: Option<HeadBuffer>,
+    /// The head stands in `scratch.head`: it came by HTTP/2, or its buffer was given back.
+    pub head_apart: bool,
     pub request_id: RequestId,
+    pub provenance: Provenance,
     pub timeline: Timeline,
     pub route: Option<RouteId>,
     pub endpoint: Option<Rc<LocalEndpoint>>,
@@ -44,12 +60,44 @@ pub struct Exchange<'c> {
     /// Which request of its connection, from one.
     number: u32,
     recorded: bool,
+    /// Something was heard of the client since it sent its request.
+    pub client_spoke: bool,
     /// The end, where somebody has read the clock for it already.
     pub finished: Option<Instant>,
 }
 
+/// What the client's protocol gives an exchange besides its connection.
+pub enum ClientEnd {
+    /// The connection itself carries the exchange, alone.
+    Http1,
+    /// A stream of its own.
+    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<RecvStream> },
+}
+
+/// What an exchange sees of the configuration.
+enum View {
+    /// Until its plan is made and its response has begun.
+    Whole(Rc<Current>),
+    /// Afterwards: what its record needs, so that an old generation can go.
+    Rest(Box<Rest>),
+}
+
+struct Rest {
+    generation: u64,
+    route: Option<String>,
+    metrics: Arc<RouteMetrics>,
+    listener: Option<Arc<ListenerMetrics>>,
+    log_format: LogFormat,
+}
+
 impl<'c> Exchange<'c> {
-    pub fn begin(worker: &'c Worker, client: &'c Client, served: u32) -> Self {
+    pub fn begin(
+        worker: &'c Worker,
+        client: &'c Client,
+        deadline: &'c Deadline,
+        end: ClientEnd,
+        served: u32,
+    ) -> Self {
         let now = Instant::now();
         let timeline = if served == 0 {
             let mut timeline = Timeline::of_connection(client.accepted.into_std());
@@ -64,10 +112,14 @@ impl<'c> Exchange<'c> {
         Self {
             worker,
             client,
-            current: worker.current_of(&client.listener),
+            deadline,
+            end: RefCell::new(end),
+            view: View::Whole(worker.current_of(&client.listener)),
             scratch: worker.scratch(),
             head: None,
+            head_apart: false,
             request_id: RequestId::from_random(worker.random_128()),
+            provenance: Provenance::default(),
             timeline,
             route: None,
             endpoint: None,
@@ -79,14 +131,81 @@ impl<'c> Exchange<'c> {
             own_body: 0,
             number: served + 1,
             recorded: false,
+            client_spoke: false,
             finished: None,
         }
+    }
+
+    /// Learns from the head where the request comes from, as far as its peer is believed.
+    pub fn learn_provenance(&mut self, trust: &Trust) {
+        let Some(head) = self.request() else { return };
+        let peer = Peer {
+            address: self.client.address.map(|address| address.ip()),
+            tls: self.client.tls.is_some(),
+        };
+        let worker = self.worker;
+        let ids = || (worker.random_128(), worker.random());
+        let provenance = Provenance::judge(&head, trust, peer, ids);
+        let given = provenance.request_id(&head);
+        self.provenance = provenance;
+        if let Some(given) = given {
+            self.request_id = given;
+        }
+    }
+
+    /// The address of the client: to hash by, and to limit by.
+    pub fn source(&self) -> IpAddr {
+        self.provenance.forwarded_for.unwrap_or_else(|| self.client.ip())
     }
 
     pub fn mark(&mut self, stage: Stage) -> Instant {
         let now = Instant::now();
         self.timeline.mark(stage, now.into_std());
         now
+    }
+
+    /// The generation that this exchange is decided by; `None` once it was let go.
+    pub fn current(&self) -> Option<Rc<Current>> {
+        match &self.view {
+            View::Whole(current) => Some(Rc::clone(current)),
+            View::Rest(_) => None,
+        }
+    }
+
+    /// The request's head, once there is one.
+    pub fn request(&self) -> Option<RequestHead<'_>> {
+        let bytes = match &self.head {
+            Some(buffer) => buffer.head(),
+            None if self.head_apart => &self.scratch.head,
+            None => return None,
+        };
+        Some(RequestHead { bytes, parts: &self.scratch.request })
+    }
+
+    /// Lets the generation go, and the buffer with the head where nothing else stands in it. For
+    /// a response that takes its time; one that is there at once is not worth the copies.
+    pub fn settle(&mut self) {
+        if let View::Whole(current) = &self.view {
+            let snapshot = &current.snapshot;
+            let route = self.route.and_then(|id| snapshot.routes.get(id.0));
+            let metrics = self.route.and_then(|id| snapshot.route_metrics.get(id.0));
+            let listener = current.listener(self.client.listener.id);
+            self.view = View::Rest(Box::new(Rest {
+                generation: snapshot.generation,
+                route: route.map(|route| route.name.clone()),
+                metrics: Arc::clone(metrics.unwrap_or(&snapshot.unrouted)),
+                listener: listener.map(|listener| Arc::clone(&listener.metrics)),
+                log_format: snapshot.log_format.clone(),
+            }));
+        }
+        if self.upload.complete.get()
+            && let Some(buffer) = self.head.take_if(|buffer| buffer.body().is_empty())
+        {
+            let head = &mut self.scratch.head;
+            head.clear();
+            head.extend_from_slice(buffer.head());
+            self.head_apart = true;
+        }
     }
 }
 
@@ -108,16 +227,29 @@ impl Exchange<'_> {
             self.reason = Some(Reason::Internal);
         }
         self.timeline.mark(Stage::LastByte, finished.into_std());
-        let head = self
-            .head
-            .as_ref()
-            .map(|buffer| RequestHead { bytes: buffer.head(), parts: &self.scratch.request });
-        let snapshot = &self.current.snapshot;
-        let route = self.route.and_then(|id| snapshot.routes.get(id.0));
-        let metrics = self
-            .route
-            .and_then(|id| snapshot.route_metrics.get(id.0))
-            .unwrap_or(&snapshot.unrouted);
+        let head = self.request();
+        let (generation, route, metrics, listener, log_format) = match &self.view {
+            View::Whole(current) => {
+                let snapshot = &current.snapshot;
+                let route = self.route.and_then(|id| snapshot.routes.get(id.0));
+                let metrics = self.route.and_then(|id| snapshot.route_metrics.get(id.0));
+                let listener = current.listener(self.client.listener.id);
+                (
+                    snapshot.generation,
+                    route.map(|route| route.name.as_str()),
+                    metrics.unwrap_or(&snapshot.unrouted),
+                    listener.map(|listener| &listener.metrics),
+                    &snapshot.log_format,
+                )
+            }
+            View::Rest(rest) => (
+                rest.generation,
+                rest.route.as_deref(),
+                &rest.metrics,
+                rest.listener.as_ref(),
+                &rest.log_format,
+            ),
+        };
         let response_body_bytes = self.download.body.get() + self.own_body;
         metrics.record(
             self.worker.id(),
@@ -129,19 +261,18 @@ impl Exchange<'_> {
                 response_body_bytes,
             },
         );
-        if let Some(listener) = self.current.listener(self.client.listener.id) {
-            listener.metrics.of(self.worker.id()).requests.increment();
+        if let Some(listener) = listener {
+            listener.of(self.worker.id()).requests.increment();
         }
+        let tls = self.client.tls.as_ref();
         let record = Record {
             request_id: self.request_id.as_str().as_bytes(),
-            generation: snapshot.generation,
+            generation,
             listener: &self.client.listener_name,
-            client: self.client.address,
-            tls: self
-                .client
-                .tls
-                .as_ref()
-                .map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
+            trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
+            forwarded_for: self.provenance.forwarded_for,
+            peer: self.client.address,
+            tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
             method: head.map_or(b"", |head| head.method()),
             host: head.map_or(b"", |head| head.authority()),
@@ -149,7 +280,7 @@ impl Exchange<'_> {
             normalized_path: self.scratch.decide.normalised_path().filter(|_| head.is_some()),
             query: head.and_then(|head| head.query()),
             version: head.map_or_else(Default::default, |head| head.parts.version),
-            route: route.map(|route| route.name.as_str()),
+            route,
             upstream: self.endpoint.as_ref().map(|endpoint| &*endpoint.upstream),
             endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.metrics.address()),
             attempts: self.attempts,
@@ -161,6 +292,6 @@ impl Exchange<'_> {
             finished: finished.into_std(),
             headers: head.map(|head| head.fields()),
         };
-        self.worker.log().record(&snapshot.log_format, self.worker.clock(), &record);
+        self.worker.log().record(log_format, self.worker.clock(), &record);
     }
 }

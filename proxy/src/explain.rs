@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use portcullis_config::model::{
     Action, Config, Forward, HeaderEdits, HeaderValueEdit, ListenAddress, Listener, ListenerId,
-    ListenerKind,
+    ListenerKind, Trust,
 };
 use portcullis_config::values::{HeaderName, MethodName};
 
@@ -21,6 +21,7 @@ pub use report::{Candidate, EditsTold, Explanation, Outcome, PhaseTold, SettingT
 use crate::decide::{Facts, HostSource, Plan, Scratch, Step, decide, normalise};
 use crate::message::RequestHead;
 use crate::policy::forwarded::is_claim;
+use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::reply::is_field_value;
 use crate::route::table::Verdict;
 use crate::route::{Mismatch, Route, Table};
@@ -33,6 +34,7 @@ pub struct Question<'a> {
     pub url: &'a str,
     /// `host` among them overrides that of the URL.
     pub headers: &'a [(String, String)],
+    /// Who connects; `None` over a Unix socket, or where it does not matter.
     pub peer: Option<IpAddr>,
     /// The name of a listener; else the one that the URL's scheme and port lead to.
     pub listener: Option<&'a str>,
@@ -78,12 +80,15 @@ pub fn explain<'t>(
         question.headers,
     )
     .ok_or(ExplainError::TooLong)?;
+    let peer = Peer { address: question.peer, tls };
+    // The ids of a trace decide nothing.
+    let provenance = Provenance::judge(&head.view(), trust_of(listener), peer, || (1, 1));
     let facts = Facts {
         head: head.view(),
-        peer: question.peer,
-        tls,
+        peer: provenance.forwarded_for.or(question.peer),
+        tls: provenance.tls,
         sni: None,
-        local_port: port_of(listener),
+        local_port: provenance.port(&head.view(), port_of(listener)),
         random: 0,
     };
 
@@ -105,7 +110,7 @@ pub fn explain<'t>(
         request_headers: configured.map(|it| edits(&it.request_headers)).unwrap_or_default(),
         response_headers: configured.map(|it| edits(&it.response_headers)).unwrap_or_default(),
     };
-    report.phases = phases(&facts.head, &report);
+    report.phases = phases(&facts.head, &provenance, &report);
     Ok(report)
 }
 
@@ -229,7 +234,7 @@ fn candidates(table: &Table, head: &RequestHead<'_>) -> Vec<Candidate> {
 }
 
 /// The verdict of each phase, in the order in which [`decide`] goes through them.
-fn phases(head: &RequestHead<'_>, report: &Explanation) -> Vec<PhaseTold> {
+fn phases(head: &RequestHead<'_>, provenance: &Provenance, report: &Explanation) -> Vec<PhaseTold> {
     let mut phases = Vec::new();
     let mut tell = |phase, verdict| phases.push(PhaseTold { phase, verdict });
     let (mut path_scratch, mut host_scratch) = (Vec::new(), Vec::new());
@@ -248,10 +253,13 @@ fn phases(head: &RequestHead<'_>, report: &Explanation) -> Vec<PhaseTold> {
     let claims: Vec<_> = claims.map(|name| format!("`{}`", text(name))).collect();
     tell(
         "client claims",
-        if claims.is_empty() {
-            "none".to_owned()
-        } else {
-            format!("removed: {}", claims.join(", "))
+        match provenance.forwarded_for {
+            _ if claims.is_empty() => "none".to_owned(),
+            Some(client) => format!("of a trusted peer, for `{client}`: {}", claims.join(", ")),
+            None if provenance.is_believed() => {
+                format!("of a trusted peer: {}", claims.join(", "))
+            }
+            None => format!("removed: {}", claims.join(", ")),
         },
     );
     tell(
@@ -343,6 +351,13 @@ fn choose_listener<'c>(
         (url.tls.is_some_and(|wanted| wanted != *tls), url.port() != port_of(listener))
     };
     http.min_by_key(misfit).ok_or(ExplainError::NoListener)
+}
+
+fn trust_of(listener: &Listener) -> &Trust {
+    match &listener.kind {
+        ListenerKind::Http(http) => &http.trust,
+        ListenerKind::Status | ListenerKind::Stream(_) => &Trust::Nobody,
+    }
 }
 
 fn port_of(listener: &Listener) -> Option<u16> {

@@ -7,16 +7,20 @@ use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
 use crate::connection::Client;
+use crate::deadline::Deadline;
 use crate::decide::{Facts, ProxyReply, Step, decide};
 use crate::error::Reason;
-use crate::exchange::Exchange;
-use crate::forward;
+use crate::exchange::{ClientEnd, Exchange};
+use crate::forward::{self, Answered};
 use crate::http1::request::{Parsed, leading_empty_line, parse_request};
 use crate::http1::scan::HeadScanner;
+use crate::http2::head::incoming_request;
+use crate::http2::server::Stream;
 use crate::message::RequestHead;
 use crate::observe::timeline::Stage;
 use crate::relay::read_some;
 use crate::respond;
+use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
 use crate::worker::Worker;
 
@@ -30,12 +34,11 @@ pub enum Next {
     Abort,
 }
 
-/// Handles the request whose first bytes stand in `buffer`.
+/// Handles the HTTP/1 request whose first bytes stand in `buffer`.
 pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u32) -> Next {
-    let mut exchange = Exchange::begin(worker, client, served);
-    let current = std::rc::Rc::clone(&exchange.current);
+    let mut exchange = Exchange::begin(worker, client, &client.deadline, ClientEnd::Http1, served);
+    let Some(current) = exchange.current() else { return Next::Close };
     let Some(listener) = current.listener(client.listener.id) else { return Next::Close };
-
     match read_head(&mut exchange, listener, buffer).await {
         Ok(head) => exchange.head = Some(head),
         Err(Reason::ClientAborted) => {
@@ -47,36 +50,83 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
             return Next::Close;
         }
     }
-    let random = worker.random();
-    let Some(head) = &exchange.head else { return Next::Close };
+    drop(current);
+    serve(&mut exchange).await
+}
+
+/// Handles one stream of an HTTP/2 connection. False when it can only be broken off.
+pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, served: u32) -> bool {
+    let Stream { head, body, respond } = stream;
+    let deadline = Deadline::at(Instant::now() + client.patience);
+    let has_body = !body.is_end_stream();
+    let end = ClientEnd::Http2 { respond: Some(respond), body: Some(body) };
+    let mut exchange = Exchange::begin(worker, client, &deadline, end, served);
+    let Some(current) = exchange.current() else { return false };
+    let Some(listener) = current.listener(client.listener.id) else { return false };
     let parts = &mut *exchange.scratch;
-    let request = RequestHead { bytes: head.head(), parts: &parts.request };
+    let judged =
+        incoming_request(&head, has_body, &listener.rules, &mut parts.head, &mut parts.request);
+    exchange.head_apart = judged.is_ok();
+    if let Err(reason) = judged {
+        return respond::problem(&mut exchange, reason, None, true).await;
+    }
+    drop((current, head));
+    !matches!(serve(&mut exchange).await, Next::Abort)
+}
+
+/// From the head to the last byte. The configuration is looked at until the response has begun.
+async fn serve(exchange: &mut Exchange<'_>) -> Next {
+    let answered = match decided(exchange).await {
+        Outcome::Ended(next) => return next,
+        Outcome::Answered(answered) => answered,
+    };
+    forward::stream(exchange, answered).await
+}
+
+/// How far a request came while its generation was needed.
+pub enum Outcome<'c> {
+    Ended(Next),
+    Answered(Answered<'c>),
+}
+
+async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
+    let client = exchange.client;
+    let Some(current) = exchange.current() else { return Outcome::Ended(Next::Close) };
+    let Some(listener) = current.listener(client.listener.id) else {
+        return Outcome::Ended(Next::Close);
+    };
+    exchange.learn_provenance(&listener.settings.trust);
+    let random = exchange.worker.random();
+    let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
+    let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
+    let request = RequestHead { bytes, parts: request };
     let sni = client.tls.as_ref().and_then(|tls| tls.sni.as_deref());
     if let Some(tls) = &listener.tls
         && tls.misdirected(sni, request.authority())
     {
-        return refuse(&mut exchange, Reason::Misdirected, None).await;
+        return Outcome::Ended(refuse(exchange, Reason::Misdirected, None).await);
     }
+    let provenance = &exchange.provenance;
     let facts = Facts {
         head: request,
-        peer: client.address.map(|address| address.ip()),
-        tls: client.tls.is_some(),
+        peer: provenance.forwarded_for.or(client.address.map(|address| address.ip())),
+        tls: provenance.tls,
         sni,
-        local_port: listener.port,
+        local_port: provenance.port(&request, listener.port),
         random,
     };
-    let step = decide(&listener.table, &facts, &mut parts.decide);
+    let step = decide(&listener.table, &facts, scratch);
     let routed = exchange.mark(Stage::Route);
     match step {
         Step::Reject(rejection) => {
             exchange.route = rejection.route.map(|route| route.id);
-            refuse(&mut exchange, rejection.reason, rejection.route.map(|it| &it.response_edits))
-                .await
+            let edits = rejection.route.map(|it| &it.response_edits);
+            Outcome::Ended(refuse(exchange, rejection.reason, edits).await)
         }
-        Step::Respond(reply) => answer(&mut exchange, &reply).await,
+        Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
-            forward::forward(&mut exchange, listener, &plan, routed).await
+            forward::forward(exchange, &current, listener, &plan, routed).await
         }
     }
 }

@@ -252,11 +252,25 @@ impl Io {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
+    /// The same into a buffer that may be uninitialised.
+    pub fn poll_read_buf(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut carrier = self.carrier.borrow_mut();
+        with_stream!(&mut *carrier, stream => stream.poll_read(cx, buffer))
+    }
+
     pub async fn read(&self, room: &mut [u8]) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_read(cx, room)).await
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut carrier = self.carrier.borrow_mut();
         match slices {
             [one] => with_stream!(&mut *carrier, stream => stream.poll_write(cx, one)),
@@ -264,7 +278,7 @@ impl Io {
         }
     }
 
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut carrier = self.carrier.borrow_mut();
         with_stream!(&mut *carrier, stream => stream.poll_flush(cx))
     }
@@ -306,11 +320,12 @@ impl Io {
 
     /// Says that nothing more will be written: FIN, under TLS after `close_notify`.
     pub async fn shutdown(&self) -> io::Result<()> {
-        std::future::poll_fn(|cx| {
-            let mut carrier = self.carrier.borrow_mut();
-            with_stream!(&mut *carrier, stream => stream.poll_shutdown(cx))
-        })
-        .await
+        std::future::poll_fn(|cx| self.poll_shutdown(cx)).await
+    }
+
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut carrier = self.carrier.borrow_mut();
+        with_stream!(&mut *carrier, stream => stream.poll_shutdown(cx))
     }
 
     /// What the peer has done lately, without consuming a byte.

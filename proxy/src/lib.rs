@@ -17,6 +17,7 @@ pub mod explain;
 pub mod forward;
 pub mod handler;
 pub mod http1;
+pub mod http2;
 pub mod io;
 pub mod listener;
 pub mod message;

@@ -51,9 +51,12 @@ pub enum Known {
     XForwardedFor,
     XForwardedProto,
     XForwardedHost,
+    XForwardedPort,
     Forwarded,
     XRequestId,
     XForwardedClientCert,
+    Traceparent,
+    Tracestate,
     /// Another claim that only a trusted hop may make: `x-real-ip`, or a known one with `_`.
     OtherClaim,
 }
@@ -86,6 +89,18 @@ impl<'a> Fields<'a> {
             .map(|field| field.value.of(self.bytes))
     }
 
+    /// The value of the first cookie of exactly that name (RFC 6265, section 4.2), without its
+    /// quotes. Whoever asks gets the same one.
+    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let bytes = self.bytes;
+        let lines = self.fields.iter().filter(|field| field.known == Known::Cookie);
+        let mut pairs = lines.flat_map(|field| field.value.of(bytes).split(|byte| *byte == b';'));
+        pairs.find_map(|pair| {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(value.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(value))
+        })
+    }
+
     /// Name and value of each line.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let bytes = self.bytes;
@@ -98,6 +113,7 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 /// How the end of a body is found (RFC 9112, section 6.3).
@@ -107,6 +123,7 @@ pub enum Framing {
     None,
     /// Exactly so many bytes.
     Length(u64),
+    /// Until its own end mark: the last chunk in HTTP/1, END_STREAM in HTTP/2.
     Chunked,
     /// Only of responses: the body ends with the connection.
     UntilClose,

@@ -3,13 +3,18 @@
 //! What a client reads here comes from the closed list of reasons or from the configuration,
 //! never from an inner error.
 
+use tokio::time::Instant;
+
 use crate::decide::ProxyReply;
 use crate::error::Reason;
-use crate::exchange::Exchange;
+use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::edits::Edits;
 use crate::http1::simple::{SimpleResponse, write_simple_response};
 use crate::http1::write::Line;
+use crate::http2::head::whole_response;
+use crate::message::Framing;
 use crate::observe::timeline::Stage;
+use crate::relay::writer::{Http1Writing, Wire, Writing};
 
 const PROBLEM: &[u8] = b"application/problem+json";
 
@@ -70,41 +75,52 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
     let now = exchange.mark(Stage::FirstByte);
     exchange.status = own.status;
     let date = exchange.worker.clock().http_date(now.into_std());
-    let head_only = exchange
-        .head
-        .as_ref()
-        .is_some_and(|head| exchange.scratch.request.method.of(head.head()) == b"HEAD");
+    let head_only = exchange.request().is_some_and(|head| head.method() == b"HEAD");
     if !head_only {
         exchange.own_body = own.body.len() as u64;
     }
-    let version = exchange.scratch.request.version;
     let parts = &mut *exchange.scratch;
-    parts.out.clear();
     let location = [parts.decide.location()];
     let line = [Line { name: b"location", value: &location }];
-    write_simple_response(
-        &mut parts.out,
-        &SimpleResponse {
-            status: own.status,
-            content_type: own.content_type,
-            body: own.body,
-            headers: if own.location { &line } else { &[] },
-            edits: own.edits,
-            date: &date,
-            head_only,
-            client: version,
-            keep_alive: own.keep_alive,
-        },
-    );
+    let response = SimpleResponse {
+        status: own.status,
+        content_type: own.content_type,
+        body: own.body,
+        headers: if own.location { &line } else { &[] },
+        edits: own.edits,
+        date: &date,
+        head_only,
+        client: parts.request.version,
+        keep_alive: own.keep_alive,
+    };
     let client = exchange.client;
-    let patience = client.patience;
-    client.deadline.set(now + patience);
-    let write = client.io.write_all(&parts.out, &[], |_| {
-        client.deadline.set(tokio::time::Instant::now() + patience);
-    });
-    match client.deadline.bound(write).await {
-        Ok(Ok(())) => true,
-        // The reason stays that of the answer: why it did not arrive matters less.
-        Ok(Err(_)) | Err(_) => false,
+    let mut writing = match exchange.end.get_mut() {
+        ClientEnd::Http1 => {
+            parts.out.clear();
+            write_simple_response(&mut parts.out, &response);
+            let out = std::mem::take(&mut parts.out);
+            Writing::Http1(Http1Writing::new(Wire::Client(&client.io), out, Framing::None))
+        }
+        ClientEnd::Http2 { respond, .. } => {
+            let Some(respond) = respond.take() else { return false };
+            Writing::Http2(whole_response(respond, &response))
+        }
+    };
+    let deadline = exchange.deadline;
+    deadline.set(now + client.patience);
+    let mut progress = |_| deadline.set(Instant::now() + client.patience);
+    let write = std::future::poll_fn(|cx| writing.poll_flush(cx, &mut progress));
+    // The reason stays that of the answer: why it did not arrive matters less.
+    let written = matches!(deadline.bound(write).await, Ok(Ok(())));
+    exchange.scratch.out = writing.into_out();
+    written
+}
+
+/// The stream of a response that was not begun goes back to the exchange.
+pub fn take_back(exchange: &mut Exchange<'_>, writing: Writing<'_>) {
+    if let (ClientEnd::Http2 { respond, .. }, Writing::Http2(writing)) =
+        (exchange.end.get_mut(), writing)
+    {
+        *respond = writing.into_respond();
     }
 }

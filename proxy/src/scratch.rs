@@ -17,6 +17,10 @@ pub struct Parts {
     pub request: RequestParts,
     pub response: ResponseParts,
     pub decide: decide::Scratch,
+    /// A request's head that stands in no read buffer.
+    pub head: Vec<u8>,
+    /// The head of an upstream's response that came by HTTP/2.
+    pub response_head: Vec<u8>,
     /// The head on its way to the upstream, or a response of our own.
     pub out: Vec<u8>,
     /// The head on its way to the client.
@@ -71,7 +75,8 @@ impl Drop for Scratch {
         if let Some(mut parts) = self.parts.take()
             && free.len() < KEPT
         {
-            for buffer in [&mut parts.out, &mut parts.response_out, &mut parts.lines] {
+            let Parts { head, response_head, out, response_out, lines, .. } = &mut *parts;
+            for buffer in [head, response_head, out, response_out, lines] {
                 buffer.clear();
                 if buffer.capacity() > KEPT_OUT {
                     *buffer = Vec::new();

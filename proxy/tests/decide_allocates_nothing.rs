@@ -1,4 +1,5 @@
-//! A decision costs no allocation once its buffers are warm, with one route or ten thousand.
+//! A decision costs no allocation once its buffers are warm, with one route or ten thousand; nor
+//! does learning who the client is.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -7,9 +8,14 @@ use std::time::Duration;
 
 use portcullis_config::location::{Location, Sourced};
 use portcullis_config::model::*;
+use portcullis_config::networks::Networks;
 use portcullis_config::values::{HeaderName, HostPattern, PathPattern, Share};
 use portcullis_proxy::decide::{Facts, Scratch, Step, decide};
+use portcullis_proxy::http1::{RequestRules, parse_request};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
+use portcullis_proxy::policy::forwarded::Forwarded;
+use portcullis_proxy::policy::provenance::{Peer, Provenance};
+use portcullis_proxy::policy::request_id::RequestId;
 use portcullis_proxy::route::{Table, compile};
 
 #[test]
@@ -44,6 +50,38 @@ fn decisions_do_not_allocate() {
                 assert!(round == 0 || before == after, "{count} routes, {host}{path}");
             }
         }
+    }
+}
+
+#[test]
+fn learning_who_the_client_is_does_not_allocate() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let text = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 203.0.113.5, 10.1.1.1\r\n\
+         x-forwarded-for: 10.2.2.2\r\nx-forwarded-proto: https\r\nx-request-id: given\r\n\
+         traceparent: {parent}\r\ntracestate: a=1\r\n\r\n"
+    );
+    let rules = RequestRules {
+        head_bytes: 4096,
+        uri_bytes: 1024,
+        headers: 50,
+        underscores: Underscores::Reject,
+    };
+    let mut parts = RequestParts::default();
+    parse_request(text.as_bytes(), &rules, &mut parts).expect("it is in order");
+    let head = RequestHead { bytes: text.as_bytes(), parts: &parts };
+    let network = "10.0.0.0/8".parse().expect("a network");
+    let peer = Peer { address: Some([10, 0, 0, 9].into()), tls: false };
+    for trust in [Trust::Nobody, Trust::Proxies(Networks::new(vec![network]))] {
+        let before = counting::allocations();
+        let provenance = Provenance::judge(&head, &trust, peer, || (1, 2));
+        let id = provenance.request_id(&head).unwrap_or(RequestId::from_random(7));
+        let told = Forwarded::new(&provenance, &head, b"10.0.0.9", &id);
+        let lines = told.lines().len();
+        let after = counting::allocations();
+        assert_eq!(before, after, "{trust:?}");
+        assert_eq!(provenance.forwarded_for.is_some(), trust != Trust::Nobody);
+        assert_eq!(lines, 4);
     }
 }
 
@@ -145,6 +183,7 @@ fn upstream() -> Upstream {
             slow_start: None,
         },
         tls: None,
+        protocol: Default::default(),
         concurrency: Concurrency {
             max_connections: Sourced::built_in(NonZeroU32::MIN),
             max_pending: Sourced::built_in(1),

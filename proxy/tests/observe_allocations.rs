@@ -129,9 +129,11 @@ fn a_line_allocates_nothing() {
         Stage::ALL.into_iter().for_each(|stage| timeline.mark(stage, started));
         let record = Record {
             request_id: b"0193-7e1f",
+            trace_id: Some(b"0af7651916cd43dd8448eb211c80319c"),
             generation: at,
             listener: "public",
-            client: Some(clients[usize::try_from(at % 2).unwrap()]),
+            forwarded_for: at.is_multiple_of(3).then(|| clients[1].ip()),
+            peer: Some(clients[usize::try_from(at % 2).unwrap()]),
             tls: Some(TlsFacts { version: "TLSv1.3", sni: Some("shop.example.com") }),
             connection_request: at,
             method: b"GET",

@@ -66,12 +66,13 @@ impl Problem {
         self
     }
 
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    pub fn code(&self) -> &'static str {
-        self.code
+    /// The answer to a request that `error` ended. A failure of the service's own is logged: this
+    /// is the last to see it whole.
+    pub fn answering(self, error: &dyn std::error::Error) -> Response {
+        if self.status.is_server_error() {
+            tracing::error!(%error, code = self.code, "a request failed");
+        }
+        self.into_response()
     }
 }
 

@@ -92,10 +92,6 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let problem = self.problem();
-        if problem.status().is_server_error() {
-            tracing::error!(error = %self, code = problem.code(), "a request failed");
-        }
-        problem.into_response()
+        self.problem().answering(&self)
     }
 }

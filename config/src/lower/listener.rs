@@ -5,9 +5,9 @@ use super::{at, on, refuse, stream};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
-    CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, ListenAddress,
-    Listener, ListenerKind, ListenerTimeouts, ListenerTls, ProxyProtocol, RequestLimits,
-    StreamKind, TlsVersion, Trust, Underscores,
+    CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, HttpProtocol,
+    ListenAddress, Listener, ListenerKind, ListenerTimeouts, ListenerTls, Protocols, ProxyProtocol,
+    RequestLimits, StreamKind, TlsVersion, Trust, Underscores,
 };
 use crate::networks::Networks;
 use crate::raw::{self, Address, ClientAuthChoice};
@@ -58,6 +58,7 @@ fn address(raw: &raw::Listener, report: &mut Report) -> Option<ListenAddress> {
 fn status(raw: &raw::Listener, report: &mut Report) -> Option<ListenerKind> {
     let given = [
         ("tls", at(&raw.tls)),
+        ("protocols", at(&raw.protocols)),
         ("requestLimits", at(&raw.request_limits)),
         ("connectionLimits", at(&raw.connection_limits)),
         ("timeouts", at(&raw.timeouts)),
@@ -78,8 +79,9 @@ fn http(
     inheritance: &Inheritance<'_>,
     report: &mut Report,
 ) -> Option<ListenerKind> {
+    let protocols = protocols(raw, report);
     let tls = match &raw.tls {
-        Some(tls) => lower_tls(tls, report).map(Some),
+        Some(tls) => lower_tls(tls, protocols.unwrap_or_default().alpn(), report).map(Some),
         None => Some(None),
     };
     let request_limits = request_limits(raw, inheritance, report);
@@ -95,6 +97,7 @@ fn http(
     };
     Some(ListenerKind::Http(Box::new(HttpListener {
         tls: tls?,
+        protocols: protocols?,
         request_limits: request_limits?,
         connection_limits: connection_limits(raw, inheritance),
         timeouts: ListenerTimeouts {
@@ -110,6 +113,15 @@ fn http(
         trust: trust?,
         proxy_protocol: age.and(proxy_protocol)?,
     })))
+}
+
+fn protocols(raw: &raw::Listener, report: &mut Report) -> Option<Protocols> {
+    let Some(listed) = &raw.protocols else { return Some(Protocols::default()) };
+    if listed.value.is_empty() {
+        refuse(Some(&listed.location), "a listener speaks at least one protocol", report)?;
+    }
+    let has = |one| listed.value.iter().any(|listed| listed.value == one);
+    Some(Protocols { http1: has(HttpProtocol::Http1), http2: has(HttpProtocol::Http2) })
 }
 
 pub(super) fn connection_limits(
@@ -246,17 +258,17 @@ fn place<T>(sourced: &Sourced<T>) -> Option<&Location> {
     }
 }
 
-pub(super) fn lower_tls(raw: &Located<raw::Tls>, report: &mut Report) -> Option<ListenerTls> {
+pub(super) fn lower_tls(
+    raw: &Located<raw::Tls>,
+    alpn: Vec<String>,
+    report: &mut Report,
+) -> Option<ListenerTls> {
     let tls = &raw.value;
     let certificates = certificates(raw, report);
     let versions = versions(&tls.min_version, &tls.max_version, report);
     let client_auth = match &tls.client_auth {
         Some(auth) => client_auth(auth, report),
         None => Some(None),
-    };
-    let alpn = match &tls.alpn {
-        Some(alpn) => alpn.value.iter().map(|one| one.value.clone()).collect(),
-        None => vec!["http/1.1".to_owned()],
     };
     let (min_version, max_version) = versions?;
     Some(ListenerTls {

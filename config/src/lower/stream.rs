@@ -28,6 +28,7 @@ pub(super) fn listener(
     let kept = foreign(
         kind,
         [
+            ("protocols", at(&raw.protocols)),
             ("requestLimits", at(&raw.request_limits)),
             ("headerUnderscores", at(&raw.header_underscores)),
             ("timeouts.body", body.map(|one| &one.location)),
@@ -84,13 +85,8 @@ fn tls(raw: &raw::Listener, kind: StreamKind, report: &mut Report) -> Option<Opt
         );
         return None;
     }
-    let alpn = refuse(
-        at(&tls.value.alpn),
-        "`alpn` is for `http` listeners: what is inside is not known here",
-        report,
-    );
-    let lowered = listener::lower_tls(tls, report)?;
-    alpn.map(|()| Some(ListenerTls { alpn: Vec::new(), ..lowered }))
+    // What is inside is not known here, so nothing is agreed on.
+    listener::lower_tls(tls, Vec::new(), report).map(Some)
 }
 
 /// Keys that only HTTP has.

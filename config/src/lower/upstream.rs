@@ -43,6 +43,7 @@ pub(super) fn lower(
         endpoints: endpoints?,
         load_balancer: load_balancer?,
         tls: tls?,
+        protocol: raw.protocol.as_ref().map_or_else(Default::default, |one| one.value),
         concurrency,
         keep_alive,
         connect_timeout,

@@ -6,7 +6,7 @@ use super::scalars::{
 };
 use super::shape::{List, choice, object};
 use super::texts::{Name, TlsVersionText};
-use crate::model::{ProxyProtocol, ProxyVersion, Underscores};
+use crate::model::{HttpProtocol, ProxyProtocol, ProxyVersion, Underscores};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListenerKind {
@@ -60,8 +60,12 @@ choice! {
 }
 
 choice! {
-    /// A protocol offered during the TLS handshake.
-    Alpn: String { "http/1.1" => "http/1.1".to_owned(), }
+    /// A version of HTTP: `http1` is 1.0 and 1.1; `http2` comes by ALPN under TLS and by prior
+    /// knowledge (h2c) without.
+    ProtocolText: HttpProtocol {
+        "http1" => HttpProtocol::Http1,
+        "http2" => HttpProtocol::Http2,
+    }
 }
 
 choice! {
@@ -86,6 +90,8 @@ object! {
         kind: optional ListenerKindText = "kind",
         /// TLS; plain text when absent.
         tls: optional Tls = "tls",
+        /// The versions of HTTP spoken; `[http1, http2]` unless said.
+        protocols: optional List<ProtocolText> = "protocols",
         /// The largest request accepted.
         request_limits: optional RequestLimits = "requestLimits",
         /// How many connections are accepted.
@@ -116,8 +122,6 @@ object! {
         max_version: optional TlsVersionText = "maxVersion",
         /// Certificates of clients.
         client_auth: optional ClientAuth = "clientAuth",
-        /// ALPN tokens offered, in order of preference; `[http/1.1]` unless said.
-        alpn: optional List<Alpn> = "alpn",
     }
 }
 

@@ -5,6 +5,7 @@ use super::listener::ProxyVersionText;
 use super::scalars::{Amount, Connections, DurationText, EndpointWeight, Flag, Port};
 use super::shape::{List, choice, object};
 use super::texts::{CookieName, HeaderNameText, Name, Text, TlsVersionText};
+use crate::model::UpstreamProtocol;
 
 /// A balancing policy without what it hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,16 @@ choice! {
     }
 }
 
+choice! {
+    /// `auto` is what the TLS handshake agrees on, and HTTP/1.1 without TLS; `http2` without TLS is
+    /// by prior knowledge (h2c).
+    UpstreamProtocolText: UpstreamProtocol {
+        "auto" => UpstreamProtocol::Auto,
+        "http1" => UpstreamProtocol::Http1,
+        "http2" => UpstreamProtocol::Http2,
+    }
+}
+
 object! {
     /// A service to which requests are forwarded.
     Upstream, "an upstream" {
@@ -57,6 +68,8 @@ object! {
         load_balancer: optional LoadBalancer = "loadBalancer",
         /// TLS towards the upstream; plain text when absent.
         tls: optional UpstreamTls = "tls",
+        /// What it is spoken to in; `auto` unless said.
+        protocol: optional UpstreamProtocolText = "protocol",
         /// How much it is given at once.
         concurrency: optional Concurrency = "concurrency",
         /// Connections kept open between requests.

@@ -1,5 +1,6 @@
 //! `explain`: what would happen to a request, and why, on a file that nobody serves.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +21,10 @@ pub(super) struct Explain {
     /// The listener that the request comes to [default: the one that the URL fits best]
     #[arg(long, short, value_name = "NAME")]
     listener: Option<String>,
+
+    /// The address that connects [default: none that a listener trusts by its address]
+    #[arg(long, short, value_name = "ADDRESS")]
+    peer: Option<IpAddr>,
 
     /// A header of the request; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
@@ -60,7 +65,7 @@ impl Explain {
             method: &self.method,
             url: &self.url,
             headers: &self.headers,
-            peer: None,
+            peer: self.peer,
             listener: self.listener.as_deref(),
         };
         match explain(&config, |id| tables.get(id.0), &question) {

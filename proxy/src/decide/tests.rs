@@ -8,22 +8,22 @@ use portcullis_config::values::Status;
 use proptest::prelude::*;
 
 use super::*;
+use crate::explain::HypotheticalHead;
 use crate::http1::edits::EditError;
 use crate::policy::sticky::{Affinity, upstream_key};
 use crate::route::RouteFault;
 use crate::route::testing::{bare_redirect, forward, live, request, route};
 
+/// Of a request over plain text from nowhere in particular.
+fn facts(head: &HypotheticalHead) -> Facts<'_> {
+    Facts { head: head.view(), peer: None, tls: false, sni: None, local_port: None, random: 0 }
+}
+
 /// A decision as text: what a table of tests compares.
 fn decided(table: &Table, words: &str, random: u64, tls: bool) -> String {
     let head = request(words);
-    let facts = Facts {
-        head: head.view(),
-        peer: None,
-        tls,
-        sni: None,
-        local_port: Some(if tls { 443 } else { 80 }),
-        random,
-    };
+    let local_port = Some(if tls { 443 } else { 80 });
+    let facts = Facts { tls, local_port, random, ..facts(&head) };
     let mut scratch = Scratch::default();
     match decide(table, &facts, &mut scratch) {
         Step::Reject(it) => it.reason.label().to_owned(),
@@ -147,14 +147,7 @@ fn a_cookie_keeps_the_backend_while_it_has_a_weight() {
         let words = shown(upstream);
         assert_eq!(decided(&table, &words, random, false), expected, "{upstream}");
         let head = request(&words);
-        let facts = Facts {
-            head: head.view(),
-            peer: None,
-            tls: false,
-            sni: None,
-            local_port: None,
-            random,
-        };
+        let facts = Facts { random, ..facts(&head) };
         match decide(&table, &facts, &mut Scratch::default()) {
             Step::Plan(plan) => assert_eq!(plan.sticky.unwrap().endpoint, endpoint, "{upstream}"),
             other => panic!("{other:?}"),
@@ -176,15 +169,7 @@ fn hosts_are_handed_on_as_configured() {
     ] {
         let table = one("", edited(|it| it.host = handling.clone())).unwrap();
         let head = request(words);
-        let facts = Facts {
-            head: head.view(),
-            peer: None,
-            tls: false,
-            sni: None,
-            local_port: None,
-            random: 0,
-        };
-        match decide(&table, &facts, &mut Scratch::default()) {
+        match decide(&table, &facts(&head), &mut Scratch::default()) {
             Step::Plan(plan) => assert_eq!(plan.host, expected),
             other => panic!("{other:?}"),
         }
@@ -340,7 +325,7 @@ fn a_redirect_keeps_the_port_it_came_to() {
         (Some(80), true, "https://a.b:80/x"),
         (None, false, "http://a.b:81/x"),
     ] {
-        let facts = Facts { head: head.view(), peer: None, tls, sni: None, local_port, random: 0 };
+        let facts = Facts { tls, local_port, ..facts(&head) };
         let mut scratch = Scratch::default();
         assert!(matches!(decide(&table, &facts, &mut scratch), Step::Respond(_)));
         assert_eq!(String::from_utf8_lossy(scratch.location()), expected);
@@ -368,15 +353,7 @@ fn a_refusal_after_routing_names_the_route() {
     let table = one("", forward(&[(0, 1)])).unwrap();
     for (words, named) in [("GET h/a%2fb", true), ("GET h/a%00", false)] {
         let head = request(words);
-        let facts = Facts {
-            head: head.view(),
-            peer: None,
-            tls: false,
-            sni: None,
-            local_port: None,
-            random: 0,
-        };
-        match decide(&table, &facts, &mut Scratch::default()) {
+        match decide(&table, &facts(&head), &mut Scratch::default()) {
             Step::Reject(it) => {
                 assert_eq!((it.reason, it.route.is_some()), (Reason::BadPath, named), "{words}");
             }
@@ -393,9 +370,7 @@ fn effective_values_are_the_routes() {
     });
     let table = one("", action).unwrap();
     let head = request("GET h/");
-    let facts =
-        Facts { head: head.view(), peer: None, tls: false, sni: None, local_port: None, random: 0 };
-    match decide(&table, &facts, &mut Scratch::default()) {
+    match decide(&table, &facts(&head), &mut Scratch::default()) {
         Step::Plan(plan) => {
             assert_eq!(plan.timeouts.response, Duration::from_millis(1500));
             assert_eq!(plan.timeouts.per_try, Duration::from_secs(5));
@@ -412,13 +387,10 @@ proptest! {
     #[test]
     fn locations_cannot_be_injected(path in "/[ -~\\r\\n\\t]{0,20}", query in "[ -~\\r\\n\\t]{0,20}") {
         let table = one("", model::Action::Redirect(bare_redirect())).unwrap();
-        let head = crate::explain::HypotheticalHead::try_new("GET", "h", &path, Some(&query), &[]);
+        let head = HypotheticalHead::try_new("GET", "h", &path, Some(&query), &[]);
         let head = head.unwrap();
-        let facts = Facts {
-            head: head.view(), peer: None, tls: false, sni: None, local_port: None, random: 0,
-        };
         let mut scratch = Scratch::default();
-        if let Step::Respond(_) = decide(&table, &facts, &mut scratch) {
+        if let Step::Respond(_) = decide(&table, &facts(&head), &mut scratch) {
             let location = std::str::from_utf8(scratch.location()).unwrap();
             prop_assert!(location.starts_with("http://h/"));
             prop_assert!(!location.starts_with("http://h//"));

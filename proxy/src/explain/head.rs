@@ -1,6 +1,7 @@
 //! A request head that nobody sent, in the form that the codec would have produced.
 
-use crate::message::{Field, Known, RequestHead, RequestParts, Span};
+use crate::http1::known::known;
+use crate::message::{Field, RequestHead, RequestParts, Span};
 
 /// Owns what a [`RequestHead`] points into.
 #[derive(Debug, Clone)]
@@ -38,8 +39,7 @@ impl HypotheticalHead {
         parts.authority = put(authority)?;
         put("\r\n")?;
         for (name, value) in headers {
-            let known =
-                if name.eq_ignore_ascii_case("cookie") { Known::Cookie } else { Known::Other };
+            let known = known(name.as_bytes());
             let name = put(name)?;
             put(": ")?;
             let value = put(value)?;

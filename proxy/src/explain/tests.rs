@@ -67,6 +67,41 @@ fn a_forward_is_told_whole() {
 }
 
 #[test]
+fn a_trusted_peer_tells_of_its_client() {
+    let mut config = shop();
+    if let model::ListenerKind::Http(http) = &mut config.listeners[0].kind {
+        http.trust = model::Trust::Proxies(portcullis_config::networks::Networks::new(vec![
+            "10.0.0.0/8".parse().unwrap(),
+        ]));
+    }
+    let table = Table::build(&compile(&config).unwrap());
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let headers = [header("x-forwarded-for", "203.0.113.5"), header("x-forwarded-proto", "https")];
+    let told = |peer: &str| {
+        let peer = Some(peer.parse().unwrap());
+        let question = Question {
+            method: "GET",
+            url: "http://h/old",
+            headers: &headers,
+            peer,
+            listener: None,
+        };
+        let told = explain(&config, |_| Some(&table), &question).unwrap();
+        let claims = told.phases.iter().find(|told| told.phase == "client claims").unwrap();
+        (claims.verdict.clone(), told.outcome.to_string())
+    };
+    let (claims, outcome) = told("10.0.0.1");
+    assert_eq!(
+        claims,
+        "of a trusted peer, for `203.0.113.5`: `x-forwarded-for`, `x-forwarded-proto`"
+    );
+    assert!(outcome.contains("https://h/old"), "{outcome}");
+    let (claims, outcome) = told("11.0.0.1");
+    assert_eq!(claims, "removed: `x-forwarded-for`, `x-forwarded-proto`");
+    assert!(outcome.contains("http://h:8080/old"), "{outcome}");
+}
+
+#[test]
 fn the_document_is_stable() {
     let told = ask(&shop(), "GET", "http://h/old?q", &[]);
     insta::assert_snapshot!("document", serde_json::to_string_pretty(&told).unwrap());

@@ -1,4 +1,4 @@
-//! One attempt: a connection, an exchange over it, and what becomes of the connection.
+//! One attempt: a connection, and the conversation over it until the response has begun.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,9 @@ use tokio::time::Instant;
 
 use super::Failure;
 use super::converse::converse;
+use super::stream::{Answered, Counted};
 use crate::decide::Plan;
+use crate::error::Fault;
 use crate::exchange::Exchange;
 use crate::observe::timeline::Stage as Mark;
 use crate::snapshot::HttpListener;
@@ -18,7 +20,7 @@ use crate::upstream::local::LocalUpstream;
 pub(super) struct Target<'a> {
     pub(super) listener: &'a HttpListener,
     pub(super) plan: &'a Plan<'a>,
-    pub(super) upstream: &'a LocalUpstream,
+    pub(super) upstream: &'a Rc<LocalUpstream>,
     pub(super) picked: &'a Picked,
     pub(super) limit: u64,
     /// When this attempt began.
@@ -26,11 +28,11 @@ pub(super) struct Target<'a> {
     pub(super) give_up: Instant,
 }
 
-/// Makes one attempt. True when the client's connection may carry another request.
-pub(super) async fn attempt(
-    exchange: &mut Exchange<'_>,
+/// Makes one attempt.
+pub(super) async fn attempt<'c>(
+    exchange: &mut Exchange<'c>,
     target: &Target<'_>,
-) -> Result<bool, Failure> {
+) -> Result<Answered<'c>, Failure> {
     let Target { upstream, picked, .. } = target;
     let endpoint = upstream.endpoint(picked);
     let worker = exchange.worker;
@@ -39,7 +41,7 @@ pub(super) async fn attempt(
     exchange.endpoint = Some(Rc::clone(&endpoint));
     exchange.timeline.unmark(Mark::Connect);
     let in_flight = picked.start();
-    let _counted = shard.in_flight.hold();
+    let counted = Counted::begin(&endpoint, worker);
 
     let waited = Cell::new(None);
     let client = exchange.client;
@@ -69,23 +71,19 @@ pub(super) async fn attempt(
     if !connection.reused {
         ready = exchange.mark(Mark::Connect);
     }
-    let result = converse(exchange, target, &connection, &in_flight, ready).await;
-    let now = Instant::now();
-    match result {
-        Ok(done) => {
-            if done.reusable {
-                upstream.release(connection, exchange.scratch.response.keep_alive_timeout, now);
-            } else {
-                upstream.discard(connection);
-            }
-            exchange.finished = Some(now);
-            Ok(done.keep_alive)
-        }
+    match converse(exchange, target, &connection, &in_flight, ready).await {
+        Ok(begun) => Ok(Answered {
+            upstream: Rc::clone(upstream),
+            connection,
+            in_flight,
+            _counted: counted,
+            begun,
+        }),
         Err(failure) => {
             upstream.discard(connection);
-            if failure.reason.fault() == crate::error::Fault::Upstream {
+            if failure.reason.fault() == Fault::Upstream {
                 shard.failures.increment();
-                in_flight.observe(Outcome { latency: None, failed: true }, now);
+                in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
             }
             Err(failure)
         }

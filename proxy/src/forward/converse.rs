@@ -1,198 +1,286 @@
-//! One exchange over one upstream connection: the request out, the response back.
+//! The request out and the head of its response back, over one upstream connection.
 
 use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 
 use tokio::time::Instant;
 
 use super::Failure;
 use super::attempt::Target;
-use super::head::HeadReader;
-use super::sending::Sending;
+use super::head::{HeadReader, MAX_INTERIM};
+use super::sending::{Sending, take_back};
+use super::stream::Begun;
+use crate::buffer::HeadBuffer;
 use crate::decide::HostSource;
-use crate::error::Reason;
-use crate::exchange::Exchange;
+use crate::error::{Fault, Reason};
+use crate::exchange::{ClientEnd, Exchange};
+use crate::http1::body::Side;
 use crate::http1::known::KnownSet;
+use crate::http1::simple::write_informational;
 use crate::http1::write::{
     OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
 };
-use crate::message::{Framing, RequestHead, ResponseHead};
+use crate::http2::head::outgoing_response;
+use crate::message::{Framing, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
-use crate::policy::forwarded::{CLAIMS, Forwarded};
-use crate::relay::request::Upload;
-use crate::relay::response::{Leftover, Sink, Source, download};
+use crate::policy::forwarded::Forwarded;
+use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::request::{Upload, UploadRules};
+use crate::relay::response::Download;
+use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::relay::{Stage, Watch};
+use crate::scratch::Parts;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::pool::PooledConnection;
 
-/// How an exchange over one upstream connection ended.
-pub(super) struct Conversed {
-    /// The upstream's connection may carry another request.
-    pub(super) reusable: bool,
-    /// So may the client's.
-    pub(super) keep_alive: bool,
-}
+/// The longest method whose name matters for what follows.
+const METHOD_ROOM: usize = 16;
 
-/// Sends the request and receives the response, both directions at once where need be.
-pub(super) async fn converse(
-    exchange: &mut Exchange<'_>,
+/// Sends the request until the head of the final response is there.
+pub(super) async fn converse<'c>(
+    exchange: &mut Exchange<'c>,
     target: &Target<'_>,
     connection: &PooledConnection,
     in_flight: &InFlight,
     sent_at: Instant,
-) -> Result<Conversed, Failure> {
-    encode_request(exchange, target);
+) -> Result<Begun<'c>, Failure> {
     exchange.upload = Default::default();
-    let watch =
-        Watch { deadline: &exchange.client.deadline, stage: Cell::new(Stage::ResponseHead) };
+    let watch = Watch { deadline: exchange.deadline, stage: Cell::new(Stage::ResponseHead) };
     watch.deadline.set(target.give_up);
-
-    let client = &exchange.client.io;
-    let upstream = &*connection.io;
-    let worker = exchange.worker;
-    let client_patience = *target.listener.settings.timeouts.body;
-    let draining = || exchange.client.registration.is_draining();
-    let Some(buffer) = exchange.head.as_mut() else {
-        return Err(Failure::sent(Reason::Internal));
-    };
-    let parts = &mut *exchange.scratch;
-    let (request, response) = (&parts.request, &mut parts.response);
-    let method = request.method;
-    let mut method_bytes = [0; 16];
+    let mut method = [0; METHOD_ROOM];
     let method = {
-        let name = method.of(buffer.head());
-        let length = name.len().min(method_bytes.len());
-        method_bytes[..length].copy_from_slice(&name[..length]);
-        &method_bytes[..length]
+        let name = exchange.request().map_or(&b""[..], |head| head.method());
+        let length = name.len().min(METHOD_ROOM);
+        method[..length].copy_from_slice(&name[..length]);
+        &method[..length]
     };
-    let upload = Upload {
-        client,
-        upstream,
-        buffer,
-        head: &mut parts.out,
-        framing: request.framing,
-        limit: target.limit,
-        patience: client_patience,
-        answer_patience: target.plan.timeouts.per_try,
-        held_back: request.expect_continue,
-        watch: &watch,
-        counters: &exchange.upload,
-    };
-    let upload = std::pin::pin!(upload.run());
-    let mut sending = Sending::new(upload, client, &watch, &exchange.upload);
-
-    let reader = HeadReader {
-        upstream,
-        client,
-        worker,
-        client_version: request.version,
-        method,
-        client_patience,
-        watch: &watch,
-        counters: &exchange.upload,
-    };
-    let head = sending.drive(reader.read(response)).await;
-    let buffer = match head {
-        Ok(buffer) => buffer,
-        Err(reason) => {
-            let not_sent = !exchange.upload.begun.get();
-            return Err(Failure { reason, not_sent, broken_off: false });
+    let position = exchange.head.as_ref().map(HeadBuffer::position);
+    let mut upload = Some(begin_upload(exchange, target, connection));
+    let mut reader = HeadReader::new(&connection.io, exchange.worker.buffers(), method);
+    let mut response = std::mem::take(&mut exchange.scratch.response);
+    let mut interim = 0;
+    let ended = loop {
+        let next = reader.next(&mut response);
+        if let Err(reason) = drive(exchange, &mut upload, &watch, next).await {
+            break Err(reason);
         }
+        match response.status {
+            101 => break Err(Reason::UpstreamProtocol),
+            100..=199 => interim += 1,
+            _ => break Ok(()),
+        }
+        if interim > MAX_INTERIM {
+            break Err(Reason::UpstreamProtocol);
+        }
+        let head = ResponseHead { bytes: reader.bytes(), parts: &response };
+        if let Err(reason) = pass_on(exchange, &mut upload, &watch, target, &head).await {
+            break Err(reason);
+        }
+        reader.skip(response.length);
     };
+    exchange.scratch.response = response;
+    if let Err(reason) = ended {
+        let not_sent = !exchange.upload.begun.get() && reason.fault() == Fault::Upstream;
+        if let Some(upload) = upload {
+            take_back(exchange, upload);
+        }
+        if not_sent && let (Some(buffer), Some(position)) = (&mut exchange.head, position) {
+            // Nothing has left, so nothing was read since: the body is sent from its start.
+            buffer.rewind(position);
+        }
+        return Err(Failure { reason, not_sent });
+    }
     let answered = Instant::now();
     exchange.timeline.mark(Mark::FirstByte, answered.into_std());
-    let failed = response.status >= 500;
-    let latency = Some(answered - sent_at);
-    in_flight.observe(Outcome { latency, failed }, answered);
-    exchange.status = response.status;
+    exchange.status = exchange.scratch.response.status;
+    let outcome = Outcome { latency: Some(answered - sent_at), failed: exchange.status >= 500 };
+    in_flight.observe(outcome, answered);
 
-    let outgoing = client_framing(response.framing, request.version);
-    let announced_keep_alive = request.keep_alive
-        && exchange.upload.complete.get()
-        && outgoing != Framing::UntilClose
-        && !draining();
-    parts.lines.clear();
-    if let Some(sticky) = target.plan.sticky {
-        sticky.write(target.picked.id, exchange.client.tls.is_some(), &mut parts.lines);
-    }
-    parts.response_out.clear();
-    let date = worker.clock().http_date(answered.into_std());
-    write_response(
-        &mut parts.response_out,
-        &ResponseHead { bytes: buffer.filled(), parts: response },
-        &OutgoingResponse {
-            client: request.version,
-            keep_alive: announced_keep_alive,
-            framing: outgoing,
-            date: &date,
-            edits: Some(&target.plan.route.response_edits),
-            drop: KnownSet::of(&[]),
-            append: &[],
-            append_raw: &parts.lines,
-            keep_upgrade: false,
-        },
-    );
-    let mut buffer = buffer;
-    buffer.consume(response.length as usize);
-    let source = Source {
-        upstream,
-        pool: worker.buffers(),
-        buffer: Some(buffer),
-        framing: response.framing,
-        patience: target.plan.timeouts.idle,
+    let (writing, keep_alive, until_close) =
+        begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
+    reader.skip(exchange.scratch.response.length);
+    let reading = Reading::Lent {
+        io: Rc::clone(&connection.io),
+        pool: exchange.worker.buffers().clone(),
+        buffer: reader.into_rest(),
+        body: Http1Body::new(exchange.scratch.response.framing, Side::Response),
     };
-    let sink = Sink {
-        client,
-        out: &mut parts.response_out,
-        framing: outgoing,
-        patience: client_patience,
-        watch: &watch,
-        counters: &exchange.download,
-    };
-    match sending.drive(download(source, sink)).await {
-        Ok(leftover) => {
-            let complete = exchange.upload.complete.get();
-            Ok(Conversed {
-                reusable: leftover == Leftover::None && response.keep_alive && complete,
-                keep_alive: announced_keep_alive && complete,
-            })
+    watch.stage.set(Stage::ResponseBody);
+    let client_patience = *target.listener.settings.timeouts.body;
+    let download = Download::new(reading, writing, target.plan.timeouts.idle, client_patience);
+    Ok(Begun { watch, upload, download, keep_alive, until_close })
+}
+
+/// Runs `receive` to its end while the request goes on being sent.
+async fn drive<'c, T>(
+    exchange: &mut Exchange<'c>,
+    upload: &mut Option<Upload<'c>>,
+    watch: &Watch<'c>,
+    receive: impl Future<Output = Result<T, Reason>>,
+) -> Result<T, Reason> {
+    let mut receive = pin!(receive);
+    std::future::poll_fn(|cx| {
+        let mut sending = Sending { upload: &mut *upload, watch, exchange: &mut *exchange };
+        if let Poll::Ready(reason) = sending.poll(cx, None) {
+            return Poll::Ready(Err(reason));
         }
-        Err(reason) => {
-            let broken_off = exchange.download.begun.get();
-            if broken_off && outgoing == Framing::UntilClose {
-                client.reset_on_close();
+        if sending.exchange.upload.begun.get()
+            && let Poll::Ready(received) = receive.as_mut().poll(cx)
+        {
+            return Poll::Ready(received);
+        }
+        sending.poll_expired(cx).map(Err)
+    })
+    .await
+}
+
+/// Passes an interim response on. Half of one cannot be followed by anything, so that a deadline
+/// that passes meanwhile counts as the client's.
+async fn pass_on<'c>(
+    exchange: &mut Exchange<'c>,
+    upload: &mut Option<Upload<'c>>,
+    watch: &Watch<'c>,
+    target: &Target<'_>,
+    head: &ResponseHead<'_>,
+) -> Result<(), Reason> {
+    let client_patience = *target.listener.settings.timeouts.body;
+    match exchange.scratch.request.version {
+        Version::Http10 => return Ok(()),
+        Version::Http2 => {
+            let plan = OutgoingResponse::interim();
+            let response = outgoing_response(head, &plan)?;
+            if let ClientEnd::Http2 { respond: Some(respond), .. } = &mut *exchange.end.borrow_mut()
+            {
+                respond.send_informational(response).map_err(|_| Reason::ClientAborted)?;
             }
-            Err(Failure { reason, not_sent: false, broken_off })
+        }
+        Version::Http11 => {
+            let mut bytes = Vec::new();
+            write_informational(&mut bytes, head);
+            let (stage, until) = (watch.stage.get(), watch.deadline.wanted());
+            watch.expect(Stage::ClientWrite, client_patience);
+            let io = &exchange.client.io;
+            let write = async {
+                io.write_all(&bytes, &[], |_| {}).await.map_err(|_| Reason::ClientAborted)
+            };
+            drive(exchange, upload, watch, write).await?;
+            watch.stage.set(stage);
+            watch.deadline.set(until);
         }
     }
+    if head.parts.status == 100 && !exchange.upload.complete.get() {
+        // Now the body is the client's to send.
+        watch.expect(Stage::ClientBody, client_patience);
+    }
+    Ok(())
+}
+
+fn begin_upload<'c>(
+    exchange: &mut Exchange<'c>,
+    target: &Target<'_>,
+    connection: &PooledConnection,
+) -> Upload<'c> {
+    encode_request(exchange, target);
+    let client: &'c crate::connection::Client = exchange.client;
+    let request = &exchange.scratch.request;
+    let framing = request.framing;
+    let rules = UploadRules {
+        limit: target.limit,
+        patience: *target.listener.settings.timeouts.body,
+        answer_patience: target.plan.timeouts.per_try,
+        held_back: request.expect_continue,
+    };
+    let reading = match exchange.end.get_mut() {
+        _ if framing.is_empty() => Reading::Nothing,
+        ClientEnd::Http1 => {
+            Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
+        }
+        ClientEnd::Http2 { body, .. } => match body.take() {
+            Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
+            None => Reading::Nothing,
+        },
+    };
+    let head = std::mem::take(&mut exchange.scratch.out);
+    let wire = Wire::Upstream(Rc::clone(&connection.io));
+    Upload::new(reading, Writing::Http1(Http1Writing::new(wire, head, framing)), rules)
+}
+
+/// The head for the client, whether its connection goes on, and whether only the connection's
+/// end will tell it the end of the body.
+fn begin_response<'c>(
+    exchange: &mut Exchange<'c>,
+    target: &Target<'_>,
+    bytes: &[u8],
+    answered: Instant,
+) -> Result<(Writing<'c>, bool, bool), Reason> {
+    let Parts { request, response, lines, response_out, .. } = &mut *exchange.scratch;
+    let framing = client_framing(response.framing, request.version);
+    let keep_alive = request.keep_alive
+        && exchange.upload.complete.get()
+        && framing != Framing::UntilClose
+        && !exchange.client.registration.is_draining();
+    lines.clear();
+    if let Some(sticky) = target.plan.sticky {
+        sticky.write(target.picked.id, exchange.provenance.tls, lines);
+    }
+    let date = exchange.worker.clock().http_date(answered.into_std());
+    let head = ResponseHead { bytes, parts: response };
+    let plan = OutgoingResponse {
+        client: request.version,
+        keep_alive,
+        framing,
+        date: &date,
+        edits: Some(&target.plan.route.response_edits),
+        drop: KnownSet::EMPTY,
+        append: &[],
+        append_raw: lines,
+        keep_upgrade: false,
+    };
+    let writing = match exchange.end.get_mut() {
+        ClientEnd::Http1 => {
+            response_out.clear();
+            write_response(response_out, &head, &plan);
+            let wire = Wire::Client(&exchange.client.io);
+            Writing::Http1(Http1Writing::new(wire, std::mem::take(response_out), framing))
+        }
+        ClientEnd::Http2 { respond, .. } => {
+            let response = outgoing_response(&head, &plan)?;
+            let respond = respond.take().ok_or(Reason::Internal)?;
+            Writing::Http2(Http2Writing::response(respond, response))
+        }
+    };
+    Ok((writing, keep_alive, framing == Framing::UntilClose))
 }
 
 fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
-    let Some(buffer) = &exchange.head else { return };
-    let parts = &mut *exchange.scratch;
-    let head = RequestHead { bytes: buffer.head(), parts: &parts.request };
+    let Parts { head: apart, request, decide, out, .. } = &mut *exchange.scratch;
+    let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
+    let head = RequestHead { bytes, parts: request };
     let told = Forwarded::new(
+        &exchange.provenance,
+        &head,
         exchange.client.address_text(),
-        exchange.client.tls.is_some(),
-        head.authority(),
         &exchange.request_id,
     );
-    parts.out.clear();
+    out.clear();
     write_request(
-        &mut parts.out,
+        out,
         &head,
         &OutgoingRequest {
-            path: target.plan.path(&head, &parts.decide),
+            path: target.plan.path(&head, decide),
             query: head.query(),
             host: match target.plan.host {
                 HostSource::Client => head.authority(),
                 HostSource::Endpoint => target.picked.authority.as_bytes(),
                 HostSource::Fixed(host) => host.as_bytes(),
             },
-            framing: parts.request.framing,
+            framing: request.framing,
             edits: Some(&target.plan.route.request_edits),
-            drop: CLAIMS,
+            drop: told.dropped(),
             append: &told.lines(),
-            keep_expect: parts.request.expect_continue,
+            keep_expect: request.expect_continue,
             keep_upgrade: false,
             keep_alive: true,
         },

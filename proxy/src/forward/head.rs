@@ -1,86 +1,68 @@
-//! The head of an upstream's final response.
+//! Heads of an upstream's responses, interim ones and the final one.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferPool};
 use crate::error::Reason;
 use crate::http1::request::Parsed;
 use crate::http1::response::{ResponseRules, parse_response};
 use crate::http1::scan::HeadScanner;
-use crate::http1::simple::write_informational;
 use crate::io::Io;
-use crate::message::{ResponseHead, ResponseParts, Version};
-use crate::relay::request::UploadCounters;
-use crate::relay::{Stage, Watch, read_some};
-use crate::worker::Worker;
+use crate::message::ResponseParts;
+use crate::relay::read_some;
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
-const MAX_INTERIM: u32 = 16;
+pub(super) const MAX_INTERIM: u32 = 16;
 /// What an upstream's head may be: as generous as a listener may be set.
-const RESPONSE_RULES: ResponseRules = ResponseRules { head_bytes: 60 * 1024, headers: 256 };
+pub(super) const RESPONSE_RULES: ResponseRules =
+    ResponseRules { head_bytes: 60 * 1024, headers: 256 };
 
-/// Reads the final response's head, passing interim ones on.
+/// Reads heads from an HTTP/1 connection.
 pub(super) struct HeadReader<'a> {
-    pub(super) upstream: &'a Io,
-    pub(super) client: &'a Io,
-    pub(super) worker: &'a Worker,
-    pub(super) client_version: Version,
-    pub(super) method: &'a [u8],
-    pub(super) client_patience: std::time::Duration,
-    pub(super) watch: &'a Watch<'a>,
-    pub(super) counters: &'a UploadCounters,
+    upstream: &'a Io,
+    pool: &'a BufferPool,
+    method: &'a [u8],
+    scanner: HeadScanner,
+    slot: Option<Buffer>,
 }
 
-impl HeadReader<'_> {
-    pub(super) async fn read(&self, response: &mut ResponseParts) -> Result<Buffer, Reason> {
-        let rules = RESPONSE_RULES;
-        let limits = rules.limits();
-        let mut scanner = HeadScanner::default();
-        let mut slot: Option<Buffer> = None;
-        let mut interim = 0;
-        let mut passed_on = Vec::new();
+impl<'a> HeadReader<'a> {
+    /// `method` is the request's, on which the response's framing depends.
+    pub(super) fn new(upstream: &'a Io, pool: &'a BufferPool, method: &'a [u8]) -> Self {
+        Self { upstream, pool, method, scanner: HeadScanner::default(), slot: None }
+    }
+
+    /// Reads until a head is complete. Its bytes are the first of [`HeadReader::bytes`].
+    pub(super) async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+        let limits = RESPONSE_RULES.limits();
         loop {
-            if let Some(buffer) = &mut slot
+            if let Some(buffer) = &self.slot
                 && !buffer.is_empty()
-                && scanner.worth_parsing(buffer.filled(), &limits)
-                && parse_response(buffer.filled(), &rules, self.method, response)?
+                && self.scanner.worth_parsing(buffer.filled(), &limits)
+                && parse_response(buffer.filled(), &RESPONSE_RULES, self.method, response)?
                     == Parsed::Complete
             {
-                match response.status {
-                    101 => return Err(Reason::UpstreamProtocol),
-                    100..=199 => {}
-                    _ => return slot.take().ok_or(Reason::Internal),
-                }
-                interim += 1;
-                if interim > MAX_INTERIM {
-                    return Err(Reason::UpstreamProtocol);
-                }
-                if self.client_version == Version::Http11 {
-                    let head = ResponseHead { bytes: buffer.filled(), parts: response };
-                    passed_on.clear();
-                    write_informational(&mut passed_on, &head);
-                    self.pass_on(&passed_on, response.status).await?;
-                }
-                buffer.consume(response.length as usize);
-                scanner = HeadScanner::default();
-                continue;
+                return Ok(());
             }
-            match read_some(self.upstream, self.worker.buffers(), &mut slot).await {
+            match read_some(self.upstream, self.pool, &mut self.slot).await {
                 Ok(count) if count > 0 => {}
                 _ => return Err(Reason::UpstreamReset),
             }
         }
     }
-    /// Sends an interim response to the client. Half of one cannot be followed by anything, so
-    /// that a deadline that passes meanwhile counts as the client's.
-    async fn pass_on(&self, bytes: &[u8], status: u16) -> Result<(), Reason> {
-        let (stage, until) = (self.watch.stage.get(), self.watch.deadline.wanted());
-        self.watch.expect(Stage::ClientWrite, self.client_patience);
-        self.client.write_all(bytes, &[], |_| {}).await.map_err(|_| Reason::ClientAborted)?;
-        self.watch.stage.set(stage);
-        self.watch.deadline.set(until);
-        if status == 100 && !self.counters.complete.get() {
-            // Now the body is the client's to send.
-            self.watch.expect(Stage::ClientBody, self.client_patience);
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.slot.as_ref().map_or(&[], Buffer::filled)
+    }
+
+    /// Goes on behind a head of `length` bytes.
+    pub(super) fn skip(&mut self, length: u32) {
+        if let Some(buffer) = &mut self.slot {
+            buffer.consume(length as usize);
         }
-        Ok(())
+        self.scanner = HeadScanner::default();
+    }
+
+    /// What was read behind the last head.
+    pub(super) fn into_rest(self) -> Option<Buffer> {
+        self.slot.filter(|buffer| !buffer.is_empty())
     }
 }

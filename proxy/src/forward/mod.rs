@@ -1,27 +1,30 @@
-//! Forwarding: attempts at an upstream, until one has an answer or none may be made any more.
+//! Forwarding: attempts at an upstream, until one has an answer or none may be made any more;
+//! then the answer's way to the client.
 //!
 //! A request is sent again only when surely nothing of it was sent before (`not-sent`): the
 //! connect failed, or a kept connection died before it took the first byte.
 
-use std::rc::Rc;
-
 use tokio::time::Instant;
 
 use self::attempt::{Target, attempt};
+pub use self::stream::{Answered, stream};
 use crate::decide::Plan;
 use crate::error::Reason;
 use crate::exchange::Exchange;
-use crate::handler::{Next, next};
-use crate::message::{Framing, RequestHead};
+use crate::handler::{Next, Outcome, next};
+use crate::http1::edits::Edits;
+use crate::message::Framing;
 use crate::respond;
 use crate::snapshot::HttpListener;
 use crate::upstream::balance::{PickKey, hash_of};
 use crate::upstream::local::LocalUpstream;
+use crate::worker::Current;
 
 mod attempt;
 mod converse;
 mod head;
 mod sending;
+mod stream;
 
 /// Endpoints that a request remembers as tried.
 const MAX_TRIED: usize = 8;
@@ -31,37 +34,36 @@ struct Failure {
     reason: Reason,
     /// Nothing of the request was sent: another attempt cannot run it twice.
     not_sent: bool,
-    /// The client has seen a part of the response: it can only be broken off.
-    broken_off: bool,
 }
 
 impl Failure {
     fn sent(reason: Reason) -> Self {
-        Self { reason, not_sent: false, broken_off: false }
+        Self { reason, not_sent: false }
     }
 
     fn not_sent(reason: Reason) -> Self {
-        Self { reason, not_sent: true, broken_off: false }
+        Self { reason, not_sent: true }
     }
 }
 
-/// Sends the request to the planned upstream and its response to the client. Times count from
+/// Sends the request to the planned upstream until its response has begun. Times count from
 /// `routed`: the clock is read where something was waited for, not at every step.
-pub async fn forward(
-    exchange: &mut Exchange<'_>,
+pub async fn forward<'c>(
+    exchange: &mut Exchange<'c>,
+    current: &Current,
     listener: &HttpListener,
     plan: &Plan<'_>,
     routed: Instant,
-) -> Next {
+) -> Outcome<'c> {
+    let edits = &plan.route.response_edits;
     let limit = plan.route.body_limit.unwrap_or(*listener.settings.request_limits.body);
     if let Framing::Length(length) = exchange.scratch.request.framing
         && length > limit
     {
-        return fail(exchange, plan, Reason::BodyTooLarge).await;
+        return Outcome::Ended(fail(exchange, edits, Reason::BodyTooLarge).await);
     }
-    let current = Rc::clone(&exchange.current);
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
-        return fail(exchange, plan, Reason::Internal).await;
+        return Outcome::Ended(fail(exchange, edits, Reason::Internal).await);
     };
     let key = pick_key(exchange, upstream, plan);
     let give_up = routed + plan.timeouts.response;
@@ -69,7 +71,7 @@ pub async fn forward(
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
     loop {
         let Some(picked) = upstream.balancer.pick(&key, &tried, now) else {
-            return fail(exchange, plan, Reason::NoEndpoint).await;
+            return Outcome::Ended(fail(exchange, edits, Reason::NoEndpoint).await);
         };
         exchange.attempts += 1;
         let target = Target {
@@ -82,18 +84,14 @@ pub async fn forward(
             give_up: give_up.min(now + plan.timeouts.per_try),
         };
         let failure = match attempt(exchange, &target).await {
-            Ok(keep_alive) => return next(exchange, keep_alive),
+            Ok(answered) => return Outcome::Answered(answered),
             Err(failure) => failure,
         };
-        if failure.broken_off {
-            exchange.reason = Some(failure.reason);
-            return Next::Abort;
-        }
         now = Instant::now();
         let again =
             failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
         if !again {
-            return fail(exchange, plan, failure.reason).await;
+            return Outcome::Ended(fail(exchange, edits, failure.reason).await);
         }
         upstream.live.metrics.of(exchange.worker.id()).resends.increment();
         if tried.len() < MAX_TRIED {
@@ -103,7 +101,7 @@ pub async fn forward(
 }
 
 /// Answers with the reason. The connection goes on if the request was read to its end.
-async fn fail(exchange: &mut Exchange<'_>, plan: &Plan<'_>, reason: Reason) -> Next {
+async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, reason: Reason) -> Next {
     let request = &exchange.scratch.request;
     let whole = request.framing.is_empty() || exchange.upload.complete.get();
     let keep_alive = whole && request.keep_alive && !exchange.client.registration.is_draining();
@@ -111,16 +109,14 @@ async fn fail(exchange: &mut Exchange<'_>, plan: &Plan<'_>, reason: Reason) -> N
         exchange.reason = Some(reason);
         return Next::Abort;
     }
-    let edits = Some(&plan.route.response_edits);
-    let written = respond::problem(exchange, reason, edits, keep_alive).await;
+    let written = respond::problem(exchange, reason, Some(edits), keep_alive).await;
     next(exchange, written && keep_alive)
 }
 
 fn pick_key(exchange: &Exchange<'_>, upstream: &LocalUpstream, plan: &Plan<'_>) -> PickKey {
     let hash = upstream.live.hash_key().and_then(|key| {
-        let buffer = exchange.head.as_ref()?;
-        let head = RequestHead { bytes: buffer.head(), parts: &exchange.scratch.request };
-        hash_of(key, &head, exchange.client.ip())
+        let head = exchange.request()?;
+        hash_of(key, &head, exchange.source())
     });
     PickKey { hash, sticky: plan.sticky.and_then(|sticky| sticky.endpoint) }
 }

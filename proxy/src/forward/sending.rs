@@ -1,73 +1,93 @@
 //! A request on its way while its response is waited for, and what ends the waiting.
 
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::error::Reason;
-use crate::io::{Io, PeerState};
-use crate::relay::request::{UploadCounters, UploadError};
+use crate::exchange::{ClientEnd, Exchange};
+use crate::io::PeerState;
+use crate::relay::reader::Reading;
+use crate::relay::request::{Upload, UploadError};
+use crate::relay::writer::Writing;
 use crate::relay::{Stage, Watch};
 
-/// The request on its way, polled beside whatever waits for the response.
-pub(super) struct Sending<'a, F> {
-    upload: std::pin::Pin<&'a mut F>,
-    finished: bool,
-    client: &'a Io,
-    /// Nothing was heard of the client since it sent its request.
-    client_silent: bool,
-    watch: &'a Watch<'a>,
-    counters: &'a UploadCounters,
+/// The request's side of an exchange, polled before whatever waits for the response.
+pub(super) struct Sending<'a, 'e, 'c> {
+    /// `None` once the whole request has left.
+    pub(super) upload: &'a mut Option<Upload<'c>>,
+    pub(super) watch: &'a Watch<'c>,
+    pub(super) exchange: &'a mut Exchange<'e>,
 }
 
-impl<'a, F: Future<Output = Result<(), UploadError>>> Sending<'a, F> {
-    pub(super) fn new(
-        upload: std::pin::Pin<&'a mut F>,
-        client: &'a Io,
-        watch: &'a Watch<'a>,
-        counters: &'a UploadCounters,
-    ) -> Self {
-        Self { upload, finished: false, client, client_silent: true, watch, counters }
+impl Sending<'_, '_, '_> {
+    /// Moves the request on. Ready when the exchange cannot go on; `response` is what is on its
+    /// way to the client, once something is.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: Option<&mut Writing<'_>>,
+    ) -> Poll<Reason> {
+        let Exchange { head, upload: counters, .. } = &mut *self.exchange;
+        if let Some(upload) = self.upload
+            && let Poll::Ready(result) = upload.poll(cx, head, self.watch, counters)
+        {
+            if let Some(done) = self.upload.take() {
+                take_back(self.exchange, done);
+            }
+            let counters = &self.exchange.upload;
+            match result {
+                Ok(()) => {}
+                Err(UploadError::Client(reason)) => return Poll::Ready(reason),
+                // An upstream that answers early may close before it has read everything.
+                Err(UploadError::Upstream(_)) if counters.begun.get() => {}
+                Err(UploadError::Upstream(_)) => return Poll::Ready(Reason::UpstreamReset),
+            }
+        }
+        self.poll_client(cx, response)
     }
 
-    /// Runs `receive` to its end while the request goes on being sent.
-    pub(super) async fn drive<T>(
+    /// A client that is gone needs no answer; one that only finished sending does.
+    fn poll_client(
         &mut self,
-        receive: impl Future<Output = Result<T, Reason>>,
-    ) -> Result<T, Reason> {
-        let mut receive = std::pin::pin!(receive);
-        std::future::poll_fn(|cx| {
-            if !self.finished
-                && let Poll::Ready(result) = self.upload.as_mut().poll(cx)
-            {
-                self.finished = true;
-                match result {
-                    Ok(()) => {}
-                    Err(UploadError::Client(reason)) => return Poll::Ready(Err(reason)),
-                    // An upstream that answers early may close before it has read everything.
-                    Err(UploadError::Upstream(_)) if self.counters.begun.get() => {}
-                    Err(UploadError::Upstream(_)) => {
-                        return Poll::Ready(Err(Reason::UpstreamReset));
+        cx: &mut Context<'_>,
+        response: Option<&mut Writing<'_>>,
+    ) -> Poll<Reason> {
+        let reset = match (&mut *self.exchange.end.borrow_mut(), response) {
+            (ClientEnd::Http2 { .. }, Some(Writing::Http2(writing))) => writing.poll_reset(cx),
+            (ClientEnd::Http2 { respond: Some(respond), .. }, _) => {
+                respond.poll_reset(cx).map(|_| ())
+            }
+            (ClientEnd::Http2 { .. }, _) => Poll::Pending,
+            (ClientEnd::Http1, _) => {
+                let waits =
+                    matches!(self.watch.stage.get(), Stage::ResponseHead | Stage::ResponseBody);
+                let client = self.exchange.client;
+                if self.upload.is_none()
+                    && waits
+                    && !self.exchange.client_spoke
+                    && client.io.poll_readable(cx).is_ready()
+                {
+                    self.exchange.client_spoke = true;
+                    if client.io.peer_state() == PeerState::Reset {
+                        return Poll::Ready(Reason::ClientAborted);
                     }
                 }
+                Poll::Pending
             }
-            if self.counters.begun.get()
-                && let Poll::Ready(received) = receive.as_mut().poll(cx)
-            {
-                return Poll::Ready(received);
-            }
-            // A client that is gone needs no answer; one that only finished sending does.
-            if self.finished
-                && self.client_silent
-                && matches!(self.watch.stage.get(), Stage::ResponseHead | Stage::ResponseBody)
-                && self.client.poll_readable(cx).is_ready()
-            {
-                self.client_silent = false;
-                if self.client.peer_state() == PeerState::Reset {
-                    return Poll::Ready(Err(Reason::ClientAborted));
-                }
-            }
-            let watch = self.watch;
-            watch.deadline.poll_expired(cx).map(|()| Err(watch.stage.get().timeout()))
-        })
-        .await
+        };
+        reset.map(|()| Reason::ClientAborted)
+    }
+
+    pub(super) fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.watch.deadline.poll_expired(cx).map(|()| self.watch.stage.get().timeout())
+    }
+}
+
+/// What an upload held goes back to the exchange, for another attempt or an answer of our own.
+pub(super) fn take_back(exchange: &mut Exchange<'_>, upload: Upload<'_>) {
+    exchange.scratch.out = upload.writing.into_out();
+    if let (ClientEnd::Http2 { body, .. }, Reading::Http2(reading)) =
+        (exchange.end.get_mut(), upload.reading)
+    {
+        *body = Some(reading.into_stream());
     }
 }

@@ -54,18 +54,22 @@ impl Edits {
         for name in &edits.remove {
             prepared.drop_name(name)?;
         }
-        for edit in &edits.set {
+        for (index, edit) in edits.set.iter().enumerate() {
             prepared.drop_name(&edit.name)?;
-            prepared.write(edit)?;
+            let line = EditedLine::try_new(edit)?;
+            // Setting leaves one value: a later edit of the same name takes this one's place.
+            if edits.set[index + 1..].iter().all(|later| later.name != edit.name) {
+                prepared.write(&line);
+            }
         }
         for edit in &edits.add {
-            prepared.write(edit)?;
+            prepared.write(&EditedLine::try_new(edit)?);
         }
         Ok(prepared)
     }
 
     fn drop_name(&mut self, name: &HeaderName) -> Result<(), EditError> {
-        match self.permitted(name)? {
+        match permitted(name)? {
             Known::Other => {
                 self.lengths |= length_bit(name.as_str().len());
                 self.names.push(name.clone());
@@ -75,25 +79,11 @@ impl Edits {
         Ok(())
     }
 
-    fn write(&mut self, edit: &HeaderValueEdit) -> Result<(), EditError> {
-        let known = self.permitted(&edit.name)?;
-        let value = trim(edit.value.expose().as_bytes());
-        if !value.iter().all(|&byte| is_text_byte(byte)) {
-            return Err(EditError::Value(edit.name.as_str().to_owned()));
-        }
-        self.written = self.written.with(known);
-        for piece in [edit.name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+    fn write(&mut self, line: &EditedLine<'_>) {
+        self.written = self.written.with(line.known);
+        for piece in [line.name.as_bytes(), b": ", line.value, b"\r\n"] {
             self.lines.extend_from_slice(piece);
         }
-        Ok(())
-    }
-
-    fn permitted(&self, name: &HeaderName) -> Result<Known, EditError> {
-        let known = known(name.as_str().as_bytes());
-        if RESERVED.contains(known) {
-            return Err(EditError::Reserved(name.as_str().to_owned()));
-        }
-        Ok(known)
     }
 
     /// Nothing to do.
@@ -106,7 +96,7 @@ impl Edits {
     }
 
     /// Whether a line that arrived, or one that the proxy adds, gives way.
-    pub(super) fn drops(&self, name: &[u8], known: Known) -> bool {
+    pub(crate) fn drops(&self, name: &[u8], known: Known) -> bool {
         match known {
             Known::Other => {
                 self.lengths & length_bit(name.len()) != 0 && is_one_of(name, &self.names)
@@ -115,13 +105,39 @@ impl Edits {
         }
     }
 
-    pub(super) fn writes(&self, known: Known) -> bool {
+    pub(crate) fn writes(&self, known: Known) -> bool {
         self.written.contains(known)
     }
 
-    pub(super) fn lines(&self) -> &[u8] {
+    pub(crate) fn lines(&self) -> &[u8] {
         &self.lines
     }
+}
+
+/// A line that may stand in a head, whatever else stands there.
+struct EditedLine<'a> {
+    name: &'a str,
+    known: Known,
+    value: &'a [u8],
+}
+
+impl<'a> EditedLine<'a> {
+    fn try_new(edit: &'a HeaderValueEdit) -> Result<Self, EditError> {
+        let known = permitted(&edit.name)?;
+        let (name, value) = (edit.name.as_str(), trim(edit.value.expose().as_bytes()));
+        if !value.iter().all(|&byte| is_text_byte(byte)) {
+            return Err(EditError::Value(name.to_owned()));
+        }
+        Ok(Self { name, known, value })
+    }
+}
+
+fn permitted(name: &HeaderName) -> Result<Known, EditError> {
+    let known = known(name.as_str().as_bytes());
+    if RESERVED.contains(known) {
+        return Err(EditError::Reserved(name.as_str().to_owned()));
+    }
+    Ok(known)
 }
 
 fn length_bit(length: usize) -> u64 {
@@ -150,6 +166,19 @@ mod tests {
             let refused = Edits::try_new(&add).map(|_| ());
             assert_eq!(refused, Err(EditError::Value("x-a".to_owned())));
         }
+    }
+
+    #[test]
+    fn of_a_name_that_is_set_twice_the_last_value_is_written() {
+        let edits = Edits::try_new(&HeaderEdits {
+            set: vec![edit("x-a", "1"), edit("server", "s"), edit("X-A", "2"), edit("server", "t")],
+            add: vec![edit("x-a", "3"), edit("x-a", "4")],
+            ..HeaderEdits::default()
+        });
+        assert_eq!(edits.unwrap().lines(), b"x-a: 2\r\nserver: t\r\nx-a: 3\r\nx-a: 4\r\n");
+        let set = vec![edit("x-a", "a\nb"), edit("x-a", "fine")];
+        let refused = Edits::try_new(&HeaderEdits { set, ..HeaderEdits::default() });
+        assert_eq!(refused.map(|_| ()), Err(EditError::Value("x-a".to_owned())));
     }
 
     #[test]

@@ -12,7 +12,10 @@ const MAX_NAME: usize = 253;
 /// registered name, occur nowhere, and are read differently by different servers.
 pub fn is_valid(authority: &[u8]) -> bool {
     let (host, port) = split(authority);
-    port.is_none_or(is_port) && (is_ipv6_literal(host) || is_name(host))
+    // One dot may close the name.
+    let name = host.strip_suffix(b".").unwrap_or(host);
+    port.is_none_or(|digits| self::port(digits).is_some())
+        && (is_ipv6_literal(host) || is_name(name))
 }
 
 /// Host and port, where the port is what follows the last colon outside of brackets.
@@ -31,22 +34,22 @@ pub fn split(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn is_port(port: &[u8]) -> bool {
-    if port.is_empty() || port.len() > 5 || !port.iter().all(u8::is_ascii_digit) {
-        return false;
+/// The number that these digits write, if it is one of a port.
+pub fn port(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
     }
-    let number = port.iter().fold(0u32, |sum, &digit| sum * 10 + u32::from(digit - b'0'));
-    (1..=u32::from(u16::MAX)).contains(&number)
+    let number = digits.iter().fold(0u32, |sum, &digit| sum * 10 + u32::from(digit - b'0'));
+    u16::try_from(number).ok().filter(|port| *port > 0)
 }
 
-/// Labels of letters, digits, `-` and `_`; one dot may close the name. IPv4 addresses are names.
-fn is_name(host: &[u8]) -> bool {
-    let name = host.strip_suffix(b".").unwrap_or(host);
-    if name.is_empty() || name.len() > MAX_NAME {
+/// Labels of letters, digits, `-` and `_`, with a dot between two. IPv4 addresses are names.
+pub fn is_name(host: &[u8]) -> bool {
+    if host.len() > MAX_NAME {
         return false;
     }
     let mut label_is_empty = true;
-    for &byte in name {
+    for &byte in host {
         match byte {
             b'.' if label_is_empty => return false,
             b'.' => label_is_empty = true,

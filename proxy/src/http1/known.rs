@@ -10,13 +10,17 @@ pub fn known(name: &[u8]) -> Known {
         6 => (&[b"cookie", b"expect", b"server"], &[Known::Cookie, Known::Expect, Known::Server]),
         7 => (&[b"upgrade", b"trailer"], &[Known::Upgrade, Known::Trailer]),
         9 => (&[b"forwarded"], &[Known::Forwarded]),
-        10 => (&[b"connection", b"keep-alive"], &[Known::Connection, Known::KeepAlive]),
+        10 => (
+            &[b"connection", b"keep-alive", b"tracestate"],
+            &[Known::Connection, Known::KeepAlive, Known::Tracestate],
+        ),
+        11 => (&[b"traceparent"], &[Known::Traceparent]),
         12 => (&[b"x-request-id"], &[Known::XRequestId]),
         14 => (&[b"content-length"], &[Known::ContentLength]),
         15 => (&[b"x-forwarded-for"], &[Known::XForwardedFor]),
         16 => (
-            &[b"proxy-connection", b"x-forwarded-host"],
-            &[Known::ProxyConnection, Known::XForwardedHost],
+            &[b"proxy-connection", b"x-forwarded-host", b"x-forwarded-port"],
+            &[Known::ProxyConnection, Known::XForwardedHost, Known::XForwardedPort],
         ),
         17 => (
             &[b"transfer-encoding", b"x-forwarded-proto"],
@@ -106,6 +110,10 @@ impl KnownSet {
         self.0 & 1 << known as u32 != 0
     }
 
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -177,6 +185,9 @@ mod tests {
             ("x-forwarded-host", Known::XForwardedHost),
             ("forwarded", Known::Forwarded),
             ("X-Request-ID", Known::XRequestId),
+            ("x-forwarded-port", Known::XForwardedPort),
+            ("Traceparent", Known::Traceparent),
+            ("tracestate", Known::Tracestate),
             ("x-forwarded-client-cert", Known::XForwardedClientCert),
             ("hosts", Known::Other),
             ("x-forwarded-for_", Known::OtherClaim),

@@ -16,9 +16,9 @@ pub mod request;
 pub mod response;
 pub mod scan;
 pub mod simple;
-mod syntax;
+pub(crate) mod syntax;
 mod target;
-mod trailers;
+pub(crate) mod trailers;
 pub mod write;
 
 pub use body::{BodyDecoder, Decoded, Side};
@@ -28,7 +28,7 @@ pub use known::KnownSet;
 pub use request::{Parsed, RequestRules, leading_empty_line, parse_request};
 pub use response::{ResponseRules, parse_response};
 pub use scan::{HeadLimits, HeadScanner};
-pub use simple::{SimpleResponse, write_continue, write_informational, write_simple_response};
+pub use simple::{SimpleResponse, write_informational, write_simple_response};
 pub use write::{
     Line, OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
 };

@@ -182,7 +182,7 @@ fn interpret(bytes: &[u8], seen: KnownSet, parts: &mut RequestParts) -> Result<(
     parts.authority = authority;
     parts.framing = framing;
     parts.keep_alive = match parts.version {
-        Version::Http11 => !options.close,
+        Version::Http11 | Version::Http2 => !options.close,
         Version::Http10 => options.keep_alive && !options.close,
     };
     parts.expect_continue = expects && !framing.is_empty();

@@ -1,9 +1,10 @@
 //! Responses that the proxy makes itself, and interim ones that it passes on.
 
 use super::edits::Edits;
-use super::known::KnownSet;
-use super::write::{Line, append, copy_fields, put, put_connection, put_length, put_status_line};
-use crate::message::{Known, ResponseHead, Version};
+use super::write::{
+    HOP_BY_HOP, Line, append, copy_fields, put, put_connection, put_length, put_status_line,
+};
+use crate::message::{ResponseHead, Version};
 
 /// A whole response: a problem, a redirect, a reply.
 #[derive(Debug, Clone, Copy)]
@@ -53,25 +54,10 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
     }
 }
 
-/// Tells a client that it may send its body. Never to an HTTP/1.0 client.
-pub fn write_continue(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-}
-
 /// Passes an interim response (1xx but 101) on. Never to an HTTP/1.0 client.
 pub fn write_informational(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
-    const DROPPED: KnownSet = KnownSet::of(&[
-        Known::Connection,
-        Known::KeepAlive,
-        Known::ProxyConnection,
-        Known::Te,
-        Known::Trailer,
-        Known::TransferEncoding,
-        Known::Upgrade,
-        Known::ContentLength,
-    ]);
     put_status_line(out, head);
-    copy_fields(out, head.fields(), head.parts.length as usize - 2, DROPPED, None);
+    copy_fields(out, head.fields(), head.parts.length as usize - 2, HOP_BY_HOP, None);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -52,10 +52,7 @@ impl Trailers {
             return Err(Flaw::Syntax);
         }
         let name = field.name.of(line);
-        if field.known != Known::Other
-            || is_dropped(name)
-            || (underscores_spoof && name.contains(&b'_'))
-        {
+        if !may_follow(name, field.known, underscores_spoof) {
             self.kept.truncate(self.line_start);
         }
         self.line_start = self.kept.len();
@@ -66,6 +63,11 @@ impl Trailers {
     pub(super) fn lines(&self) -> &[u8] {
         &self.kept
     }
+}
+
+/// Whether a trailer of this name is passed on.
+pub(crate) fn may_follow(name: &[u8], known: Known, underscores_spoof: bool) -> bool {
+    known == Known::Other && !is_dropped(name) && !(underscores_spoof && name.contains(&b'_'))
 }
 
 /// Of the names beyond those in [`Known`], all of which are dropped.

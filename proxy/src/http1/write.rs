@@ -8,7 +8,9 @@ use super::edits::Edits;
 use super::fields::{is_nominated, nominates};
 use super::known::{KnownSet, known};
 use super::syntax::{elements, target_length};
-use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, ResponseParts, Version};
+use crate::message::{
+    Field, Fields, Framing, Known, RequestHead, ResponseHead, ResponseParts, Version,
+};
 
 /// A line that the proxy adds. The value is written piece after piece.
 #[derive(Debug, Clone, Copy)]
@@ -60,17 +62,36 @@ pub struct OutgoingResponse<'a> {
     pub keep_upgrade: bool,
 }
 
+impl OutgoingResponse<'_> {
+    /// Of a response that another one follows.
+    pub fn interim() -> Self {
+        Self {
+            client: Version::Http2,
+            keep_alive: true,
+            framing: Framing::None,
+            date: b"",
+            edits: None,
+            drop: KnownSet::EMPTY.with(Known::ContentLength),
+            append: &[],
+            append_raw: b"",
+            keep_upgrade: false,
+        }
+    }
+}
+
 /// How the body of a response is framed for a client: HTTP/1.0 knows no chunks.
 pub fn client_framing(upstream: Framing, client: Version) -> Framing {
     match (upstream, client) {
         (Framing::None | Framing::Length(_), _) => upstream,
-        (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
+        (Framing::Chunked | Framing::UntilClose, Version::Http11 | Version::Http2) => {
+            Framing::Chunked
+        }
         (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
     }
 }
 
 /// Lines that never cross this hop as they are.
-const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+pub(crate) const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::KeepAlive,
     Known::ProxyConnection,
@@ -177,21 +198,39 @@ pub(super) fn copy_fields(
     dropped: KnownSet,
     edits: Option<&Edits>,
 ) {
-    let nominates = nominates(fields);
-    let edits = edits.filter(|edits| edits.drops_any());
+    let leaving = Leaving::new(fields, dropped, edits);
     let line_start =
         |index: usize| fields.fields.get(index).map_or(end, |field| field.name.start as usize);
     let mut run = line_start(0);
     for (index, field) in fields.fields.iter().enumerate() {
-        let goes = dropped.contains(field.known)
-            || edits.is_some_and(|edits| edits.drops(field.name.of(fields.bytes), field.known))
-            || (nominates && is_nominated(fields, field));
-        if goes {
+        if leaving.contains(field) {
             out.extend_from_slice(&fields.bytes[run..line_start(index)]);
             run = line_start(index + 1);
         }
     }
     out.extend_from_slice(&fields.bytes[run..end]);
+}
+
+/// Which lines of a head do not go on.
+pub(crate) struct Leaving<'a> {
+    fields: Fields<'a>,
+    dropped: KnownSet,
+    edits: Option<&'a Edits>,
+    nominates: bool,
+}
+
+impl<'a> Leaving<'a> {
+    pub(crate) fn new(fields: Fields<'a>, dropped: KnownSet, edits: Option<&'a Edits>) -> Self {
+        let edits = edits.filter(|edits| edits.drops_any());
+        Self { fields, dropped, edits, nominates: nominates(fields) }
+    }
+
+    pub(crate) fn contains(&self, field: &Field) -> bool {
+        let name = || field.name.of(self.fields.bytes);
+        self.dropped.contains(field.known)
+            || self.edits.is_some_and(|edits| edits.drops(name(), field.known))
+            || (self.nominates && is_nominated(self.fields, field))
+    }
 }
 
 /// Writes what the proxy adds, then what the route adds.
@@ -240,9 +279,9 @@ pub(super) fn put_connection(out: &mut Vec<u8>, options: &[(bool, &[u8])]) {
 }
 
 /// Whether the client said that it reads trailers; some servers send none otherwise.
-fn wants_trailers(head: &RequestHead<'_>) -> bool {
+pub(crate) fn wants_trailers(head: &RequestHead<'_>) -> bool {
     let value = match head.parts.version {
-        Version::Http11 => head.fields().known(Known::Te),
+        Version::Http11 | Version::Http2 => head.fields().known(Known::Te),
         Version::Http10 => None,
     };
     value

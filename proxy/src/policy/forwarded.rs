@@ -1,12 +1,16 @@
 //! What the proxy tells an upstream of the client, and what no client may say of itself.
 //!
-//! No hop is trusted yet, so every claim of a client is dropped and the values are written
-//! fresh. Once trusted proxies exist they are an argument here; nothing else changes.
+//! Every claim that arrived is removed and the lines are written anew: from what a trusted peer
+//! said where there is one, else from what is seen here. Knows neither trust nor connections;
+//! whom to believe is settled in [`provenance`](super::provenance).
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::http1::known::{KnownSet, known};
 use crate::http1::write::Line;
-use crate::message::Known;
+use crate::message::{Known, RequestHead};
 
+use super::provenance::{Provenance, chain};
 use super::request_id::RequestId;
 
 /// The fields of a client that are never handed on as they came.
@@ -14,6 +18,7 @@ pub const CLAIMS: KnownSet = KnownSet::of(&[
     Known::XForwardedFor,
     Known::XForwardedProto,
     Known::XForwardedHost,
+    Known::XForwardedPort,
     Known::XForwardedClientCert,
     Known::Forwarded,
     Known::XRequestId,
@@ -26,74 +31,87 @@ pub fn is_claim(name: &[u8]) -> bool {
 }
 
 /// What is told of a request, in pieces that the head writer copies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Forwarded<'a> {
-    peer: [&'a [u8]; 1],
+    /// From left to right, with their separators. Chains are short, a hostile one is bounded.
+    chain: SmallVec<[&'a [u8]; 8]>,
     proto: [&'a [u8]; 1],
-    id: [&'a [u8]; 1],
     host: [&'a [u8]; 1],
+    port: [&'a [u8]; 1],
+    id: [&'a [u8]; 1],
+    parent: [&'a [u8]; 1],
+    dropped: KnownSet,
 }
 
 impl<'a> Forwarded<'a> {
-    /// `peer` is the client's address without port, empty on a Unix socket; `authority` is as
-    /// the client sent it, and empty where HTTP/1.0 named none.
-    pub fn new(peer: &'a [u8], tls: bool, authority: &'a [u8], id: &'a RequestId) -> Self {
-        Self {
-            peer: [peer],
-            proto: [if tls { b"https" } else { b"http" }],
-            id: [id.as_str().as_bytes()],
-            host: [authority],
+    /// `peer` is the address of the peer without port, empty on a Unix socket. Of the host, what
+    /// the client sent is told, which of HTTP/1.0 may be nothing.
+    pub fn new(
+        provenance: &'a Provenance,
+        head: &RequestHead<'a>,
+        peer: &'a [u8],
+        id: &'a RequestId,
+    ) -> Self {
+        let told = |span: crate::message::Span| span.of(head.bytes);
+        let trace = provenance.trace.as_ref();
+        let begun = trace.and_then(|trace| trace.begun());
+        let mut dropped = CLAIMS;
+        if begun.is_some() {
+            dropped = dropped.with(Known::Traceparent);
         }
+        if !trace.is_some_and(|trace| trace.keeps_state()) {
+            dropped = dropped.with(Known::Tracestate);
+        }
+        Self {
+            chain: if provenance.believed {
+                extended(head, peer)
+            } else if peer.is_empty() {
+                SmallVec::new()
+            } else {
+                smallvec![peer]
+            },
+            proto: [if provenance.tls { b"https" } else { b"http" }],
+            host: [provenance.host.map_or(head.authority(), told)],
+            port: [provenance.port.map_or(b"", told)],
+            id: [id.as_bytes()],
+            parent: [begun.unwrap_or_default()],
+            dropped,
+        }
+    }
+
+    /// What of the client's own lines stays behind.
+    pub fn dropped(&self) -> KnownSet {
+        self.dropped
     }
 
     /// The lines for the upstream.
-    pub fn lines(&'a self) -> smallvec::SmallVec<[Line<'a>; 4]> {
-        let line = |name, value| Line { name, value };
-        let mut lines = smallvec::SmallVec::new();
-        if !self.peer[0].is_empty() {
-            lines.push(line(b"x-forwarded-for", &self.peer[..]));
-        }
-        lines.push(line(b"x-forwarded-proto", &self.proto));
-        if !self.host[0].is_empty() {
-            lines.push(line(b"x-forwarded-host", &self.host));
-        }
-        lines.push(line(b"x-request-id", &self.id));
-        lines
+    pub fn lines(&self) -> SmallVec<[Line<'_>; 6]> {
+        let lines: [(&[u8], &[&[u8]]); 6] = [
+            (b"x-forwarded-for", &self.chain),
+            (b"x-forwarded-proto", &self.proto),
+            (b"x-forwarded-host", &self.host),
+            (b"x-forwarded-port", &self.port),
+            (b"x-request-id", &self.id),
+            (b"traceparent", &self.parent),
+        ];
+        let says = |line: &Line<'_>| line.value.first().is_some_and(|piece| !piece.is_empty());
+        lines.into_iter().map(|(name, value)| Line { name, value }).filter(says).collect()
     }
+}
+
+/// The chain as it came, and at its end the peer that brought it.
+fn extended<'a>(head: &RequestHead<'a>, peer: &'a [u8]) -> SmallVec<[&'a [u8]; 8]> {
+    let before = chain(head.fields());
+    let mut pieces = SmallVec::new();
+    for entry in Some(peer).filter(|peer| !peer.is_empty()).into_iter().chain(before) {
+        if !pieces.is_empty() {
+            pieces.push(&b", "[..]);
+        }
+        pieces.push(entry);
+    }
+    pieces.reverse();
+    pieces
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(peer: &str, tls: bool, authority: &str) -> String {
-        let id = RequestId::from_random(0);
-        let forwarded = Forwarded::new(peer.as_bytes(), tls, authority.as_bytes(), &id);
-        let mut text = String::new();
-        for line in forwarded.lines() {
-            let value = line.value.concat();
-            let (name, value) =
-                (String::from_utf8_lossy(line.name), String::from_utf8_lossy(&value));
-            text.push_str(&format!("{name}: {value}\n"));
-        }
-        text
-    }
-
-    #[test]
-    fn what_is_known_is_told() {
-        assert_eq!(
-            told("192.0.2.1", true, "a.example:8443"),
-            "x-forwarded-for: 192.0.2.1\nx-forwarded-proto: https\n\
-             x-forwarded-host: a.example:8443\n\
-             x-request-id: 00000000-0000-4000-8000-000000000000\n"
-        );
-    }
-
-    #[test]
-    fn what_is_not_known_is_left_out() {
-        assert_eq!(
-            told("", false, ""),
-            "x-forwarded-proto: http\nx-request-id: 00000000-0000-4000-8000-000000000000\n"
-        );
-    }
-}
+mod tests;

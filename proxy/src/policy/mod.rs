@@ -4,8 +4,10 @@
 //! forwarded; header edits come last, so that they see (and may remove) what the proxy adds.
 
 pub mod forwarded;
+pub mod provenance;
 pub mod redirect;
 pub mod reply;
 pub mod request_id;
 pub mod rewrite;
 pub mod sticky;
+pub mod trace;

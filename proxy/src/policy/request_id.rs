@@ -1,39 +1,61 @@
-//! The id of a request: a random UUID (version 4, RFC 9562), held inline and made without
-//! allocating. Where the randomness comes from is the caller's matter.
+//! The id of a request: a random UUID (version 4, RFC 9562), or the one that a trusted proxy gave
+//! it. Held inline and made without allocating. Where the randomness comes from, and whom to
+//! trust, is the caller's matter.
 
 use std::fmt;
 
-/// Thirty-six characters in lower case.
+/// Longer ids are nobody's: they end up in every log line of every service.
+const LONGEST: usize = 128;
+
+/// Visible characters that need no escaping wherever they are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId([u8; 36]);
+pub struct RequestId {
+    bytes: [u8; LONGEST],
+    length: u8,
+}
 
 impl RequestId {
-    /// 122 of the bits are used.
+    /// Thirty-six characters in lower case, of 122 of the bits.
     pub fn from_random(random: u128) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut bytes = random.to_be_bytes();
         bytes[6] = 0x40 | (bytes[6] & 0x0f);
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        let mut text = [b'-'; 36];
+        let mut text = [0; LONGEST];
         let mut at = 0;
         for byte in bytes {
             if matches!(at, 8 | 13 | 18 | 23) {
+                text[at] = b'-';
                 at += 1;
             }
             text[at] = HEX[usize::from(byte >> 4)];
             text[at + 1] = HEX[usize::from(byte & 15)];
             at += 2;
         }
-        Self(text)
+        Self { bytes: text, length: 36 }
+    }
+
+    /// `None` for what is not well-formed.
+    pub fn try_new(text: &[u8]) -> Option<Self> {
+        let length = u8::try_from(text.len()).ok().filter(|_| Self::is_well_formed(text))?;
+        let mut bytes = [0; LONGEST];
+        bytes[..text.len()].copy_from_slice(text);
+        Some(Self { bytes, length })
+    }
+
+    /// One to 128 visible ASCII characters, none of them `"` or `\`.
+    pub fn is_well_formed(text: &[u8]) -> bool {
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        (1..=LONGEST).contains(&text.len()) && text.iter().all(plain)
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes[..usize::from(self.length)]
     }
 
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever written into it.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
@@ -63,5 +85,18 @@ mod tests {
             RequestId::from_random(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef).as_str(),
             "01234567-89ab-4def-8123-456789abcdef"
         );
+    }
+
+    #[test]
+    fn ids_of_others_are_bounded_and_plain() {
+        let longest = "x".repeat(128);
+        for good in ["a", "7", "Root=1-67891233-abcdef012345678912345678", "a/b+c=d:e", &longest] {
+            assert_eq!(RequestId::try_new(good.as_bytes()).unwrap().as_str(), good);
+        }
+        let long = "x".repeat(129);
+        let longer = "x".repeat(36 + 256);
+        for bad in ["", "a b", "a\tb", "a\"b", "a\\b", "a\u{7f}", "\u{e4}", &long, &longer] {
+            assert_eq!(RequestId::try_new(bad.as_bytes()), None, "{bad}");
+        }
     }
 }

@@ -11,7 +11,6 @@ use portcullis_config::model::StickyCookie;
 use crate::message::Fields;
 use crate::route::RouteFault;
 use crate::route::backends::Backend;
-use crate::route::values::cookie;
 
 /// A sticky cookie, prepared.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ impl StickyPolicy {
 
     /// What the client remembers, if it shows a well-formed cookie.
     pub fn read(&self, fields: &Fields<'_>) -> Option<Affinity> {
-        Affinity::decode(cookie(fields, &self.name)?)
+        Affinity::decode(fields.cookie(&self.name)?)
     }
 
     /// The sticky state once a backend is chosen.

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,9 +16,11 @@ use crate::error::Reason;
 use crate::io::Io;
 
 pub mod pipe;
+pub mod reader;
 pub mod request;
 pub mod response;
 pub mod tunnel;
+pub mod writer;
 
 /// What an exchange is waiting for, so that an expired deadline has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,23 +86,29 @@ impl Watch<'_> {
 ///
 /// 0 bytes mean that the peer has closed its side.
 pub async fn read_some(io: &Io, pool: &BufferPool, slot: &mut Option<Buffer>) -> io::Result<usize> {
-    std::future::poll_fn(|cx| {
-        ready!(io.poll_readable(cx))?;
-        let buffer = slot.get_or_insert_with(|| pool.take());
-        buffer.compact();
-        match io.poll_read(cx, buffer.spare()) {
-            Poll::Ready(Ok(count)) => {
-                buffer.commit(count);
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                if buffer.is_empty() {
-                    *slot = None;
-                }
-                Poll::Pending
-            }
+    std::future::poll_fn(|cx| poll_read_some(cx, io, pool, slot)).await
+}
+
+fn poll_read_some(
+    cx: &mut Context<'_>,
+    io: &Io,
+    pool: &BufferPool,
+    slot: &mut Option<Buffer>,
+) -> Poll<io::Result<usize>> {
+    ready!(io.poll_readable(cx))?;
+    let buffer = slot.get_or_insert_with(|| pool.take());
+    buffer.compact();
+    match io.poll_read(cx, buffer.spare()) {
+        Poll::Ready(Ok(count)) => {
+            buffer.commit(count);
+            Poll::Ready(Ok(count))
         }
-    })
-    .await
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => {
+            if buffer.is_empty() {
+                *slot = None;
+            }
+            Poll::Pending
+        }
+    }
 }

@@ -1,18 +1,17 @@
-//! A request's body on its way to the upstream.
+//! A request on its way to the upstream: its head, then its body as it comes.
 
 use std::cell::Cell;
 use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::reader::{Filled, Piece, Reading};
+use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
 use crate::error::Reason;
-use crate::http1::body::{BodyDecoder, Side};
-use crate::http1::chunked;
-use crate::io::Io;
-use crate::message::Framing;
 
 /// Why a request did not reach the upstream whole.
 #[derive(Debug)]
@@ -23,22 +22,27 @@ pub enum UploadError {
     Upstream(io::Error),
 }
 
-/// Everything an upload needs. The head stands encoded in `head`.
-pub struct Upload<'a> {
-    pub client: &'a Io,
-    pub upstream: &'a Io,
-    pub buffer: &'a mut HeadBuffer,
-    pub head: &'a mut Vec<u8>,
-    pub framing: Framing,
-    /// Decoded bytes that a body may have.
+/// One request between two connections.
+pub struct Upload<'c> {
+    pub reading: Reading<'c>,
+    pub writing: Writing<'c>,
+    pub rules: UploadRules,
+    pace: Pace,
+    waits: Waits,
+    /// A wait for the client lay between two parts of the body.
+    slow: bool,
+}
+
+/// What holds for a body from a client.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadRules {
+    /// Bytes that a body may have.
     pub limit: u64,
     pub patience: Duration,
     /// How long the upstream has for its answer once a slow body has been sent.
     pub answer_patience: Duration,
     /// The client waits for a 100 before it sends its body: until then the response is awaited.
     pub held_back: bool,
-    pub watch: &'a Watch<'a>,
-    pub counters: &'a UploadCounters,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +53,15 @@ pub struct UploadCounters {
     pub begun: Cell<bool>,
     /// The whole request has left.
     pub complete: Cell<bool>,
+}
+
+/// What the upload stands still for; a deadline is set when that changes, not at every look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Nothing,
+    Head,
+    Upstream,
+    Client,
 }
 
 /// How fast a body comes. A client that sends a byte now and then does not hold a connection
@@ -73,112 +86,195 @@ impl Pace {
     }
 }
 
-impl Upload<'_> {
-    /// Sends the head with whatever part of the body is here already, then the rest as it comes.
-    pub async fn run(mut self) -> Result<(), UploadError> {
-        let mut decoder = BodyDecoder::new(self.framing, Side::Request);
-        let mut head_left = true;
-        let mut slow = false;
-        let mut pace = Pace { patience: self.patience, until: None, from: 0 };
-        loop {
-            let (taken, done) = match self.framing {
-                Framing::Chunked => {
-                    if !head_left {
-                        self.head.clear();
+impl<'c> Upload<'c> {
+    pub fn new(reading: Reading<'c>, writing: Writing<'c>, rules: UploadRules) -> Self {
+        let pace = Pace { patience: rules.patience, until: None, from: 0 };
+        Self { reading, writing, rules, pace, waits: Waits::Head, slow: false }
+    }
+
+    /// Goes on until the whole request has left. `pinned` holds what was read behind the head.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        pinned: &mut Option<HeadBuffer>,
+        watch: &Watch<'_>,
+        counters: &UploadCounters,
+    ) -> Poll<Result<(), UploadError>> {
+        let mut moved = false;
+        let mut progress = |count: usize| {
+            moved |= count > 0;
+            counters.begun.set(true);
+        };
+        let outcome = loop {
+            match self.reading.piece(pinned).map_err(UploadError::Client)? {
+                Piece::Data(data) => {
+                    self.rules.held_back = false;
+                    let body = counters.body.get();
+                    if body + data.as_slice().len() as u64 > self.rules.limit {
+                        return Poll::Ready(Err(UploadError::Client(Reason::BodyTooLarge)));
                     }
-                    self.encode_chunks(&mut decoder)?
+                    match self.writing.poll_data(cx, data, &mut progress) {
+                        Poll::Ready(Ok(count)) => {
+                            self.reading.take(pinned, count);
+                            counters.body.set(body + count as u64);
+                        }
+                        Poll::Ready(Err(error)) => break Err(error),
+                        Poll::Pending => break Ok(Waits::Upstream),
+                    }
                 }
-                _ => {
-                    let decoded =
-                        decoder.decode(self.buffer.body()).map_err(UploadError::Client)?;
-                    (decoded.consumed, decoded.done)
+                Piece::End(trailers) => {
+                    self.writing.end(trailers);
+                    match self.writing.poll_flush(cx, &mut progress) {
+                        Poll::Ready(Ok(())) => {
+                            self.finish(watch, counters);
+                            return Poll::Ready(Ok(()));
+                        }
+                        Poll::Ready(Err(error)) => break Err(error),
+                        Poll::Pending => break Ok(Waits::Upstream),
+                    }
                 }
-            };
-            let raw = match self.framing {
-                Framing::Chunked => &[][..],
-                _ => {
-                    self.count(taken)?;
-                    &self.buffer.body()[..taken]
+                Piece::Starved => {
+                    match self.writing.poll_flush(cx, &mut progress) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => break Err(error),
+                        Poll::Pending => break Ok(Waits::Upstream),
+                    }
+                    // Whatever comes next, the head has left.
+                    if self.waits == Waits::Head {
+                        self.waits = Waits::Nothing;
+                    }
+                    self.slow = true;
+                    match self.reading.poll_fill(cx, pinned) {
+                        Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
+                        Poll::Pending => break Ok(Waits::Client),
+                    }
                 }
-            };
-            let head: &[u8] = match self.framing {
-                Framing::Chunked => self.head,
-                _ if head_left => self.head,
-                _ => &[],
-            };
-            if taken > 0 {
-                self.held_back = false;
             }
-            if !head_left {
-                self.watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.patience);
-            }
-            let begun = &self.counters.begun;
-            self.upstream
-                .write_all(head, raw, |_| begun.set(true))
-                .await
-                .map_err(UploadError::Upstream)?;
-            head_left = false;
-            self.buffer.consume(taken);
-            if done {
-                self.counters.complete.set(true);
-                let stage = self.watch.stage.get();
-                if slow && matches!(stage, Stage::ClientBody | Stage::UpstreamWrite) {
-                    self.watch.expect(Stage::ResponseHead, self.answer_patience);
-                }
-                return Ok(());
-            }
-            slow = true;
-            self.read(&mut pace).await?;
-        }
-    }
-
-    async fn read(&mut self, pace: &mut Pace) -> Result<(), UploadError> {
-        if !self.held_back {
-            let until = pace.until(self.counters.body.get());
-            self.watch.expect_upload(Stage::ClientBody, until);
-        }
-        self.buffer.compact();
-        if self.buffer.spare().is_empty() {
-            // A trailer section that does not fit behind the head.
-            return Err(UploadError::Client(Reason::HeadTooLarge));
-        }
-        let read = self.client.read(self.buffer.spare()).await;
-        match read {
-            Ok(count) if count > 0 => {
-                self.held_back = false;
-                self.buffer.commit(count);
-                Ok(())
-            }
-            // A body that is cut short is its sender's fault, whatever its framing.
-            _ => Err(UploadError::Client(Reason::ClientAborted)),
-        }
-    }
-
-    fn encode_chunks(&mut self, decoder: &mut BodyDecoder) -> Result<(usize, bool), UploadError> {
-        let mut taken = 0;
-        loop {
-            let input = &self.buffer.body()[taken..];
-            let decoded = decoder.decode(input).map_err(UploadError::Client)?;
-            let data = &input[decoded.data.clone()];
-            let length = data.len();
-            if length > 0 {
-                chunked::write_chunk(self.head, data);
-            }
-            taken += decoded.consumed;
-            self.count(length)?;
-            if decoded.done {
-                chunked::write_last_chunk(self.head, decoder.trailers());
-                return Ok((taken, true));
-            }
-            if decoded.consumed == 0 {
-                return Ok((taken, false));
+        };
+        match outcome {
+            Err(error) => Poll::Ready(Err(UploadError::Upstream(error))),
+            Ok(waits) => {
+                self.wait(waits, moved, watch, counters);
+                Poll::Pending
             }
         }
     }
 
-    fn count(&self, bytes: usize) -> Result<(), UploadError> {
-        let total = self.counters.body.get().saturating_add(bytes as u64);
-        self.counters.body.set(total);
-        if total > self.limit { Err(UploadError::Client(Reason::BodyTooLarge)) } else { Ok(()) }
+    /// Sets the deadline of what is waited for. The first write is part of the attempt, whose
+    /// deadline stands already.
+    fn wait(&mut self, waits: Waits, moved: bool, watch: &Watch<'_>, counters: &UploadCounters) {
+        match waits {
+            Waits::Upstream if self.waits != Waits::Head => {
+                if moved || self.waits != Waits::Upstream {
+                    self.waits = waits;
+                    watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.rules.patience);
+                }
+            }
+            Waits::Client => {
+                self.waits = waits;
+                if !self.rules.held_back {
+                    watch.expect_upload(Stage::ClientBody, self.pace.until(counters.body.get()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&self, watch: &Watch<'_>, counters: &UploadCounters) {
+        counters.complete.set(true);
+        let stage = watch.stage.get();
+        if self.slow && matches!(stage, Stage::ClientBody | Stage::UpstreamWrite) {
+            watch.expect(Stage::ResponseHead, self.rules.answer_patience);
+        }
+    }
+}
+
+/// A body that is cut short is its sender's fault, whatever its framing.
+fn judge(filled: io::Result<Filled>) -> Result<(), Reason> {
+    match filled {
+        Ok(Filled::Some) => Ok(()),
+        Ok(Filled::Full) => Err(Reason::HeadTooLarge),
+        Ok(Filled::Eof) | Err(_) => Err(Reason::ClientAborted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::buffer::BufferPool;
+    use crate::deadline::Deadline;
+    use crate::http1::body::Side;
+    use crate::io::{Io, Socket};
+    use crate::message::Framing;
+    use crate::relay::reader::Http1Body;
+    use crate::relay::writer::{Http1Writing, Wire};
+
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\n\r\n";
+
+    async fn pair() -> (Io, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Io::plain(Socket::Tcp(ours.unwrap())), theirs.unwrap().0)
+    }
+
+    async fn send(
+        client: &Io,
+        upstream: Io,
+        framing: Framing,
+        pinned: &mut Option<HeadBuffer>,
+    ) -> (Result<(), UploadError>, UploadCounters) {
+        let body = Http1Body::new(framing, Side::Request);
+        let writing = Http1Writing::new(Wire::Upstream(Rc::new(upstream)), HEAD.to_vec(), framing);
+        let patience = Duration::from_secs(5);
+        let rules =
+            UploadRules { limit: 100, patience, answer_patience: patience, held_back: false };
+        let mut upload =
+            Upload::new(Reading::Pinned { io: client, body }, Writing::Http1(writing), rules);
+        let deadline = Deadline::at(Instant::now() + patience);
+        let watch = Watch { deadline: &deadline, stage: Cell::new(Stage::ResponseHead) };
+        let counters = UploadCounters::default();
+        let sent = std::future::poll_fn(|cx| upload.poll(cx, pinned, &watch, &counters)).await;
+        (sent, counters)
+    }
+
+    /// A connection that dies before it takes the first byte costs the request nothing: the
+    /// body that was read with its head is whole for the next attempt.
+    #[tokio::test]
+    async fn what_was_not_sent_can_be_sent_again() {
+        let cases = [
+            (Framing::Length(5), &b"hello"[..], &b"hello"[..]),
+            (Framing::Chunked, b"5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        ];
+        for (framing, body, expected) in cases {
+            let (client, _client_end) = pair().await;
+            let mut buffer = BufferPool::default().take();
+            buffer.spare()[..HEAD.len()].copy_from_slice(HEAD);
+            buffer.spare()[HEAD.len()..HEAD.len() + body.len()].copy_from_slice(body);
+            buffer.commit(HEAD.len() + body.len());
+            let mut pinned = Some(buffer.pin_head(HEAD.len()));
+            let position = pinned.as_ref().unwrap().position();
+
+            let (dead, peer) = pair().await;
+            socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(peer);
+            dead.readable().await.unwrap();
+            let (sent, counters) = send(&client, dead, framing, &mut pinned).await;
+            assert!(matches!(sent, Err(UploadError::Upstream(_))), "{sent:?}");
+            assert!(!counters.begun.get());
+
+            pinned.as_mut().unwrap().rewind(position);
+            let (alive, mut peer) = pair().await;
+            let (sent, counters) = send(&client, alive, framing, &mut pinned).await;
+            assert!(sent.is_ok() && counters.complete.get());
+            let mut seen = vec![0; HEAD.len() + expected.len()];
+            peer.read_exact(&mut seen).await.unwrap();
+            assert_eq!(&seen[HEAD.len()..], expected);
+        }
     }
 }

@@ -8,9 +8,7 @@ use std::io::Write as _;
 use std::net::Ipv6Addr;
 
 use crate::error::Reason;
-
-/// The longest name that DNS can carry.
-const MAX_HOST: usize = 253;
+use crate::http1::host;
 
 /// A host and the port that was written behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub fn normalise<'a>(
         };
     }
     let host = host.strip_suffix(b".").unwrap_or(host);
-    if !well_formed(host) {
+    if !host::is_name(host) {
         return Err(Reason::BadHost);
     }
     if !host.iter().any(u8::is_ascii_uppercase) {
@@ -84,32 +82,7 @@ fn parse_port(digits: &[u8]) -> Result<Option<u16>, Reason> {
     if digits.is_empty() {
         return Ok(None);
     }
-    if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Reason::BadHost);
-    }
-    let port = digits.iter().fold(0u32, |port, digit| port * 10 + u32::from(digit - b'0'));
-    match u16::try_from(port) {
-        Ok(port) if port > 0 => Ok(Some(port)),
-        _ => Err(Reason::BadHost),
-    }
-}
-
-/// No empty label, no foreign character, no excess length.
-fn well_formed(host: &[u8]) -> bool {
-    if host.is_empty() || host.len() > MAX_HOST {
-        return false;
-    }
-    let mut after_dot = true;
-    for &byte in host {
-        match byte {
-            b'.' if after_dot => return false,
-            b'.' => after_dot = true,
-            b'-' | b'_' => after_dot = false,
-            _ if byte.is_ascii_alphanumeric() => after_dot = false,
-            _ => return false,
-        }
-    }
-    !after_dot
+    host::port(digits).map(Some).ok_or(Reason::BadHost)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub mod path;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
-pub(crate) mod values;
+mod values;
 
 use std::time::Duration;
 

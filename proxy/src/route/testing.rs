@@ -123,6 +123,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
             slow_start: None,
         },
         tls: None,
+        protocol: Default::default(),
         concurrency: Concurrency {
             max_connections: Sourced::built_in(some(1)),
             max_pending: Sourced::built_in(1),
@@ -133,6 +134,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
     };
     let http = HttpListener {
         tls: None,
+        protocols: Default::default(),
         request_limits: RequestLimits {
             header_bytes: Sourced::built_in(1),
             headers: Sourced::built_in(1),

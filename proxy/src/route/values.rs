@@ -6,7 +6,7 @@ use regex::Regex;
 use smallvec::SmallVec;
 
 use super::path::hex;
-use crate::message::{Fields, Known};
+use crate::message::Fields;
 
 /// What a value must be. A regex covers the whole value and never matches what is not UTF-8.
 #[derive(Debug)]
@@ -65,24 +65,7 @@ pub(super) fn query_holds(query: Option<&[u8]>, name: &str, test: &Test) -> bool
 
 /// The first cookie of exactly that name.
 pub(super) fn cookie_holds(fields: &Fields<'_>, name: &str, test: &Test) -> bool {
-    test.holds(cookie(fields, name))
-}
-
-/// Looks a cookie up in the `cookie` lines (RFC 6265, section 4.2.1), without its quotes.
-pub(crate) fn cookie<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a [u8]> {
-    let bytes = fields.bytes;
-    let lines = fields.fields.iter().filter(|field| field.known == Known::Cookie);
-    lines.flat_map(move |field| field.value.of(bytes).split(|byte| *byte == b';')).find_map(
-        |pair| {
-            let pair = pair.trim_ascii();
-            let equals = memchr::memchr(b'=', pair)?;
-            if pair[..equals] != *name.as_bytes() {
-                return None;
-            }
-            let value = &pair[equals + 1..];
-            Some(value.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(value))
-        },
-    )
+    test.holds(fields.cookie(name))
 }
 
 fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
@@ -107,7 +90,7 @@ fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Field, Span};
+    use crate::message::{Field, Known, Span};
 
     fn query(raw: &str, name: &str) -> Option<Vec<u8>> {
         if query_holds(Some(raw.as_bytes()), name, &Test::Absent) {
@@ -197,7 +180,7 @@ mod tests {
             let lines: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
             let (bytes, fields) = fields(&lines);
             let fields = Fields { bytes: bytes.as_bytes(), fields: &fields };
-            assert_eq!(cookie(&fields, "a"), expected.map(str::as_bytes), "{lines:?}");
+            assert_eq!(fields.cookie("a"), expected.map(str::as_bytes), "{lines:?}");
         }
     }
 

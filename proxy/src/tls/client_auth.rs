@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use portcullis_config::location::FileRef;
 use portcullis_config::model::{ClientAuth, ClientAuthMode};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DistinguishedName, Error};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -21,6 +20,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use super::certificate::{AlternativeNames, both};
 use super::files::{self, Digest, Sections, sha256};
 use super::identity::{PeerIdentity, mark};
+use super::signatures::checks_signatures;
 use super::trust::{self, Anchors};
 use super::world::WorldError;
 
@@ -114,7 +114,7 @@ fn verifier(
         let help = "publish a full list, version 2, signed by the authority itself";
         vec![WorldError::of_file(file, format!("cannot be used: {error}"), help)]
     })?;
-    Ok(Arc::new(OneIdentity { chain }))
+    Ok(Arc::new(OneIdentity { chain, algorithms: provider.signature_verification_algorithms }))
 }
 
 /// The revocation lists of a file.
@@ -197,6 +197,7 @@ fn list_sections(
 #[derive(Debug)]
 struct OneIdentity {
     chain: Arc<dyn ClientCertVerifier>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientCertVerifier for OneIdentity {
@@ -223,27 +224,7 @@ impl ClientCertVerifier for OneIdentity {
         Ok(verified)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
+    checks_signatures!();
 }
 
 /// The URI name of a certificate; two, or names that do not parse, are refused.

@@ -17,6 +17,7 @@ mod identity;
 mod names;
 mod self_signed;
 mod server;
+mod signatures;
 mod trust;
 mod verify;
 mod world;

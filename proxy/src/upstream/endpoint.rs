@@ -51,34 +51,6 @@ pub struct Endpoint {
     pub added_at: Option<Instant>,
 }
 
-impl Endpoint {
-    /// The value of a sticky cookie: sixteen hexadecimal digits.
-    pub fn sticky_value(&self) -> [u8; 16] {
-        let mut text = [0; 16];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.id.to_be_bytes()) {
-            for (digit, value) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = if value < 10 { b'0' + value } else { b'a' - 10 + value };
-            }
-        }
-        text
-    }
-}
-
-/// Reads what [`Endpoint::sticky_value`] wrote, for [`super::balance::PickKey::sticky`].
-pub fn parse_sticky(value: &[u8]) -> Option<u64> {
-    if value.len() != 16 {
-        return None;
-    }
-    value.iter().try_fold(0, |id: u64, byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        Some(id << 4 | u64::from(digit))
-    })
-}
-
 /// The endpoints of a cluster at one time. Its order depends on the configuration and the
 /// addresses alone, not on the order in which a name server listed them.
 #[derive(Debug, Default)]
@@ -225,27 +197,5 @@ mod tests {
         });
         let set = EndpointSet::following(&EndpointSet::default(), "c", all, TableKind::None);
         assert_eq!(set.endpoints.len(), MAX_ENDPOINTS);
-    }
-
-    #[test]
-    fn a_sticky_value_reads_back_and_nothing_else_does() {
-        let set = EndpointSet::following(
-            &EndpointSet::default(),
-            "c",
-            [candidate("10.0.0.1:80", 1)],
-            TableKind::None,
-        );
-        let value = set.endpoints[0].sticky_value();
-        assert_eq!(parse_sticky(&value), Some(set.endpoints[0].id));
-        for bad in [
-            "",
-            "0",
-            "00000000000000000",
-            "000000000000000g",
-            "000000000000000A",
-            "+00000000000000f",
-        ] {
-            assert_eq!(parse_sticky(bad.as_bytes()), None, "{bad}");
-        }
     }
 }

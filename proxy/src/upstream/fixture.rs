@@ -25,6 +25,7 @@ pub(super) fn upstream(
         endpoints: endpoints.collect(),
         load_balancer: LoadBalancer { policy: Sourced::built_in(policy), slow_start: None },
         tls: None,
+        protocol: Default::default(),
         concurrency: Concurrency {
             max_connections: Sourced::built_in(NonZeroU32::new(2).unwrap()),
             max_pending: Sourced::built_in(1),

@@ -1,7 +1,7 @@
 //! One upstream as one worker knows it: its balancer, its idle connections, its counters.
 //!
-//! Belongs to the worker alone. A reload renews it around the same pool and what the balancer
-//! has learnt.
+//! Belongs to the worker alone. A reload renews it around the same pool, and around the same
+//! balancer where it changes neither endpoints nor balancing; else around what that has learnt.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub struct LocalEndpoint {
 
 pub struct LocalUpstream {
     pub live: Arc<LiveUpstream>,
-    pub balancer: Balancer,
+    pub balancer: Rc<Balancer>,
     pool: Rc<Pool>,
     endpoints: RefCell<AHashMap<u64, Rc<LocalEndpoint>>>,
     metrics: Arc<Metrics>,
@@ -68,7 +68,7 @@ impl LocalUpstream {
         let keep_alive = &live.cluster.config.keep_alive;
         let pool = Pool::new(*keep_alive.max_idle, *keep_alive.idle_timeout);
         Self {
-            balancer: Balancer::new(&live.cluster, seed),
+            balancer: Rc::new(Balancer::new(&live.cluster, seed)),
             pool: Rc::new(pool),
             endpoints: RefCell::default(),
             metrics,
@@ -85,8 +85,13 @@ impl LocalUpstream {
             // Connections that were trusted by other rules, or told of nobody, are not lent again.
             self.count_idle(|| self.pool.sweep(Instant::now(), |_| false));
         }
+        let balancer = if live.cluster.balances_like(&self.live.cluster) {
+            Rc::clone(&self.balancer)
+        } else {
+            Rc::new(self.balancer.succeed(&live.cluster))
+        };
         Self {
-            balancer: self.balancer.succeed(&live.cluster),
+            balancer,
             pool: Rc::clone(&self.pool),
             endpoints: RefCell::new(self.endpoints.take()),
             metrics: Arc::clone(&self.metrics),
@@ -235,3 +240,6 @@ impl LocalUpstream {
         self.pool.idle_count()
     }
 }
+
+#[cfg(test)]
+mod tests;

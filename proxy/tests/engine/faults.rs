@@ -125,6 +125,19 @@ async fn a_connection_that_may_be_out_of_step_is_not_used_again() {
     .await;
 }
 
+/// A connection of `script`, which answers "ok" to its first request, once it has been idle for
+/// so long.
+async fn is_not_used_again(script: Script, idle: Duration) {
+    let origin = ScriptedOrigin::start([script, always("fresh")]).await.unwrap();
+    let gate = Gate::new(Settings::default(), &[origin.address()]).await;
+    let mut client = gate.client().await;
+    client.send(get("/1", &[]).as_bytes()).await.unwrap();
+    assert_eq!(observe(&mut client, false, 1).await, "200 ok, keep");
+    tokio::time::sleep(idle).await;
+    client.send(get("/2", &[]).as_bytes()).await.unwrap();
+    assert_eq!(observe(&mut client, false, 1).await, "200 fresh, keep");
+}
+
 #[tokio::test]
 async fn extra_bytes_that_come_later_poison_nobody() {
     let whole = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -134,14 +147,7 @@ async fn extra_bytes_that_come_later_poison_nobody() {
         .delay(Duration::from_millis(50))
         .send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison")
         .stall();
-    let origin = ScriptedOrigin::start([late, always("fresh")]).await.unwrap();
-    let gate = Gate::new(Settings::default(), &[origin.address()]).await;
-    let mut client = gate.client().await;
-    client.send(get("/1", &[]).as_bytes()).await.unwrap();
-    assert_eq!(observe(&mut client, false, 1).await, "200 ok, keep");
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    client.send(get("/2", &[]).as_bytes()).await.unwrap();
-    assert_eq!(observe(&mut client, false, 1).await, "200 fresh, keep");
+    is_not_used_again(late, Duration::from_millis(150)).await;
 }
 
 #[tokio::test]
@@ -163,14 +169,7 @@ async fn a_hint_of_the_upstream_is_obeyed() {
         .request()
         .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nkeep-alive: timeout=1\r\n\r\nok")
         .repeat(Script::new().request().respond("late"));
-    let origin = ScriptedOrigin::start([hinted, always("fresh")]).await.unwrap();
-    let gate = Gate::new(Settings::default(), &[origin.address()]).await;
-    let mut client = gate.client().await;
-    client.send(get("/1", &[]).as_bytes()).await.unwrap();
-    assert_eq!(observe(&mut client, false, 1).await, "200 ok, keep");
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    client.send(get("/2", &[]).as_bytes()).await.unwrap();
-    assert_eq!(observe(&mut client, false, 1).await, "200 fresh, keep");
+    is_not_used_again(hinted, Duration::from_millis(600)).await;
 }
 
 #[tokio::test]

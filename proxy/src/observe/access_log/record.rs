@@ -19,11 +19,15 @@ use crate::observe::timeline::{Stage, Timeline};
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     pub request_id: &'a [u8],
+    /// `None` when the head could not be read.
+    pub trace_id: Option<&'a [u8]>,
     /// The configuration generation that decided.
     pub generation: u64,
     pub listener: &'a str,
+    /// The client that a trusted peer forwards for; else the peer is the client.
+    pub forwarded_for: Option<IpAddr>,
     /// `None` over a Unix socket.
-    pub client: Option<SocketAddr>,
+    pub peer: Option<SocketAddr>,
     pub tls: Option<TlsFacts<'a>>,
     /// Which request of its connection it is, from 1.
     pub connection_request: u64,
@@ -79,9 +83,20 @@ pub(super) fn write_line(
     line.raw(&clock.timestamp(started));
     line.raw(b"\"");
     line.text(b",\"request_id\":\"", record.request_id, LONGEST_VALUE);
+    if let Some(trace) = record.trace_id {
+        line.text(b",\"trace_id\":\"", trace, LONGEST_VALUE);
+    }
     line.number(b",\"generation\":", record.generation);
     line.text(b",\"listener\":\"", record.listener.as_bytes(), LONGEST_VALUE);
-    line.client(record.client);
+    match record.forwarded_for {
+        Some(client) => {
+            line.raw(b",\"client\":\"");
+            line.address(client);
+            line.raw(b"\"");
+            line.socket(b",\"peer\":", record.peer);
+        }
+        None => line.socket(b",\"client\":", record.peer),
+    }
     if let Some(tls) = record.tls {
         line.text(b",\"tls_version\":\"", tls.version.as_bytes(), LONGEST_VALUE);
         if let Some(sni) = tls.sni {
@@ -101,6 +116,7 @@ pub(super) fn write_line(
     line.raw(match record.version {
         Version::Http10 => b",\"protocol\":\"HTTP/1.0\"",
         Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
+        Version::Http2 => b",\"protocol\":\"HTTP/2\"",
     });
     line.name(b",\"route\":\"", record.route);
     line.name(b",\"upstream\":\"", record.upstream);
@@ -165,10 +181,24 @@ impl<'a> Line<'a> {
     }
 
     pub(super) fn client(&mut self, client: Option<SocketAddr>) {
-        self.raw(b",\"client\":");
-        let Some(client) = client else { return self.raw(b"\"unix\"") };
+        self.socket(b",\"client\":", client);
+    }
+
+    fn socket(&mut self, key: &[u8], socket: Option<SocketAddr>) {
+        self.raw(key);
+        let Some(socket) = socket else { return self.raw(b"\"unix\"") };
+        let address = socket.ip().to_canonical();
+        let (open, close): (&[u8], &[u8]) =
+            if address.is_ipv6() { (b"\"[", b"]:") } else { (b"\"", b":") };
+        self.raw(open);
+        self.address(address);
+        self.raw(close);
+        self.raw(itoa::Buffer::new().format(socket.port()).as_bytes());
         self.raw(b"\"");
-        match client.ip().to_canonical() {
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address.to_canonical() {
             IpAddr::V4(address) => {
                 for (at, octet) in address.octets().into_iter().enumerate() {
                     if at > 0 {
@@ -178,11 +208,8 @@ impl<'a> Line<'a> {
                 }
             }
             // Writing into a Vec cannot fail.
-            IpAddr::V6(address) => _ = write!(self.out, "[{address}]"),
+            IpAddr::V6(address) => _ = write!(self.out, "{address}"),
         }
-        self.raw(b":");
-        self.raw(itoa::Buffer::new().format(client.port()).as_bytes());
-        self.raw(b"\"");
     }
 
     fn query(&mut self, query: &[u8]) {

@@ -69,9 +69,11 @@ impl Head {
 fn plain(timeline: &Timeline) -> Record<'_> {
     Record {
         request_id: b"",
+        trace_id: None,
         generation: 1,
         listener: "plain",
-        client: None,
+        forwarded_for: None,
+        peer: None,
         tls: None,
         connection_request: 1,
         method: b"GET",
@@ -116,9 +118,11 @@ fn whole_line() -> String {
     ]);
     let record = Record {
         request_id: b"0193-7e1f",
+        trace_id: Some(b"0af7651916cd43dd8448eb211c80319c"),
         generation: 42,
         listener: "public",
-        client: Some("[::ffff:192.0.2.7]:50123".parse().unwrap()),
+        forwarded_for: Some("2001:db8::7".parse().unwrap()),
+        peer: Some("[::ffff:192.0.2.7]:50123".parse().unwrap()),
         tls: Some(TlsFacts { version: "TLSv1.3", sni: Some("shop.example.com") }),
         connection_request: 3,
         method: b"POST",
@@ -263,11 +267,22 @@ fn the_documented_reasons_are_the_reasons() {
 fn clients_are_written_as_address_and_port() {
     let clock = clock();
     let timeline = Timeline::of_request(clock.now());
-    let check = |client: Option<&str>, expected: &str| {
-        let client = client.map(|text| text.parse().unwrap());
-        let record = Record { client, ..plain(&timeline) };
-        let line = line(&format_of(&[], 1_000_000), &clock, &record);
-        assert_eq!(parsed(&line)["client"], expected);
+    let check = |peer: Option<&str>, expected: &str| {
+        let peer = peer.map(|text| text.parse().unwrap());
+        let written = |forwarded_for| {
+            let record = Record { forwarded_for, peer, ..plain(&timeline) };
+            parsed(&line(&format_of(&[], 1_000_000), &clock, &record))
+        };
+        let own = written(None);
+        assert_eq!(own["client"], expected);
+        assert!(own.get("peer").is_none());
+        for (client, expected_client) in
+            [("203.0.113.5", "203.0.113.5"), ("::ffff:203.0.113.5", "203.0.113.5"), ("::1", "::1")]
+        {
+            let forwarded = written(Some(client.parse().unwrap()));
+            assert_eq!(forwarded["client"], expected_client);
+            assert_eq!(forwarded["peer"], expected);
+        }
     };
     check(Some("192.0.2.7:50123"), "192.0.2.7:50123");
     check(Some("[::ffff:192.0.2.7]:50123"), "192.0.2.7:50123");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use portcullis_config::model::HashKey;
 
-use crate::message::{Known, RequestHead};
+use crate::message::RequestHead;
 use crate::upstream::hash;
 
 /// What a pick may look at besides the endpoints.
@@ -21,7 +21,7 @@ pub struct PickKey {
 pub fn hash_of(key: &HashKey, head: &RequestHead<'_>, peer: IpAddr) -> Option<u64> {
     match key {
         HashKey::Header(name) => Some(hash::stable(&[head.fields().first(name.as_str())?])),
-        HashKey::Cookie(name) => Some(hash::stable(&[cookie(head, name.as_bytes())?])),
+        HashKey::Cookie(name) => Some(hash::stable(&[head.fields().cookie(name)?])),
         HashKey::Query(name) => Some(hash::stable(&[query(head.query()?, name.as_bytes())?])),
         HashKey::Path => Some(hash::stable(&[head.path()])),
         HashKey::SourceIp => hash_of_peer(key, peer),
@@ -39,19 +39,6 @@ pub fn hash_of_peer(key: &HashKey, peer: IpAddr) -> Option<u64> {
     })
 }
 
-/// The value of the first cookie of that name (RFC 6265, section 4.2), without its quotes.
-fn cookie<'a>(head: &RequestHead<'a>, name: &[u8]) -> Option<&'a [u8]> {
-    let fields = head.fields();
-    let lines = fields.fields.iter().filter(|field| field.known == Known::Cookie);
-    let mut pairs =
-        lines.flat_map(|field| field.value.of(fields.bytes).split(|byte| *byte == b';'));
-    pairs.find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(name)?.trim_ascii_start().strip_prefix(b"=")?;
-        let value = value.trim_ascii();
-        Some(value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
-    })
-}
-
 /// The value of the first parameter of that name, as it was written.
 fn query<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     query.split(|byte| *byte == b'&').find_map(|pair| match pair.strip_prefix(name)? {
@@ -64,7 +51,7 @@ fn query<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Field, RequestParts, Span};
+    use crate::message::{Field, Known, RequestParts, Span};
     use portcullis_config::values::HeaderName;
 
     /// A head that says only what the cases need: a target and header lines.

@@ -1,0 +1,137 @@
+//! The answer's way to the client, after the last look at the configuration.
+//!
+//! What is needed from here on is in [`Answered`]: a stream that lasts for hours keeps its
+//! upstream alive, not the generation that chose it.
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::sending::Sending;
+use crate::error::{Fault, Reason};
+use crate::exchange::Exchange;
+use crate::handler::{Next, next};
+use crate::observe::things::EndpointMetrics;
+use crate::relay::Watch;
+use crate::relay::request::Upload;
+use crate::relay::response::Download;
+use crate::respond;
+use crate::upstream::balance::{InFlight, Outcome};
+use crate::upstream::local::{LocalEndpoint, LocalUpstream};
+use crate::upstream::pool::PooledConnection;
+use crate::worker::Worker;
+
+/// An upstream's response, of which the head is there and nothing has been passed on.
+pub struct Answered<'c> {
+    pub(super) upstream: Rc<LocalUpstream>,
+    pub(super) connection: PooledConnection,
+    pub(super) in_flight: InFlight,
+    pub(super) _counted: Counted,
+    pub(super) begun: Begun<'c>,
+}
+
+/// Both directions, ready to go on.
+pub(super) struct Begun<'c> {
+    pub(super) watch: Watch<'c>,
+    /// The request, where it has not left whole yet.
+    pub(super) upload: Option<Upload<'c>>,
+    pub(super) download: Download<'c>,
+    /// The client was told that its connection goes on.
+    pub(super) keep_alive: bool,
+    /// A close would look like the end of the body.
+    pub(super) until_close: bool,
+}
+
+/// Counts a request at its endpoint until it is dropped.
+pub(super) struct Counted {
+    endpoint: Rc<LocalEndpoint>,
+    worker: crate::observe::counter::WorkerId,
+}
+
+impl Counted {
+    pub(super) fn begin(endpoint: &Rc<LocalEndpoint>, worker: &Worker) -> Self {
+        let counted = Self { endpoint: Rc::clone(endpoint), worker: worker.id() };
+        counted.metrics().of(counted.worker).in_flight.add(1);
+        counted
+    }
+
+    fn metrics(&self) -> &EndpointMetrics {
+        &self.endpoint.metrics
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics().of(self.worker).in_flight.add(-1);
+    }
+}
+
+/// Passes the response on to its end, and the rest of the request meanwhile.
+pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
+    let Answered { upstream, connection, in_flight, _counted, begun } = answered;
+    let Begun { watch, mut upload, mut download, keep_alive, until_close } = begun;
+    let (watch, upload) = (&watch, &mut upload);
+    let mut settled = false;
+    let result = std::future::poll_fn(|cx| {
+        let mut sending = Sending { upload, watch, exchange: &mut *exchange };
+        let outcome = match sending.poll(cx, Some(&mut download.writing)) {
+            Poll::Ready(reason) => Poll::Ready(Err(reason)),
+            Poll::Pending => match download.poll(cx, watch, &sending.exchange.download) {
+                Poll::Pending => sending.poll_expired(cx).map(Err),
+                ready => ready,
+            },
+        };
+        if outcome.is_pending() && !settled && exchange.download.begun.get() {
+            settled = true;
+            exchange.settle();
+        }
+        outcome
+    })
+    .await;
+    let now = Instant::now();
+    let reason = match result {
+        Ok(()) => {
+            let complete = exchange.upload.complete.get();
+            let response = &exchange.scratch.response;
+            if response.keep_alive && complete && download.reading.is_at_its_end() {
+                upstream.release(connection, response.keep_alive_timeout, now);
+            } else {
+                upstream.discard(connection);
+            }
+            exchange.finished = Some(now);
+            exchange.scratch.response_out = download.writing.into_out();
+            return next(exchange, keep_alive && complete);
+        }
+        Err(reason) => reason,
+    };
+    upstream.discard(connection);
+    if reason.fault() == Fault::Upstream {
+        if let Some(endpoint) = &exchange.endpoint {
+            endpoint.metrics.of(exchange.worker.id()).failures.increment();
+        }
+        in_flight.observe(Outcome { latency: None, failed: true }, now);
+    }
+    if !exchange.download.begun.get()
+        && let Some(next) = answer_instead(exchange, reason, download).await
+    {
+        return next;
+    }
+    if until_close {
+        exchange.client.io.reset_on_close();
+    }
+    exchange.reason = Some(reason);
+    Next::Abort
+}
+
+/// Nothing of the response was seen: the client can still be told why there is none.
+async fn answer_instead(
+    exchange: &mut Exchange<'_>,
+    reason: Reason,
+    download: Download<'_>,
+) -> Option<Next> {
+    let current = exchange.current()?;
+    let route = exchange.route.and_then(|id| current.snapshot.routes.get(id.0))?;
+    respond::take_back(exchange, download.writing);
+    Some(super::fail(exchange, &route.response_edits, reason).await)
+}

@@ -1,0 +1,232 @@
+//! Where a request comes from: what its peer says of that, as far as the peer is believed.
+//!
+//! One pass over the head, without allocating. A peer that the listener does not trust is the
+//! client, and what it claims counts for nothing. Of a trusted one the client is found by going
+//! through `x-forwarded-for` from the right, where each proxy added whom it had met: over trusted
+//! addresses, or by as many as proxies were counted. Knows the head and the listener's trust, no
+//! connection; what becomes of it all on the way to the upstream is
+//! [`forwarded`](super::forwarded).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use portcullis_config::model::Trust;
+
+use super::request_id::RequestId;
+use super::trace::Trace;
+use crate::http1::host;
+use crate::http1::syntax::elements;
+use crate::message::{Fields, Known, RequestHead, Span};
+
+/// Entries of `x-forwarded-for`, counted from the right, that are looked at and handed on.
+pub const CHAIN_ENTRIES: usize = 32;
+/// Bytes of them.
+pub const CHAIN_BYTES: usize = 4 * 1024;
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// `None` on a Unix socket.
+    pub address: Option<IpAddr>,
+    pub tls: bool,
+}
+
+/// Where a request comes from. Spans are of its head.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Provenance {
+    /// The client that a trusted peer forwards for; else the peer is the client.
+    pub forwarded_for: Option<IpAddr>,
+    /// The client's own connection is encrypted, by the word of a trusted peer or as seen here.
+    pub tls: bool,
+    /// What a trusted peer says of the scheme; without it the own connection is the client's.
+    pub told_scheme: bool,
+    pub(super) believed: bool,
+    pub(super) host: Option<Span>,
+    pub(super) port: Option<Span>,
+    request_id: Option<Span>,
+    /// `None` before there is a head.
+    pub trace: Option<Trace>,
+}
+
+impl Provenance {
+    /// `random` is asked for the ids of a trace that begins here.
+    pub fn judge(
+        head: &RequestHead<'_>,
+        trust: &Trust,
+        peer: Peer,
+        random: impl FnOnce() -> (u128, u64),
+    ) -> Self {
+        let said = Said::of(head.fields());
+        let value = |once: Once| once.span().map(|span| (span, span.of(head.bytes)));
+        let parent = value(said.parent).map(|(_, parent)| parent);
+        let trace = Some(Trace::new(parent, said.state_bytes, random));
+        if !trust.covers(peer.address) {
+            return Self { tls: peer.tls, trace, ..Self::default() };
+        }
+        let well_formed = |once: Once, is: fn(&[u8]) -> bool| {
+            value(once).filter(|(_, value)| is(value)).map(|(span, _)| span)
+        };
+        let told_tls = value(said.proto).and_then(|(_, proto)| is_encrypted(proto));
+        Self {
+            forwarded_for: said.chain.then(|| find_client(head.fields(), trust)).flatten(),
+            tls: told_tls.unwrap_or(peer.tls),
+            told_scheme: told_tls.is_some(),
+            believed: true,
+            host: well_formed(said.host, host::is_valid),
+            port: well_formed(said.port, |port| host::port(port).is_some()),
+            request_id: well_formed(said.request_id, RequestId::is_well_formed),
+            trace,
+        }
+    }
+
+    /// Whether what the peer says of its client counts.
+    pub fn is_believed(&self) -> bool {
+        self.believed
+    }
+
+    /// The id that a trusted peer gave the request.
+    pub fn request_id(&self, head: &RequestHead<'_>) -> Option<RequestId> {
+        RequestId::try_new(self.request_id?.of(head.bytes))
+    }
+
+    /// The port that the client used: `own`, unless a trusted peer met the client elsewhere.
+    pub fn port(&self, head: &RequestHead<'_>, own: Option<u16>) -> Option<u16> {
+        match self.port {
+            Some(port) => std::str::from_utf8(port.of(head.bytes)).ok()?.parse().ok(),
+            None if self.told_scheme => None,
+            None => own,
+        }
+    }
+}
+
+/// The elements of all `x-forwarded-for` lines, the last first, within the bounds. An element
+/// that the bounds would cut is left out.
+pub(super) fn chain<'a>(fields: Fields<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let mut budget = CHAIN_BYTES;
+    let lines = fields.fields.iter().rev().filter(|field| field.known == Known::XForwardedFor);
+    lines
+        .map_while(move |field| {
+            let value = field.value.of(fields.bytes);
+            let Some(beyond) = value.len().checked_sub(budget).filter(|beyond| *beyond > 0) else {
+                budget -= value.len();
+                return Some(value);
+            };
+            let value = &value[beyond..];
+            let rest = std::mem::take(&mut budget);
+            let whole = value.iter().position(|byte| *byte == b',').map_or(rest, |at| at + 1);
+            (rest > 0).then(|| &value[whole..])
+        })
+        .flat_map(|value| elements(value).rev())
+        .take(CHAIN_ENTRIES)
+}
+
+fn find_client(fields: Fields<'_>, trust: &Trust) -> Option<IpAddr> {
+    let mut addresses = chain(fields).map(address);
+    match trust {
+        Trust::Nobody => None,
+        Trust::Proxies(networks) => {
+            let mut client = None;
+            // A malformed entry ends the walk with whom the last trusted proxy had met.
+            for met in addresses.map_while(|address| address) {
+                client = Some(met);
+                if !networks.contains(met) {
+                    break;
+                }
+            }
+            client
+        }
+        // Fewer entries than proxies: not all of them were passed, and the peer is all we know.
+        Trust::Hops(hops) => {
+            (1..hops.get()).try_for_each(|_| addresses.next()?.map(drop))?;
+            addresses.next()?
+        }
+    }
+}
+
+/// An address as proxies write it: with or without a port, IPv6 with or without brackets.
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let is_port = |port: &str| host::port(port.as_bytes()).is_some();
+    let parsed = if let Some(literal) = text.strip_prefix('[') {
+        let (address, rest) = literal.split_once(']')?;
+        let ends = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        address.parse::<Ipv6Addr>().ok().filter(|_| ends).map(IpAddr::V6)
+    } else {
+        match text.split_once(':') {
+            Some((address, port)) if is_port(port) && !address.is_empty() => {
+                address.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
+            }
+            _ => text.parse().ok(),
+        }
+    };
+    parsed.map(|address: IpAddr| address.to_canonical())
+}
+
+fn is_encrypted(proto: &[u8]) -> Option<bool> {
+    match proto {
+        _ if proto.eq_ignore_ascii_case(b"https") => Some(true),
+        _ if proto.eq_ignore_ascii_case(b"http") => Some(false),
+        _ => None,
+    }
+}
+
+/// A field that says something only while it stands once.
+#[derive(Debug, Clone, Copy, Default)]
+enum Once {
+    #[default]
+    Never,
+    One(Span),
+    Several,
+}
+
+impl Once {
+    fn see(&mut self, span: Span) {
+        *self = match self {
+            Self::Never => Self::One(span),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    fn span(self) -> Option<Span> {
+        match self {
+            Self::One(span) => Some(span),
+            Self::Never | Self::Several => None,
+        }
+    }
+}
+
+/// What a head says of where it comes from, whoever sent it.
+#[derive(Debug, Default)]
+struct Said {
+    chain: bool,
+    proto: Once,
+    host: Once,
+    port: Once,
+    request_id: Once,
+    parent: Once,
+    state_bytes: usize,
+}
+
+impl Said {
+    fn of(fields: Fields<'_>) -> Self {
+        let mut said = Self::default();
+        for field in fields.fields {
+            match field.known {
+                Known::XForwardedFor => said.chain = true,
+                Known::XForwardedProto => said.proto.see(field.value),
+                Known::XForwardedHost => said.host.see(field.value),
+                Known::XForwardedPort => said.port.see(field.value),
+                Known::XRequestId => said.request_id.see(field.value),
+                Known::Traceparent => said.parent.see(field.value),
+                Known::Tracestate => {
+                    let comma = usize::from(said.state_bytes > 0);
+                    said.state_bytes += field.value.of(fields.bytes).len() + comma;
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! The receiving end of a body, whatever carries it: a decoder over a read buffer in HTTP/1, a
+//! stream of DATA frames in HTTP/2.
+//!
+//! Knows framing; deadlines and limits are its caller's.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::RecvStream;
+use http::HeaderMap;
+
+use crate::buffer::{Buffer, BufferPool, HeadBuffer};
+use crate::error::Reason;
+use crate::http1::body::{BodyDecoder, Side};
+use crate::http2::fields::clean_trailers;
+use crate::io::Io;
+use crate::message::Framing;
+
+/// What stands next in a body.
+pub enum Piece<'a> {
+    Data(Data<'a>),
+    End(Trailers<'a>),
+    /// Nothing more is here: somebody has to wait for it.
+    Starved,
+}
+
+/// Bytes of a body, with the means to keep them without copying where there are such.
+#[derive(Clone, Copy)]
+pub enum Data<'a> {
+    Slice(&'a [u8]),
+    Shared(&'a Bytes),
+}
+
+impl Data<'_> {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    pub fn to_bytes(self) -> Bytes {
+        match self {
+            Self::Slice(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Shared(bytes) => bytes.clone(),
+        }
+    }
+}
+
+/// What follows a body. Judged already: nothing of it may change what the head said.
+#[derive(Clone, Copy)]
+pub enum Trailers<'a> {
+    None,
+    /// Lines with their CRLF.
+    Lines(&'a [u8]),
+    Map(&'a HeaderMap),
+}
+
+/// How a wait for more ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    Some,
+    /// The connection has ended; of most bodies that is an error.
+    Eof,
+    /// There is no room left: a trailer section that does not fit behind the head.
+    Full,
+}
+
+/// A body being read.
+pub enum Reading<'c> {
+    /// There is no body.
+    Nothing,
+    /// From a client's connection, into the buffer whose front holds the request's head.
+    Pinned {
+        io: &'c Io,
+        body: Http1Body,
+    },
+    /// From an upstream's connection, into a buffer that is held only while it is filled.
+    Lent {
+        io: Rc<Io>,
+        pool: BufferPool,
+        buffer: Option<Buffer>,
+        body: Http1Body,
+    },
+    Http2(Http2Body),
+}
+
+/// How far a body has been decoded.
+pub struct Http1Body {
+    decoder: BodyDecoder,
+    /// Payload at the front of the buffer, decoded and not yet taken.
+    data: usize,
+    /// Framing behind that payload.
+    behind: usize,
+    /// The body has ended with its connection.
+    closed: bool,
+}
+
+impl Http1Body {
+    pub fn new(framing: Framing, side: Side) -> Self {
+        Self { decoder: BodyDecoder::new(framing, side), data: 0, behind: 0, closed: false }
+    }
+
+    fn is_done(&self) -> bool {
+        self.data == 0 && (self.closed || self.decoder.is_done())
+    }
+}
+
+/// A body in DATA frames. Its window is given back as the bytes go on.
+pub struct Http2Body {
+    stream: RecvStream,
+    side: Side,
+    chunk: Bytes,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+impl Http2Body {
+    pub fn new(stream: RecvStream, side: Side) -> Self {
+        let ended = stream.is_end_stream();
+        Self { stream, side, chunk: Bytes::new(), trailers: None, ended }
+    }
+
+    pub fn into_stream(self) -> RecvStream {
+        self.stream
+    }
+
+    fn is_done(&self) -> bool {
+        self.ended && self.chunk.is_empty()
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        while self.chunk.is_empty() {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => {
+                    let trailers =
+                        ready!(self.stream.poll_trailers(cx)).map_err(io::Error::other)?;
+                    self.trailers = trailers.map(|trailers| clean_trailers(trailers, self.side));
+                    self.ended = true;
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(Filled::Some))
+    }
+}
+
+impl Reading<'_> {
+    /// Nothing more of this body will come.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Pinned { body, .. } | Self::Lent { body, .. } => body.is_done(),
+            Self::Http2(body) => body.is_done(),
+        }
+    }
+
+    /// Decodes what is here. The same piece is shown until it is taken. `pinned` is the client's
+    /// buffer, where that is what is read.
+    pub fn piece<'b>(
+        &'b mut self,
+        pinned: &'b mut Option<HeadBuffer>,
+    ) -> Result<Piece<'b>, Reason> {
+        match self {
+            Self::Nothing => Ok(Piece::End(Trailers::None)),
+            Self::Pinned { body, .. } => match pinned {
+                Some(buffer) => body.piece(buffer),
+                None => Err(Reason::Internal),
+            },
+            Self::Lent { body, buffer, .. } => body.piece(buffer),
+            Self::Http2(body) => Ok(if !body.chunk.is_empty() {
+                Piece::Data(Data::Shared(&body.chunk))
+            } else if body.ended {
+                Piece::End(body.trailers.as_ref().map_or(Trailers::None, Trailers::Map))
+            } else {
+                Piece::Starved
+            }),
+        }
+    }
+
+    /// The first `count` bytes of the piece have gone on.
+    pub fn take(&mut self, pinned: &mut Option<HeadBuffer>, count: usize) {
+        match self {
+            Self::Nothing => {}
+            Self::Pinned { body, .. } => {
+                if let Some(buffer) = pinned {
+                    buffer.consume(count);
+                }
+                body.data -= count;
+            }
+            Self::Lent { body, buffer, .. } => {
+                buffer.consume(count);
+                body.data -= count;
+            }
+            Self::Http2(body) => {
+                body.chunk.advance(count);
+                // Fails only on a stream that is gone, which the next read tells.
+                let _ = body.stream.flow_control().release_capacity(count);
+            }
+        }
+    }
+
+    /// Waits for more.
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        pinned: &mut Option<HeadBuffer>,
+    ) -> Poll<io::Result<Filled>> {
+        let count = match self {
+            Self::Nothing => return Poll::Ready(Ok(Filled::Eof)),
+            Self::Http2(body) => return body.poll_fill(cx),
+            Self::Pinned { io, .. } => {
+                let Some(buffer) = pinned else { return Poll::Ready(Ok(Filled::Eof)) };
+                buffer.compact();
+                if buffer.spare().is_empty() {
+                    return Poll::Ready(Ok(Filled::Full));
+                }
+                let count = ready!(io.poll_read(cx, buffer.spare()))?;
+                buffer.commit(count);
+                count
+            }
+            Self::Lent { io, pool, buffer, .. } => {
+                if buffer.as_ref().is_some_and(Buffer::is_empty) {
+                    *buffer = None;
+                }
+                ready!(super::poll_read_some(cx, io, pool, buffer))?
+            }
+        };
+        Poll::Ready(Ok(if count == 0 { Filled::Eof } else { Filled::Some }))
+    }
+
+    /// The connection has ended: whether the body may end with it.
+    pub fn finish_on_eof(&mut self) -> Result<(), Reason> {
+        match self {
+            Self::Pinned { body, .. } | Self::Lent { body, .. } => {
+                body.decoder.finish_on_eof()?;
+                body.closed = true;
+                Ok(())
+            }
+            Self::Nothing | Self::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Whether an HTTP/1 connection stands exactly behind the body.
+    pub fn is_at_its_end(&self) -> bool {
+        match self {
+            Self::Lent { body, buffer, .. } => {
+                !body.closed && body.is_done() && buffer.filled().len() == body.behind
+            }
+            Self::Nothing | Self::Pinned { .. } | Self::Http2(_) => self.is_done(),
+        }
+    }
+}
+
+/// A buffer with bytes of a body at its front.
+trait Store {
+    fn filled(&self) -> &[u8];
+    fn consume(&mut self, count: usize);
+}
+
+impl Store for HeadBuffer {
+    fn filled(&self) -> &[u8] {
+        self.body()
+    }
+
+    fn consume(&mut self, count: usize) {
+        HeadBuffer::consume(self, count);
+    }
+}
+
+impl Store for Option<Buffer> {
+    fn filled(&self) -> &[u8] {
+        self.as_ref().map_or(&[], Buffer::filled)
+    }
+
+    fn consume(&mut self, count: usize) {
+        if let Some(buffer) = self {
+            buffer.consume(count);
+        }
+    }
+}
+
+impl Http1Body {
+    fn piece<'b>(&'b mut self, store: &'b mut impl Store) -> Result<Piece<'b>, Reason> {
+        while self.data == 0 {
+            store.consume(std::mem::take(&mut self.behind));
+            if self.closed || self.decoder.is_done() {
+                return Ok(Piece::End(Trailers::Lines(self.decoder.trailers())));
+            }
+            let decoded = self.decoder.decode(store.filled())?;
+            store.consume(decoded.data.start);
+            self.data = decoded.data.len();
+            self.behind = decoded.consumed - decoded.data.end;
+            if decoded.consumed == 0 && !decoded.done {
+                return Ok(Piece::Starved);
+            }
+        }
+        Ok(Piece::Data(Data::Slice(&store.filled()[..self.data])))
+    }
+}

@@ -1,0 +1,325 @@
+//! The sending end of a body, whatever carries it: framed bytes in HTTP/1, DATA frames under flow
+//! control in HTTP/2.
+//!
+//! A head that waits here leaves together with the first bytes of its body.
+
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::server::SendResponse;
+use http::{HeaderMap, Response};
+
+use super::reader::{Data, Trailers};
+use crate::http1::chunked;
+use crate::http2::fields::{trailer_lines, trailer_map};
+use crate::io::Io;
+use crate::message::Framing;
+
+/// Up to here a body is copied behind its head; above, both leave by one vectored write.
+const COPY_BELOW: usize = 8 * 1024;
+/// Framed chunks that are collected before they leave.
+const COLLECT: usize = 64 * 1024;
+/// What is handed to an HTTP/2 connection at a time: a stream that stands still holds so much.
+const MOST_AT_ONCE: usize = 16 * 1024;
+
+/// A message being written. Its head stands in it already.
+pub enum Writing<'c> {
+    Http1(Http1Writing<'c>),
+    Http2(Http2Writing),
+}
+
+/// One HTTP/1 message on its way.
+pub struct Http1Writing<'c> {
+    io: Wire<'c>,
+    /// What is to leave: the head at first, later framing and small pieces.
+    out: Vec<u8>,
+    framing: Framing,
+    /// Bytes of `out` that have left.
+    sent: usize,
+    ended: bool,
+}
+
+/// The connection to write to.
+pub enum Wire<'c> {
+    Client(&'c Io),
+    Upstream(Rc<Io>),
+}
+
+impl std::ops::Deref for Wire<'_> {
+    type Target = Io;
+
+    fn deref(&self) -> &Io {
+        match self {
+            Self::Client(io) => io,
+            Self::Upstream(io) => io,
+        }
+    }
+}
+
+impl<'c> Http1Writing<'c> {
+    /// `head` is the encoded head.
+    pub fn new(io: Wire<'c>, head: Vec<u8>, framing: Framing) -> Self {
+        Self { io, out: head, framing, sent: 0, ended: false }
+    }
+}
+
+/// One HTTP/2 message on its way.
+pub struct Http2Writing {
+    state: Head,
+    pending: Bytes,
+    end: End,
+}
+
+enum Head {
+    /// It leaves with the first bytes of its body, or as the whole message.
+    Waiting(SendResponse<Bytes>, Box<Response<()>>),
+    Sent(SendStream<Bytes>),
+    Gone,
+}
+
+#[derive(Default)]
+enum End {
+    #[default]
+    Open,
+    /// Said by the next frame that leaves.
+    Due(Option<HeaderMap>),
+    Said,
+}
+
+impl Http2Writing {
+    /// A response whose head has not left.
+    pub fn response(respond: SendResponse<Bytes>, head: Response<()>) -> Self {
+        Self {
+            state: Head::Waiting(respond, Box::new(head)),
+            pending: Bytes::new(),
+            end: End::Open,
+        }
+    }
+
+    /// A response that is there from head to end.
+    pub fn whole(respond: SendResponse<Bytes>, head: Response<()>, body: Bytes) -> Self {
+        Self { pending: body, end: End::Due(None), ..Self::response(respond, head) }
+    }
+
+    /// A request whose head has left; `whole` when that was all of it.
+    pub fn request(stream: SendStream<Bytes>, whole: bool) -> Self {
+        let end = if whole { End::Said } else { End::Open };
+        Self { state: Head::Sent(stream), pending: Bytes::new(), end }
+    }
+
+    /// Gives the stream back of a response whose head has not left.
+    pub fn into_respond(self) -> Option<SendResponse<Bytes>> {
+        match self.state {
+            Head::Waiting(respond, _) => Some(respond),
+            Head::Sent(_) | Head::Gone => None,
+        }
+    }
+
+    /// Breaks the message off.
+    pub fn reset(&mut self, reason: h2::Reason) {
+        match &mut self.state {
+            Head::Waiting(respond, _) => respond.send_reset(reason),
+            Head::Sent(stream) => stream.send_reset(reason),
+            Head::Gone => {}
+        }
+    }
+
+    /// Ready once the peer does not want the rest.
+    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            Head::Waiting(respond, _) => respond.poll_reset(cx).map(|_| ()),
+            Head::Sent(stream) => stream.poll_reset(cx).map(|_| ()),
+            Head::Gone => Poll::Pending,
+        }
+    }
+
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        if matches!(self.state, Head::Waiting(..)) {
+            let whole = self.pending.is_empty() && matches!(self.end, End::Due(None));
+            let Head::Waiting(mut respond, head) = std::mem::replace(&mut self.state, Head::Gone)
+            else {
+                return Poll::Ready(Ok(()));
+            };
+            let stream = respond.send_response(*head, whole).map_err(io::Error::other)?;
+            self.state = Head::Sent(stream);
+            progress(0);
+            if whole {
+                self.end = End::Said;
+            }
+        }
+        let Head::Sent(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
+        while !self.pending.is_empty() {
+            stream.reserve_capacity(self.pending.len().min(MOST_AT_ONCE));
+            let mut room = stream.capacity();
+            if room == 0 {
+                room = match ready!(stream.poll_capacity(cx)) {
+                    Some(room) => room.map_err(io::Error::other)?,
+                    None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+                };
+            }
+            let count = room.min(self.pending.len());
+            if count == 0 {
+                continue;
+            }
+            let part = self.pending.split_to(count);
+            let last = self.pending.is_empty() && matches!(self.end, End::Due(None));
+            stream.send_data(part, last).map_err(io::Error::other)?;
+            progress(count);
+            if last {
+                self.end = End::Said;
+            }
+        }
+        match std::mem::replace(&mut self.end, End::Said) {
+            End::Open => self.end = End::Open,
+            End::Said => {}
+            End::Due(None) => {
+                stream.send_data(Bytes::new(), true).map_err(io::Error::other)?;
+            }
+            End::Due(Some(trailers)) => {
+                stream.send_trailers(trailers).map_err(io::Error::other)?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Writing<'_> {
+    /// The buffer that an HTTP/1 message was written from, for the next one.
+    pub fn into_out(self) -> Vec<u8> {
+        match self {
+            Self::Http1(writing) => writing.out,
+            Self::Http2(_) => Vec::new(),
+        }
+    }
+
+    /// Takes as much of `data` as it can; what it keeps leaves with the next flush. `progress`
+    /// hears of every step on the wire.
+    pub fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: Data<'_>,
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Http1(writing) => writing.poll_data(cx, data.as_slice(), progress),
+            Self::Http2(writing) => {
+                ready!(writing.poll_flush(cx, progress))?;
+                writing.pending = data.to_bytes();
+                Poll::Ready(Ok(writing.pending.len()))
+            }
+        }
+    }
+
+    /// Says that the body is complete; the next flush tells the peer.
+    pub fn end(&mut self, trailers: Trailers<'_>) {
+        match self {
+            Self::Http1(writing) => writing.end(trailers),
+            Self::Http2(writing) => {
+                if matches!(writing.end, End::Open) {
+                    writing.end = End::Due(match trailers {
+                        Trailers::None => None,
+                        Trailers::Lines(lines) => trailer_map(lines),
+                        Trailers::Map(map) => Some(map.clone()),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Everything taken so far leaves.
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1(writing) => {
+                ready!(writing.poll_send(cx, progress))?;
+                if writing.io.is_tls() { writing.io.poll_flush(cx) } else { Poll::Ready(Ok(())) }
+            }
+            Self::Http2(writing) => writing.poll_flush(cx, progress),
+        }
+    }
+}
+
+impl Http1Writing<'_> {
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<usize>> {
+        if self.framing == Framing::Chunked {
+            if self.out.len() >= COLLECT {
+                ready!(self.poll_send(cx, progress))?;
+            }
+            chunked::write_chunk(&mut self.out, data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        let fits = data.len() <= COPY_BELOW && self.out.len() + data.len() <= COLLECT;
+        if !self.out.is_empty() && fits {
+            self.out.extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        loop {
+            let rest = &self.out[self.sent..];
+            let (whole, only) = ([IoSlice::new(rest), IoSlice::new(data)], [IoSlice::new(data)]);
+            let slices = if rest.is_empty() { &only[..] } else { &whole[..] };
+            let count = written(ready!(self.io.poll_write(cx, slices)))?;
+            progress(count);
+            let of_data = count.checked_sub(rest.len());
+            match of_data {
+                Some(of_data) => {
+                    self.out.clear();
+                    self.sent = 0;
+                    if of_data > 0 {
+                        return Poll::Ready(Ok(of_data));
+                    }
+                }
+                None => self.sent += count,
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Trailers<'_>) {
+        if std::mem::replace(&mut self.ended, true) || self.framing != Framing::Chunked {
+            return;
+        }
+        match trailers {
+            Trailers::None => chunked::write_last_chunk(&mut self.out, &[]),
+            Trailers::Lines(lines) => chunked::write_last_chunk(&mut self.out, lines),
+            Trailers::Map(map) => chunked::write_last_chunk(&mut self.out, &trailer_lines(map)),
+        }
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            let rest = [IoSlice::new(&self.out[self.sent..])];
+            let count = written(ready!(self.io.poll_write(cx, &rest)))?;
+            self.sent += count;
+            progress(count);
+        }
+        self.out.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A socket that takes nothing will not take anything later.
+fn written(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        result => result,
+    }
+}
