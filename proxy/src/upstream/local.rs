@@ -18,7 +18,7 @@ use crate::proxy_protocol::{self, Ends};
 use crate::snapshot::LiveUpstream;
 use crate::upstream::balance::{Balancer, Picked};
 use crate::upstream::connect::{ConnectError, connect};
-use crate::upstream::pool::{Granted, Pool, PooledConnection, Returned};
+use crate::upstream::pool::{Granted, LentCount, Pool, PooledConnection, Returned};
 
 /// An endpoint with its counters.
 pub struct LocalEndpoint {
@@ -30,6 +30,7 @@ pub struct LocalUpstream {
     pub live: Arc<LiveUpstream>,
     pub balancer: Rc<Balancer>,
     pool: Rc<Pool>,
+    lent: Rc<LentCount>,
     endpoints: RefCell<AHashMap<u64, Rc<LocalEndpoint>>>,
     metrics: Arc<Metrics>,
     worker: WorkerId,
@@ -70,6 +71,7 @@ impl LocalUpstream {
         Self {
             balancer: Rc::new(Balancer::new(&live.cluster, seed)),
             pool: Rc::new(pool),
+            lent: Rc::new(LentCount { metrics: Arc::clone(&live.metrics), worker }),
             endpoints: RefCell::default(),
             metrics,
             worker,
@@ -93,6 +95,8 @@ impl LocalUpstream {
         Self {
             balancer,
             pool: Rc::clone(&self.pool),
+            // The metrics of a name are the same in every generation.
+            lent: Rc::clone(&self.lent),
             endpoints: RefCell::new(self.endpoints.take()),
             metrics: Arc::clone(&self.metrics),
             worker: self.worker,
@@ -131,7 +135,7 @@ impl LocalUpstream {
             && let Some(connection) = self.checkout(picked.id, now)
         {
             permitted(now);
-            return Ok(connection);
+            return Ok(connection.lent(&self.lent));
         }
         let mut permit = self.pool.try_open(cluster);
         // What is idle leads elsewhere: its place is worth more than itself.
@@ -150,7 +154,7 @@ impl LocalUpstream {
                 Granted::Kept(connection) if personal.is_some() => self.discard(connection),
                 Granted::Kept(connection) => {
                     permitted(Instant::now());
-                    return Ok(connection);
+                    return Ok(connection.lent(&self.lent));
                 }
             }
             permit = self.pool.try_open(cluster);
@@ -163,7 +167,7 @@ impl LocalUpstream {
         match connect(self.live.tls.as_deref(), picked, &preface, limit).await {
             Ok(io) => {
                 shard.opened.increment();
-                let connection = permit.connected(io, picked.id);
+                let connection = permit.connected(io, picked.id).lent(&self.lent);
                 Ok(if personal.is_some() { connection.for_one_client() } else { connection })
             }
             Err(error) => {

@@ -67,6 +67,35 @@ async fn a_header_says_who_the_client_is_and_only_a_trusted_one_does() {
     }
 }
 
+/// Who sends a header is one of the proxies, and the client it names is not.
+#[tokio::test]
+async fn a_header_counts_as_the_first_hop() {
+    for (trust, expected) in [
+        ("trustedProxies: [127.0.0.1]", "192.0.2.7"),
+        ("trustedProxies: [127.0.0.1, 192.0.2.7]", "203.0.113.9, 192.0.2.7"),
+        ("trustedHops: 1", "192.0.2.7"),
+        ("trustedHops: 2", "203.0.113.9, 192.0.2.7"),
+    ] {
+        let origin = Origin::start("o").await.unwrap();
+        origin.record();
+        let gate = Gate::of(&format!(
+            "listeners:\n  - {{name: front, address: \"127.0.0.1:0\", proxyProtocol: require, {trust}}}\n\
+             upstreams:\n  - {{name: back, endpoints: [{{address: \"{}\"}}]}}\n\
+             routes:\n  - {{name: all, backends: [{{upstream: back}}]}}\n",
+            origin.address()
+        ))
+        .await;
+        let mut client = gate.client().await;
+        client.send(V1).await.unwrap();
+        client.send(get("/", &["x-forwarded-for: 203.0.113.9"]).as_bytes()).await.unwrap();
+        assert_eq!(client.response().await.unwrap().status, 200);
+        let forwarded = origin.recorded()[0].headers.first("x-forwarded-for").map(str::to_owned);
+        assert_eq!(forwarded.as_deref(), Some(expected), "{trust}");
+        gate.metric_is("portcullis_upstream_active_connections", &["back"], 0.0).await;
+        gate.metric_is("portcullis_upstream_idle_connections", &["back"], 1.0).await;
+    }
+}
+
 #[tokio::test]
 async fn a_header_may_arrive_in_pieces_and_before_tls() {
     let secure = secure();

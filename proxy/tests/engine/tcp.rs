@@ -56,6 +56,7 @@ async fn bytes_pass_both_ways_and_half_close_with_them() {
     let mut server = sink.accept().await;
     server.write_all(b"220 hello\r\n").await.unwrap();
     assert_eq!(take(&mut client, 11).await, b"220 hello\r\n");
+    assert_eq!(gate.metric("portcullis_upstream_active_connections", &["back"]), 1.0);
     let address = client.local_addr().unwrap();
     client.write_all(b"\0\xffquestion").await.unwrap();
     client.shutdown().await.unwrap();
