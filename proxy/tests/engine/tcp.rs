@@ -207,6 +207,24 @@ async fn who_cannot_be_served_is_closed_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_listener_takes_no_more_than_its_limit() {
+    let sink = Sink::new().await;
+    let listener = "connectionLimits: {max: 1}";
+    let gate = gate(Keys { listener, ..NOTHING }, &[sink.address()]).await;
+    let first = TcpStream::connect(gate.address).await.unwrap();
+    let server = sink.accept().await;
+    let mut second = TcpStream::connect(gate.address).await.unwrap();
+    assert!(rest(&mut second).await.unwrap_or_default().is_empty());
+    let refused = "portcullis_listener_refused_connections_total";
+    gate.metric_is(refused, &["front"], 1.0).await;
+    drop((first, server));
+    gate.metric_is("portcullis_listener_connections", &["front"], 0.0).await;
+    let mut third = TcpStream::connect(gate.address).await.unwrap();
+    third.write_all(b"x").await.unwrap();
+    assert_eq!(take(&mut sink.accept().await, 1).await, b"x");
+}
+
+#[tokio::test]
 async fn silence_and_age_end_a_tunnel() {
     let sink = Sink::new().await;
     let idle = gate(Keys { route: "timeouts: {idle: 300ms}", ..NOTHING }, &[sink.address()]).await;
