@@ -69,6 +69,37 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl ListenAddress {
+    /// Whether both take the same connections, so that they cannot be bound beside each other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (
+                Self::Tcp { address: left, v6only: left_only },
+                Self::Tcp { address: right, v6only: right_only },
+            ) => {
+                // The kernel gives port 0 a new port each time.
+                left.port() == right.port()
+                    && left.port() != 0
+                    && (covers(left.ip(), *left_only, right.ip())
+                        || covers(right.ip(), *right_only, left.ip()))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether `wide` takes connections to `narrow`.
+fn covers(wide: IpAddr, v6only: bool, narrow: IpAddr) -> bool {
+    match (wide, narrow) {
+        (left, right) if left == right => true,
+        (IpAddr::V4(wide), IpAddr::V4(_)) => wide.is_unspecified(),
+        (IpAddr::V6(wide), IpAddr::V6(_)) => wide.is_unspecified(),
+        (IpAddr::V6(wide), IpAddr::V4(_)) => wide.is_unspecified() && !v6only,
+        (IpAddr::V4(_), IpAddr::V6(_)) => false,
+    }
+}
+
 /// As it is written in the configuration.
 impl std::fmt::Display for ListenAddress {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -561,7 +592,7 @@ pub enum AccessLogSink {
     Disabled,
     Stdout,
     Stderr,
-    File(PathBuf),
+    File(FileRef),
 }
 
 #[derive(Debug, Clone)]

@@ -62,7 +62,7 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// What ALPN has settled.
     pub protocol: Option<HttpProtocol>,
-    pub identity: Option<Box<crate::tls::PeerIdentity>>,
+    pub identity: Option<Rc<crate::tls::PeerIdentity>>,
 }
 
 impl Client {
@@ -207,6 +207,7 @@ async fn wait_for_request(
         Some(Ok(0)) if client.tls.is_some() => Wait::Close,
         Some(Ok(0) | Err(_)) => Wait::Gone,
         Some(Ok(_)) => Wait::Request,
+        None if client.registration.is_dismissed() => Wait::Close,
         // Bytes that came in the very last moment are a request, and answered.
         None if client.io.peer_state() == PeerState::Sending => {
             client.deadline.set(Instant::now() + LAST_READ);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use portcullis_config::Loader;
 use portcullis_config::model::ListenAddress;
+use portcullis_config::{Loader, SecretSource, SystemSecrets};
 use portcullis_proxy::control::fingerprint::of_configuration;
 use portcullis_proxy::control::reload::{LastReload, Reloader, Trigger};
 use portcullis_proxy::server::Server;
@@ -34,8 +34,15 @@ impl Fixture {
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
+        Self::of(folder, SystemSecrets).await
+    }
+
+    async fn of(
+        folder: tempfile::TempDir,
+        secrets: impl SecretSource + Send + Sync + 'static,
+    ) -> Self {
         let seen = of_configuration(folder.path());
-        let mut loader = Loader::new(folder.path());
+        let mut loader = Loader::with_secrets(folder.path(), Box::new(secrets));
         let config = loader.load().result.unwrap_or_else(|failed| {
             panic!("{}", failed.report.render(&failed.sources, false));
         });
@@ -271,4 +278,43 @@ async fn a_listener_may_change_its_kind_where_it_stands() {
     let patience = Duration::from_secs(10);
     let end = tokio::time::timeout(patience, idle.read(&mut byte)).await.unwrap();
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+}
+
+/// Fails as nothing that was foreseen does.
+struct Panicking;
+
+impl SecretSource for Panicking {
+    fn environment(&self, name: &str) -> Result<String, String> {
+        panic!("{name}");
+    }
+
+    fn file(&self, _: &Path) -> Result<String, String> {
+        Err("there is none".to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_a_reload_loses_no_address() {
+    let origin = Origin::start("a").await.unwrap();
+    let good = configuration(&origin);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), &good).unwrap();
+    let mut fixture = Fixture::of(folder, Panicking).await;
+    let before = fixture.server.addresses();
+    let second = "  - {name: second, address: \"127.0.0.2:0\", kind: http}\nupstreams:";
+    let more = good.replace("upstreams:", second);
+    let panicking =
+        format!("{more}admin: {{address: \"127.0.0.1:0\", token: \"${{env:TOKEN}}\"}}\n");
+    std::fs::write(fixture.path("a.yaml"), panicking).unwrap();
+    let last = fixture.reload(Trigger::Noticed).await.unwrap();
+    assert!(last.refused && last.generation == 1, "{last:?}");
+    assert_eq!(fixture.server.addresses(), before);
+    std::fs::write(fixture.path("a.yaml"), more).unwrap();
+    let last = fixture.reload(Trigger::Noticed).await.unwrap();
+    assert_eq!((last.problems.as_str(), last.generation), ("", 2));
+    let addresses = fixture.server.addresses();
+    assert_eq!((addresses.len(), &addresses[0]), (2, &before[0]), "the first one is kept");
+    let mut client = fixture.client().await;
+    client.send(GET).await.unwrap();
+    assert_eq!(client.response().await.unwrap().status, 200);
 }

@@ -80,6 +80,9 @@ pub(super) async fn converse<'c>(
         }
         reader.skip(response.length);
     };
+    // Stands for any mistake: what a panic leaves behind is seen over real sockets.
+    #[cfg(test)]
+    assert_ne!(response.status, 599, "a test asks for a panic");
     exchange.scratch.response = response;
     if let Err(reason) = ended {
         let not_sent = !exchange.upload.begun.get() && reason.fault() == Fault::Upstream;
