@@ -68,6 +68,10 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
             tunnel.cut();
             Some(Reason::RouteGone)
         }
+        () = client.registration.dismissed() => {
+            tunnel.cut();
+            Some(Reason::ClientRevoked)
+        }
     };
     if reason == Some(Reason::UpstreamReset)
         && let Some(endpoint) = &endpoint
