@@ -389,6 +389,8 @@ pub struct UpstreamTls {
     pub identities: Vec<String>,
     pub min_version: TlsVersion,
     pub max_version: TlsVersion,
+    /// ALPN tokens offered, in order of preference.
+    pub alpn: Vec<String>,
 }
 
 /// Wherever they are written.
@@ -402,6 +404,7 @@ impl PartialEq for UpstreamTls {
             identities,
             min_version,
             max_version,
+            alpn,
         } = self;
         *ca == other.ca
             && *client_certificate == other.client_certificate
@@ -409,6 +412,7 @@ impl PartialEq for UpstreamTls {
             && *identities == other.identities
             && *min_version == other.min_version
             && *max_version == other.max_version
+            && *alpn == other.alpn
     }
 }
 

@@ -29,8 +29,8 @@ const LAST_READ: Duration = Duration::from_secs(1);
 /// How long a closed connection is listened to, so that the last response is not destroyed by a
 /// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
 /// a silent one has less time.
-const LINGER: Duration = Duration::from_secs(5);
-const LINGER_SILENT: Duration = Duration::from_secs(1);
+pub const LINGER: Duration = Duration::from_secs(5);
+pub const LINGER_SILENT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// What stays the same for all requests of a connection.

@@ -55,7 +55,7 @@ pub(super) async fn attempt<'c>(
         ready = at;
         exchange.timeline.mark(Mark::Wait, at.into_std());
     }
-    let connection = match acquired {
+    let mut connection = match acquired {
         Ok(connection) => connection,
         Err(error) => {
             tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
@@ -67,10 +67,10 @@ pub(super) async fn attempt<'c>(
             return Err(Failure::sent(error.reason()));
         }
     };
-    if !connection.reused {
+    if !connection.is_reused() {
         ready = exchange.mark(Mark::Connect);
     }
-    match converse(exchange, target, &connection, &in_flight, ready).await {
+    match converse(exchange, target, &mut connection, &in_flight, ready).await {
         Ok(begun) => Ok(Answered {
             upstream: Rc::clone(upstream),
             connection,

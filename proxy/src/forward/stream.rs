@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::sending::Sending;
+use super::sending::{Sending, take_back};
 use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
@@ -17,15 +17,15 @@ use crate::relay::Watch;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
 use crate::respond;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
-use crate::upstream::pool::PooledConnection;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
 pub struct Answered<'c> {
     pub(super) upstream: Rc<LocalUpstream>,
-    pub(super) connection: PooledConnection,
+    pub(super) connection: Connection,
     pub(super) in_flight: InFlight,
     pub(super) _counted: Counted,
     pub(super) begun: Begun<'c>,
@@ -101,6 +101,9 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             }
             exchange.finished = Some(now);
             exchange.scratch.response_out = download.writing.into_out();
+            if let Some(upload) = upload.take() {
+                take_back(exchange, upload);
+            }
             return next(exchange, keep_alive && complete);
         }
         Err(reason) => reason,

@@ -135,8 +135,9 @@ async fn connect(
         shard.requests.increment();
         facts.endpoint = Some(Rc::clone(&endpoint));
         let in_flight = picked.start();
+        let ends = || client.ends();
         let acquired =
-            upstream.acquire(&picked, started + patience, started, &|| client.ends(), |_| {}).await;
+            upstream.acquire_own(&picked, started + patience, started, &ends, |_| {}).await;
         let now = Instant::now();
         let error = match acquired {
             Ok(connection) => {

@@ -23,6 +23,8 @@ pub enum ConnectError {
     Socket(io::Error),
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
+    #[error("the endpoint does not speak HTTP/2: {0}")]
+    Http2(h2::Error),
     #[error("the endpoint's name cannot stand in a certificate")]
     Name,
 }
@@ -33,6 +35,7 @@ impl ConnectError {
             Self::Timeout => Reason::UpstreamConnectTimeout,
             Self::Socket(_) => Reason::UpstreamConnectFailed,
             Self::Tls(_) | Self::Name => Reason::UpstreamTlsFailed,
+            Self::Http2(_) => Reason::UpstreamProtocol,
         }
     }
 
@@ -42,6 +45,7 @@ impl ConnectError {
             Self::Timeout => ConnectFailure::Timeout,
             Self::Socket(error) => ConnectFailure::of(error),
             Self::Tls(_) | Self::Name => ConnectFailure::Tls,
+            Self::Http2(_) => ConnectFailure::Other,
         }
     }
 }

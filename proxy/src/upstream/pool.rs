@@ -156,6 +156,11 @@ impl Pool {
         if self.has_waiters() { None } else { cluster.try_connect().map(Permit) }
     }
 
+    /// Waits for the right to open a connection, behind those who wait already.
+    pub async fn permit(&self, cluster: &Cluster) -> Permit {
+        Permit(cluster.connect(false).await)
+    }
+
     /// Waits until `deadline` for the right to open a connection, or for one to this endpoint
     /// that a request of this worker has done with: whichever comes first, first come first
     /// served.
