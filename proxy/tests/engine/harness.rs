@@ -156,6 +156,15 @@ pub(crate) async fn rest(stream: &mut TcpStream) -> Option<Vec<u8>> {
     within(stream.read_to_end(&mut bytes)).await.ok().map(|_| bytes)
 }
 
+/// All up to and with the first empty line.
+pub(crate) async fn head_of(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.extend(take(stream, 1).await);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
 /// Exactly so many bytes.
 pub(crate) async fn take(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];

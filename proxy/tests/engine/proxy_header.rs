@@ -7,7 +7,7 @@ use portcullis_testkit::origin::Origin;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::harness::{Gate, Settings, Sink, get, observe, rest, take, within};
+use crate::harness::{Gate, Settings, Sink, get, head_of, observe, rest, take, within};
 use crate::upstreams::secure;
 
 const CLOSED: &str = "portcullis_listener_proxy_header_failures_total";
@@ -176,11 +176,7 @@ async fn an_upstream_that_is_told_has_a_connection_for_each_request() {
             let serve = async {
                 let mut server = sink.accept().await;
                 assert_eq!(take(&mut server, first.len()).await, first, "{version}");
-                let mut read = Vec::new();
-                while !read.ends_with(b"\r\n\r\n") {
-                    read.extend(take(&mut server, 1).await);
-                }
-                let request = String::from_utf8_lossy(&read);
+                let request = head_of(&mut server).await;
                 assert!(request.contains("GET / HTTP/1.1\r\n"), "{request}");
                 server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
                 // It would be kept, and is closed by the proxy.
@@ -219,12 +215,7 @@ async fn those_who_wait_are_not_handed_the_connection_of_another() {
     let mut ports = Vec::new();
     for _ in 0..3 {
         let mut server = sink.accept().await;
-        let mut read = Vec::new();
-        while !read.ends_with(b"\r\n\r\n") {
-            read.extend(take(&mut server, 1).await);
-        }
-        let text = String::from_utf8_lossy(&read).into_owned();
-        ports.push(text.split(' ').nth(4).unwrap().to_owned());
+        ports.push(head_of(&mut server).await.split(' ').nth(4).unwrap().to_owned());
         server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
     }
     for client in &mut clients {

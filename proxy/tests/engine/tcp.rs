@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Gate, Sink, rest, take, within};
+use crate::harness::{Gate, Sink, get, head_of, rest, take, within};
 use crate::upstreams::secure;
 
 /// The page that this implements; its example is run below.
@@ -95,7 +95,9 @@ async fn much_passes_whole_plain_and_under_tls() {
         format!("tls: {{certificates: [{{certFile: {place}/a.crt, keyFile: {place}/a.key}}]}}");
     let leaf = secure.authority.server("a.test").issue();
     let config = rustls::ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(leaf.chain_der(), leaf.key_der()).unwrap();
+    let mut config = config.with_single_cert(leaf.chain_der(), leaf.key_der()).unwrap();
+    // Whoever offers HTTP is turned away.
+    config.alpn_protocols = vec![b"database".to_vec()];
     let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
     let trust = format!("tls: {{caFile: {place}/ca.pem, serverName: a.test}}");
     for (front, back) in [("", ""), (&*tls, ""), ("", &*trust), (&*tls, &*trust)] {
@@ -153,6 +155,39 @@ async fn converse(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, muc
     let (_, read) = tokio::join!(say, reader.read_to_end(&mut heard));
     read.unwrap();
     assert!(heard == bytes);
+}
+
+/// One that HTTP has left idle has been spoken on already.
+#[tokio::test]
+async fn a_tunnel_has_a_connection_of_its_own() {
+    let sink = Sink::new().await;
+    let gate = Gate::of(&format!(
+        "listeners:\n  - {{name: web, address: \"127.0.0.1:0\"}}\n  \
+         - {{name: bytes, address: \"127.0.0.1:0\", kind: tcp}}\n\
+         upstreams:\n  - {{name: back, endpoints: [{{address: \"{}\"}}], concurrency: {{maxConnections: 1}}}}\n\
+         routes:\n  - {{name: web, backends: [{{upstream: back}}]}}\n  \
+         - {{name: bytes, listeners: [bytes], backends: [{{upstream: back}}]}}\n",
+        sink.address()
+    ))
+    .await;
+    let mut web = gate.client().await;
+    let ask = async {
+        web.send(get("/", &[]).as_bytes()).await.unwrap();
+        web.response().await.unwrap().status
+    };
+    let serve = async {
+        let mut stream = sink.accept().await;
+        head_of(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (status, mut kept) = tokio::join!(ask, serve);
+    assert_eq!(status, 204);
+    gate.metric_is("portcullis_upstream_idle_connections", &["back"], 1.0).await;
+    let mut client = TcpStream::connect(gate.address_of("bytes")).await.unwrap();
+    client.write_all(b"hello").await.unwrap();
+    assert_eq!(take(&mut sink.accept().await, 5).await, b"hello");
+    assert_eq!(rest(&mut kept).await.unwrap(), b"", "its place was needed");
 }
 
 #[tokio::test]
