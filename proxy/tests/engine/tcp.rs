@@ -299,8 +299,11 @@ async fn a_break_of_one_side_is_one_for_the_other() {
     let sink = Sink::new().await;
     let gate = gate(NOTHING, &[sink.address()]).await;
     for client_breaks in [true, false] {
-        let client = TcpStream::connect(gate.address).await.unwrap();
-        let server = sink.accept().await;
+        let mut client = TcpStream::connect(gate.address).await.unwrap();
+        let mut server = sink.accept().await;
+        // Until something has passed, a break could be one of the connect.
+        client.write_all(b"x").await.unwrap();
+        take(&mut server, 1).await;
         let (breaks, mut stays) = if client_breaks { (client, server) } else { (server, client) };
         socket2::SockRef::from(&breaks).set_linger(Some(Duration::ZERO)).unwrap();
         drop(breaks);
@@ -309,7 +312,7 @@ async fn a_break_of_one_side_is_one_for_the_other() {
     gate.metric_is("portcullis_requests_total", &["all"], 2.0).await;
     let records = gate.records().await;
     let told: Vec<_> = records.iter().map(told).collect();
-    assert_eq!(told, ["client-aborted 0 0 1", "upstream-reset 0 0 1"]);
+    assert_eq!(told, ["client-aborted 1 0 1", "upstream-reset 1 0 1"]);
 }
 
 #[tokio::test]
