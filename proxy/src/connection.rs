@@ -3,12 +3,14 @@
 //! Between requests only what is in this file's future stays in memory; the state of a request is
 //! boxed apart and holds the buffers. Knows nothing of routing or upstreams.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use portcullis_config::model::{HttpProtocol, Protocols};
+use portcullis_config::model::{HttpProtocol, Protocols, Trust};
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
@@ -71,6 +73,18 @@ impl Client {
     /// The protocol that both sides have agreed on, if they did.
     fn agreed(&self) -> Option<HttpProtocol> {
         self.tls.as_ref().and_then(|tls| tls.protocol)
+    }
+
+    /// Whose word counts behind what a PROXY protocol header has told: who sent it was the first
+    /// of the proxies that are counted.
+    pub fn trust_left<'t>(&self, trust: &'t Trust) -> Cow<'t, Trust> {
+        match trust {
+            Trust::Hops(hops) if self.told.is_some() => {
+                let left = NonZeroU8::new(hops.get() - 1);
+                Cow::Owned(left.map_or(Trust::Nobody, Trust::Hops))
+            }
+            _ => Cow::Borrowed(trust),
+        }
     }
 
     /// Both ends of the client's connection; `None` where there are no addresses.

@@ -137,13 +137,30 @@ impl Registration {
         if self.is_draining() {
             return true;
         }
+        self.listen(cx);
+        false
+    }
+
+    /// Ends when the peer is not to be served any more, whatever else was announced.
+    pub async fn dismissed(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_dismissed() {
+                return Poll::Ready(());
+            }
+            self.listen(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The task is woken at the next announcement.
+    fn listen(&self, cx: &Context<'_>) {
         let mut entries = self.connections.entries.borrow_mut();
         if let Some(Entry { waker: slot, .. }) = entries.get_mut(self.key)
             && !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
         {
             *slot = Some(cx.waker().clone());
         }
-        false
     }
 }
 

@@ -159,7 +159,7 @@ impl Worker {
     /// Looks at the generation of a new listener although nobody has come yet: it may be the only
     /// one that has it, and serves those who come until it is closed.
     fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
-        if self.current().listener(bound.id).is_none() {
+        if self.current().live(bound.id).is_none() {
             let maker = Maker { metrics: &self.metrics, worker: self.id };
             let gone = maker.make(snapshot, None, &mut self.random.borrow_mut());
             *bound.last.borrow_mut() = Some(Rc::new(gone));

@@ -114,11 +114,19 @@ async fn the_connections_of_a_revoked_client_end() {
     let server = authority.server("shop.example").issue();
     let (revoked, other) = (authority.client("revoked").issue(), authority.client("other").issue());
     let origin = Origin::start("a").await.unwrap();
-    let text = forwarding(&[origin.address()], "").replace(
-        "kind: http}",
-        "kind: http, tls: {certificates: [{certFile: shop.crt, keyFile: shop.key}], \
-         clientAuth: {mode: required, caFile: ca.pem, crlFile: partners.crl}}}",
-    );
+    let tls = "tls: {certificates: [{certFile: shop.crt, keyFile: shop.key}], \
+               clientAuth: {mode: required, caFile: ca.pem, crlFile: partners.crl}}}";
+    let http = format!("kind: http, {tls}");
+    let text = forwarding(&[origin.address()], "")
+        .replace("kind: http}", &http)
+        .replace(
+            "upstreams:",
+            &format!("  - {{name: bytes, address: \"127.0.0.1:0\", kind: tcp, {tls}\nupstreams:"),
+        )
+        .replace(
+            "routes:",
+            "routes:\n  - {name: bytes, listeners: [bytes], backends: [{upstream: origin}]}",
+        );
     let mut gateway = Gateway::start_with(&[
         (FILE, &text),
         ("shop.crt", &server.chain_pem()),
@@ -138,14 +146,19 @@ async fn the_connections_of_a_revoked_client_end() {
         client.send(fast).await.unwrap();
         assert!(client.response().await.unwrap().keep_alive());
     }
+    let mut tunnel = RawClient::connect_tls(gateway.address("bytes").await, &bad).await.unwrap();
+    tunnel.send(fast).await.unwrap();
+    tunnel.response().await.unwrap();
     busy.send(slow).await.unwrap();
-    while origin.requests() < 3 {
+    while origin.requests() < 4 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let begun = Instant::now();
     gateway.process.replace_file("partners.crl", &authority.revoke(&[revoked.serial()])).unwrap();
     closed(&mut idle).await;
     closed(&mut fresh).await;
+    let (rest, _) = tunnel.read_to_end().await.unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let last = busy.response().await.unwrap();
     assert_eq!((last.status, last.keep_alive()), (200, false));

@@ -67,7 +67,6 @@ pub(super) async fn attempt<'c>(
             return Err(Failure::sent(error.reason()));
         }
     };
-    let _active = upstream.live.metrics.of(worker.id()).active.hold();
     if !connection.is_reused() {
         ready = exchange.mark(Mark::Connect);
     }

@@ -136,8 +136,7 @@ async fn connect(
         facts.endpoint = Some(Rc::clone(&endpoint));
         let in_flight = picked.start();
         let ends = || client.ends();
-        let acquired =
-            upstream.acquire_own(&picked, started + patience, started, &ends, |_| {}).await;
+        let acquired = upstream.acquire_fresh(&picked, started + patience, &ends).await;
         let now = Instant::now();
         let error = match acquired {
             Ok(connection) => {

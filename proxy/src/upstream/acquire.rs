@@ -14,7 +14,7 @@ use crate::observe::counter::WorkerId;
 use crate::observe::things::UpstreamMetrics;
 use crate::proxy_protocol::{self, Ends};
 use crate::upstream::balance::Picked;
-use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::connect::{ConnectError, Offer, connect};
 use crate::upstream::local::LocalUpstream;
 use crate::upstream::pool::{Granted, Permit, PooledConnection};
 
@@ -45,7 +45,9 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.metrics.of(self.worker).closed.increment();
+        let shard = self.metrics.of(self.worker);
+        shard.active.add(-1);
+        shard.closed.increment();
     }
 }
 
@@ -132,14 +134,16 @@ impl LocalUpstream {
                 && let Some(opening) = self.multiplex.try_opening(picked.id)
             {
                 permitted(now);
-                let io = self.connect(picked, deadline, now, client).await?;
+                let io = self.connect(picked, deadline, now, client, Offer::Http).await?;
                 let agreed = io.agreed();
                 let wanted = cluster.config.protocol == UpstreamProtocol::Http2;
                 if !wanted && agreed != Some(HttpProtocol::Http2) {
                     self.multiplex.learn(HttpProtocol::Http1);
                     drop(opening);
-                    return Ok(Connection::Http1(permit.connected(io, picked.id)));
+                    let own = permit.connected(io, picked.id).lent(&self.lent);
+                    return Ok(Connection::Http1(own));
                 }
+                shard.active.add(1);
                 let place = Place {
                     _permit: permit,
                     metrics: Arc::clone(&self.live.metrics),
@@ -180,16 +184,37 @@ impl LocalUpstream {
         client: &dyn Fn() -> Option<Ends>,
         mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
-        let shard = self.live.metrics.of(self.worker);
-        let cluster = &self.live.cluster;
-        let personal = cluster.config.proxy_protocol;
-        if personal.is_none()
+        if self.live.cluster.config.proxy_protocol.is_none()
             && !self.pool.has_waiters()
             && let Some(connection) = self.checkout(picked.id, now)
         {
             permitted(now);
-            return Ok(connection);
+            return Ok(connection.lent(&self.lent));
         }
+        self.acquire_more(picked, deadline, client, Offer::Http, permitted).await
+    }
+
+    /// A connection that nothing has been said on yet, and that is never lent again: for a tunnel.
+    pub async fn acquire_fresh(
+        &self,
+        picked: &Picked,
+        deadline: Instant,
+        client: &dyn Fn() -> Option<Ends>,
+    ) -> Result<PooledConnection, AcquireError> {
+        self.acquire_more(picked, deadline, client, Offer::Nothing, |_| {}).await
+    }
+
+    async fn acquire_more(
+        &self,
+        picked: &Picked,
+        deadline: Instant,
+        client: &dyn Fn() -> Option<Ends>,
+        offer: Offer,
+        mut permitted: impl FnMut(Instant),
+    ) -> Result<PooledConnection, AcquireError> {
+        let shard = self.live.metrics.of(self.worker);
+        let cluster = &self.live.cluster;
+        let alone = cluster.config.proxy_protocol.is_some() || offer == Offer::Nothing;
         let mut permit = self.pool.try_open(cluster);
         // What is idle leads elsewhere: its place is worth more than itself.
         if permit.is_none() && self.evict_one() {
@@ -203,20 +228,19 @@ impl LocalUpstream {
             let granted = self.pool.wait(cluster, picked.id, deadline).await;
             match granted.map_err(AcquireError::Cap)? {
                 Granted::Open(permit) => break permit,
-                // Of a generation in which it was nobody's in particular.
-                Granted::Kept(connection) if personal.is_some() => self.close(connection),
+                // Somebody else's, who is done with it: only its place is of use.
+                Granted::Kept(connection) if alone => self.close(connection),
                 Granted::Kept(connection) => {
                     permitted(Instant::now());
-                    return Ok(connection);
+                    return Ok(connection.lent(&self.lent));
                 }
             }
             permit = self.pool.try_open(cluster);
         };
         let now = Instant::now();
         permitted(now);
-        let io = self.connect(picked, deadline, now, client).await?;
-        let connection = permit.connected(io, picked.id);
-        let alone = personal.is_some();
+        let io = self.connect(picked, deadline, now, client, offer).await?;
+        let connection = permit.connected(io, picked.id).lent(&self.lent);
         Ok(if alone { connection.for_one_client() } else { connection })
     }
 
@@ -226,13 +250,14 @@ impl LocalUpstream {
         deadline: Instant,
         now: Instant,
         client: &dyn Fn() -> Option<Ends>,
+        offer: Offer,
     ) -> Result<Rc<Io>, ConnectError> {
         let shard = self.live.metrics.of(self.worker);
         let config = &self.live.cluster.config;
         let limit = deadline.min(now + *config.connect_timeout);
         let preface = config.proxy_protocol.map(|version| proxy_protocol::write(version, client()));
         let preface = preface.unwrap_or_default();
-        connect(self.live.tls.as_deref(), picked, &preface, limit)
+        connect(self.live.tls.as_deref(), picked, &preface, offer, limit)
             .await
             .inspect(|_| shard.opened.increment())
             .inspect_err(|error| shard.connect_failed(error.failure()))

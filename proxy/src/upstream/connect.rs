@@ -50,15 +50,25 @@ impl ConnectError {
     }
 }
 
+/// What a TLS handshake offers to speak (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// As the upstream is configured.
+    Http,
+    /// What will be spoken is not known here.
+    Nothing,
+}
+
 /// Connects before `deadline`, which covers the TLS handshake too. `preface` is what the
 /// connection begins with, before TLS.
 pub async fn connect(
     tls: Option<&ClientTls>,
     endpoint: &Endpoint,
     preface: &[u8],
+    offer: Offer,
     deadline: Instant,
 ) -> Result<Rc<Io>, ConnectError> {
-    match timeout_at(deadline, establish(tls, endpoint, preface)).await {
+    match timeout_at(deadline, establish(tls, endpoint, preface, offer)).await {
         Ok(result) => result.map(Rc::new),
         Err(_) => Err(ConnectError::Timeout),
     }
@@ -68,6 +78,7 @@ async fn establish(
     tls: Option<&ClientTls>,
     endpoint: &Endpoint,
     preface: &[u8],
+    offer: Offer,
 ) -> Result<Io, ConnectError> {
     let mut socket = match &endpoint.address {
         EndpointAddress::Tcp(address) => {
@@ -84,9 +95,10 @@ async fn establish(
     }
     let Some(tls) = tls else { return Ok(Io::plain(socket)) };
     let name = tls.server_name(&endpoint.host).map_err(|_| ConnectError::Name)?;
-    let stream = TlsConnector::from(tls.client_config())
-        .connect(name, socket)
-        .await
-        .map_err(ConnectError::Tls)?;
-    Ok(Io::client(stream))
+    let connector = TlsConnector::from(tls.client_config());
+    let shaken = match offer {
+        Offer::Http => connector.connect(name, socket).await,
+        Offer::Nothing => connector.with_alpn(Vec::new()).connect(name, socket).await,
+    };
+    Ok(Io::client(shaken.map_err(ConnectError::Tls)?))
 }

@@ -17,7 +17,7 @@ use crate::snapshot::LiveUpstream;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{Balancer, Picked};
 use crate::upstream::multiplex::Multiplex;
-use crate::upstream::pool::{Pool, PooledConnection, Returned};
+use crate::upstream::pool::{LentCount, Pool, PooledConnection, Returned};
 
 /// An endpoint with its counters.
 pub struct LocalEndpoint {
@@ -29,6 +29,7 @@ pub struct LocalUpstream {
     pub live: Arc<LiveUpstream>,
     pub balancer: Rc<Balancer>,
     pub(super) pool: Rc<Pool>,
+    pub(super) lent: Rc<LentCount>,
     pub(super) multiplex: Rc<Multiplex>,
     endpoints: RefCell<AHashMap<u64, Rc<LocalEndpoint>>>,
     metrics: Arc<Metrics>,
@@ -47,6 +48,7 @@ impl LocalUpstream {
         Self {
             balancer: Rc::new(Balancer::new(&live.cluster, seed)),
             pool: Rc::new(pool),
+            lent: Rc::new(LentCount { metrics: Arc::clone(&live.metrics), worker }),
             multiplex: Rc::default(),
             endpoints: RefCell::default(),
             metrics,
@@ -78,6 +80,8 @@ impl LocalUpstream {
         Self {
             balancer,
             pool: Rc::clone(&self.pool),
+            // The metrics of a name are the same in every generation.
+            lent: Rc::clone(&self.lent),
             multiplex,
             endpoints: RefCell::new(self.endpoints.take()),
             metrics: Arc::clone(&self.metrics),
