@@ -8,5 +8,7 @@
 
 pub mod fields;
 pub mod head;
+mod meter;
+mod metered;
 pub mod server;
 mod transport;
