@@ -41,6 +41,8 @@ pub(super) struct Meter {
     from_client: Frames,
     to_client: Frames,
     left: u32,
+    /// Bytes that went to the client.
+    sent: u64,
     /// When time was last counted.
     counted: Instant,
 }
@@ -48,7 +50,7 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn new(now: Instant) -> Self {
         let from_client = Frames { skip: super::server::PREFACE.len(), ..Frames::default() };
-        Self { from_client, to_client: Frames::default(), left: FULL, counted: now }
+        Self { from_client, to_client: Frames::default(), left: FULL, sent: 0, counted: now }
     }
 
     /// Bytes that the client sent. False once nothing is left: then no more should be read.
@@ -76,6 +78,7 @@ impl Meter {
 
     /// Bytes that were sent to the client.
     pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
         let mut earned = 0_u32;
         self.to_client.pass(bytes, |frame| {
             if frame.kind == DATA {
@@ -92,6 +95,10 @@ impl Meter {
 
     pub(super) fn is_spent(&self) -> bool {
         self.left == 0
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     fn earn(&mut self, earned: u32) {

@@ -136,6 +136,9 @@ struct Session<'a> {
     idle: Duration,
     /// When it began, later when it was told goodbye.
     told: Instant,
+    /// Bytes that had gone to the client when that was last looked at, and when it last changed.
+    sent: u64,
+    moved: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,8 +159,18 @@ impl<'a> Session<'a> {
         meter: Rc<RefCell<Meter>>,
         idle: Duration,
     ) -> Self {
-        let told = Instant::now();
-        Self { connection, client, meter, streams: Rc::default(), phase: Phase::Open, idle, told }
+        let now = Instant::now();
+        Self {
+            connection,
+            client,
+            meter,
+            streams: Rc::default(),
+            phase: Phase::Open,
+            idle,
+            told: now,
+            sent: 0,
+            moved: now,
+        }
     }
 
     /// Moves the connection on until a request is there, or its end.
@@ -201,23 +214,32 @@ impl<'a> Session<'a> {
                 return Poll::Pending;
             }
             match self.phase {
-                Phase::Open => self.leave(),
+                Phase::Open if !self.connection.has_streams() => self.leave(),
                 Phase::Leaving if handled => {
                     self.phase = Phase::Left;
                     return Poll::Pending;
                 }
-                // It does not even answer the last ping, or take what it is told.
+                // It takes nothing of what it was answered, or does not even answer the last ping.
                 _ => return Poll::Ready(Step::Ended(self.verdict())),
             }
         }
     }
 
     /// How long the connection may be quiet now that no stream is being handled.
-    fn patience(&self, quiet: Duration) {
-        // The last bytes of a response may still stand inside the connection.
-        let unsent = self.connection.has_streams();
-        let quiet = if unsent { quiet.max(self.client.patience) } else { quiet };
-        self.client.deadline.set(self.client.quiet_since.get().max(self.told) + quiet);
+    fn patience(&mut self, quiet: Duration) {
+        let since = self.client.quiet_since.get().max(self.told);
+        let until = if self.connection.has_streams() {
+            // The last bytes of responses stand inside the connection: as long as the client
+            // takes some, it is not quiet.
+            let sent = self.meter.borrow().sent();
+            if std::mem::replace(&mut self.sent, sent) != sent {
+                self.moved = Instant::now();
+            }
+            since.max(self.moved) + self.client.patience
+        } else {
+            since + quiet
+        };
+        self.client.deadline.set(until);
     }
 
     fn verdict(&self) -> Option<BrokenOff> {

@@ -7,3 +7,4 @@ mod harness;
 
 mod conformance;
 mod downgrade;
+mod lifecycle;
