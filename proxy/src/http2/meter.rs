@@ -146,16 +146,28 @@ impl Frames {
             if bytes.is_empty() {
                 return;
             }
-            let taken = (HEADER - self.have).min(bytes.len());
-            self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
-            self.have += taken;
-            bytes = &bytes[taken..];
-            if self.have == HEADER {
-                let [high, middle, low, kind, flags, ..] = self.header;
-                let length = u32::from_be_bytes([0, high, middle, low]);
-                (self.have, self.skip) = (0, length as usize);
-                found(Frame { length, kind, flags });
-            }
+            let header = match bytes.split_first_chunk() {
+                // As nearly always: it is here in one piece.
+                Some((header, rest)) if self.have == 0 => {
+                    bytes = rest;
+                    *header
+                }
+                _ => {
+                    let taken = (HEADER - self.have).min(bytes.len());
+                    self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+                    self.have += taken;
+                    bytes = &bytes[taken..];
+                    if self.have < HEADER {
+                        return;
+                    }
+                    self.have = 0;
+                    self.header
+                }
+            };
+            let [high, middle, low, kind, flags, ..] = header;
+            let length = u32::from_be_bytes([0, high, middle, low]);
+            self.skip = length as usize;
+            found(Frame { length, kind, flags });
         }
     }
 }

@@ -108,7 +108,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
                 }
             }
         }
-        Ok(Err(error)) => Some(broken(&error)),
+        Ok(Err(error)) => broken(&error),
         Err(_) => None,
     };
     if let Some(reason) = ended {
@@ -197,10 +197,10 @@ impl<'a> Session<'a> {
                     let (head, body) = request.into_parts();
                     return Poll::Ready(Step::Stream(Stream { head, body, respond }));
                 }
-                Poll::Ready(Some(Err(error))) if error.is_library() => {
-                    return Poll::Ready(Step::Ended(Some(broken(&error))));
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Step::Ended(self.verdict().or(broken(&error))));
                 }
-                Poll::Ready(_) => return Poll::Ready(Step::Ended(self.verdict())),
+                Poll::Ready(None) => return Poll::Ready(Step::Ended(self.verdict())),
                 Poll::Pending => {}
             }
             let handled = self.streams.any(cx);
@@ -256,30 +256,34 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What was wrong with a client of which `h2` wants to hear no more.
-fn broken(error: &h2::Error) -> BrokenOff {
-    match error.reason() {
+/// What was wrong with a client of which the library wants to hear no more; nothing when it is
+/// the client that left.
+fn broken(error: &h2::Error) -> Option<BrokenOff> {
+    error.is_library().then(|| match error.reason() {
         Some(h2::Reason::ENHANCE_YOUR_CALM) => BrokenOff::Flood,
         _ => BrokenOff::Protocol,
-    }
+    })
 }
 
 /// The streams that are being handled.
 #[derive(Default)]
 struct Streams {
     count: Cell<u32>,
-    /// Whoever waits for the last of them: a stream that its client took back ends without a
-    /// frame, so that nothing else would wake its connection.
+    /// Whoever waits for the last of them: the library wakes nobody for a stream that ends while
+    /// nothing can be written, and then no deadline would be looked at any more.
     waiting: RefCell<Option<Waker>>,
 }
 
 impl Streams {
-    /// Whether there are any; the task is woken when the last one ends.
+    /// Whether there are any; if so, the task is woken when the last one ends.
     fn any(&self, cx: &Context<'_>) -> bool {
         let any = self.count.get() > 0;
-        let mut waiting = self.waiting.borrow_mut();
-        if any && !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waiting = Some(cx.waker().clone());
+        if any {
+            let mut waiting = self.waiting.borrow_mut();
+            match &mut *waiting {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waiting = Some(cx.waker().clone()),
+            }
         }
         any
     }

@@ -66,7 +66,7 @@ async fn silence_ends_a_connection() {
     }
 }
 
-/// Nothing but the end of its task tells of a stream that was taken back.
+/// The end of such a stream is no frame: its connection must hear of it all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_counts_from_the_end_of_a_stream_that_was_taken_back() {
     let origin = ScriptedOrigin::start([Script::new().request().stall()]).await.unwrap();
