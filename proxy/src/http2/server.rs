@@ -3,7 +3,7 @@
 //! Knows connections and their end; what a request is to become is the handler's.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -95,7 +95,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
             let mut served = 0;
             loop {
                 match std::future::poll_fn(|cx| session.poll_stream(cx)).await {
-                    Step::Stream(stream) => {
+                    ControlFlow::Continue(stream) => {
                         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
                         let open = Open::begin(&session.streams);
                         tokio::task::spawn_local(async move {
@@ -104,7 +104,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
                         });
                         served += 1;
                     }
-                    Step::Ended(ended) => break ended,
+                    ControlFlow::Break(ended) => break ended,
                 }
             }
         }
@@ -119,12 +119,9 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
     connection::close(&worker, &client).await;
 }
 
-/// What comes next on a connection.
-enum Step {
-    Stream(Stream),
-    /// The end, with what was wrong with the client, if anything was.
-    Ended(Option<BrokenOff>),
-}
+/// What comes next on a connection: a stream, or its end with what was wrong with the client, if
+/// anything was.
+type Step = ControlFlow<Option<BrokenOff>, Stream>;
 
 /// A connection between two of its streams.
 struct Session<'a> {
@@ -195,12 +192,12 @@ impl<'a> Session<'a> {
                 }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let (head, body) = request.into_parts();
-                    return Poll::Ready(Step::Stream(Stream { head, body, respond }));
+                    return Poll::Ready(ControlFlow::Continue(Stream { head, body, respond }));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Step::Ended(self.verdict().or(broken(&error))));
+                    return Poll::Ready(ControlFlow::Break(self.verdict().or(broken(&error))));
                 }
-                Poll::Ready(None) => return Poll::Ready(Step::Ended(self.verdict())),
+                Poll::Ready(None) => return Poll::Ready(ControlFlow::Break(self.verdict())),
                 Poll::Pending => {}
             }
             let handled = self.streams.any(cx);
@@ -220,7 +217,7 @@ impl<'a> Session<'a> {
                     return Poll::Pending;
                 }
                 // It takes nothing of what it was answered, or does not even answer the last ping.
-                _ => return Poll::Ready(Step::Ended(self.verdict())),
+                _ => return Poll::Ready(ControlFlow::Break(self.verdict())),
             }
         }
     }
