@@ -356,7 +356,7 @@ fn choose_listener<'c>(
 fn trust_of(listener: &Listener) -> &Trust {
     match &listener.kind {
         ListenerKind::Http(http) => &http.trust,
-        ListenerKind::Status => &Trust::Nobody,
+        ListenerKind::Status | ListenerKind::Stream(_) => &Trust::Nobody,
     }
 }
 

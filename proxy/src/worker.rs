@@ -16,18 +16,20 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::buffer::BufferPool;
-use crate::listener::{Acceptor, Bound, ListenerId};
+use crate::listener::{Acceptor, Bound, ListenerId, Live};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
+use crate::relay::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::{HttpListener, Snapshot};
+use crate::stream::{LocalRoute, StreamListener};
 use crate::upstream::local::LocalUpstream;
 
 /// How often batched log lines leave, whatever their number.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
-/// How often idle upstream connections are looked over, in flushes.
+/// How often idle upstream connections and clients' certificates are looked over, in flushes.
 const SWEEP_EVERY: u32 = 5;
 /// How long a draining connection may still begin a request.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -38,15 +40,14 @@ pub enum Command {
         id: ListenerId,
         socket: ListenSocket,
         open: Arc<AtomicU32>,
+        /// The generation that brings it.
+        snapshot: Arc<Snapshot>,
     },
     /// Stop accepting on a listener and let its connections end.
     Retire(ListenerId),
     /// Retire everything. The answer comes when the last connection has ended, or when patience
     /// has; it says whether nothing was left unsaid.
-    Drain {
-        patience: Duration,
-        done: oneshot::Sender<bool>,
-    },
+    Drain { patience: Duration, done: oneshot::Sender<bool> },
 }
 
 /// A bound and listening socket on its way to the worker that will own it.
@@ -89,6 +90,7 @@ pub struct Worker {
     published: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     current: RefCell<Rc<Current>>,
     buffers: BufferPool,
+    pipes: PipePool,
     scratch: ScratchPool,
     log: AccessLogWorker,
     clock: Clock,
@@ -111,6 +113,7 @@ impl Worker {
             published: RefCell::new(published),
             current: RefCell::new(Rc::new(first)),
             buffers: BufferPool::default(),
+            pipes: PipePool::default(),
             scratch: ScratchPool::default(),
             log,
             random: RefCell::new(random),
@@ -135,10 +138,11 @@ impl Worker {
             let next = Rc::new(maker.make(Arc::clone(latest), Some(&current), &mut random));
             let before = std::mem::replace(&mut *current, next);
             for bound in &*self.listeners.borrow() {
-                if current.listener(bound.id).is_none() && before.listener(bound.id).is_some() {
+                if current.live(bound.id).is_none() && before.live(bound.id).is_some() {
                     *bound.last.borrow_mut() = Some(Rc::clone(&before));
                 }
             }
+            LocalRoute::end_missing(&before.stream_routes, &current.stream_routes);
         }
         Rc::clone(&current)
     }
@@ -152,8 +156,31 @@ impl Worker {
         }
     }
 
+    /// Looks at the generation of a new listener although nobody has come yet: it may be the only
+    /// one that has it, and serves those who come until it is closed.
+    fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
+        if self.current().live(bound.id).is_none() {
+            let maker = Maker { metrics: &self.metrics, worker: self.id };
+            let gone = maker.make(snapshot, None, &mut self.random.borrow_mut());
+            *bound.last.borrow_mut() = Some(Rc::new(gone));
+        }
+    }
+
+    fn dismiss_revoked(&self) {
+        for bound in &*self.listeners.borrow() {
+            let current = self.current_of(bound);
+            if let Some(tls) = current.live(bound.id).as_ref().and_then(Live::tls) {
+                bound.dismiss_revoked(tls);
+            }
+        }
+    }
+
     pub fn buffers(&self) -> &BufferPool {
         &self.buffers
+    }
+
+    pub fn pipes(&self) -> &PipePool {
+        &self.pipes
     }
 
     pub fn scratch(&self) -> Scratch {
@@ -178,7 +205,7 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
-            Command::Listen { id, socket, open } => {
+            Command::Listen { id, socket, open, snapshot } => {
                 let acceptor = match socket {
                     ListenSocket::Tcp(socket) => {
                         tokio::net::TcpListener::from_std(socket).map(Acceptor::Tcp)
@@ -191,6 +218,7 @@ impl Worker {
                     Ok(acceptor) => {
                         let bound = Rc::new(Bound::new(id, open));
                         self.listeners.borrow_mut().push(Rc::clone(&bound));
+                        self.see(&bound, snapshot);
                         let worker = Rc::clone(self);
                         tokio::task::spawn_local(crate::listener::accept(worker, bound, acceptor));
                     }
@@ -235,7 +263,8 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
     let _ = done.send(whole);
 }
 
-/// The slow work of a worker: log batches leave, idle upstream connections are closed.
+/// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
+/// of revoked clients.
 async fn upkeep(worker: Rc<Worker>) {
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -244,6 +273,7 @@ async fn upkeep(worker: Rc<Worker>) {
         ticks.tick().await;
         worker.log.flush();
         worker.buffers.trim();
+        worker.pipes.trim();
         until_sweep -= 1;
         if until_sweep == 0 {
             until_sweep = SWEEP_EVERY;
@@ -251,6 +281,7 @@ async fn upkeep(worker: Rc<Worker>) {
             for upstream in &worker.current().upstreams {
                 upstream.sweep(now);
             }
+            worker.dismiss_revoked();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
     }
@@ -261,12 +292,25 @@ pub struct Current {
     pub snapshot: Arc<Snapshot>,
     /// By upstream index, like the snapshot's.
     pub upstreams: Vec<Rc<LocalUpstream>>,
+    /// By their index in the snapshot.
+    pub stream_routes: Vec<Rc<LocalRoute>>,
 }
 
 impl Current {
     /// The http listener, unless this generation has it no more.
     pub fn listener(&self, id: ListenerId) -> Option<&Arc<HttpListener>> {
         self.snapshot.listeners.iter().find(|listener| listener.id == id)
+    }
+
+    /// The same of a listener whose connections become tunnels.
+    pub fn stream(&self, id: ListenerId) -> Option<&Arc<StreamListener>> {
+        self.snapshot.streams.iter().find(|listener| listener.id == id)
+    }
+
+    /// The listener of either kind.
+    pub fn live(&self, id: ListenerId) -> Option<Live> {
+        let http = self.listener(id).map(|listener| Live::Http(Arc::clone(listener)));
+        http.or_else(|| self.stream(id).map(|listener| Live::Stream(Arc::clone(listener))))
     }
 }
 
@@ -299,6 +343,11 @@ impl Maker<'_> {
             })
         });
         let upstreams = upstreams.collect();
-        Current { snapshot, upstreams }
+        let known = previous.map_or(&[][..], |previous| &previous.stream_routes);
+        let stream_routes = LocalRoute::succeed(known, &snapshot.stream_routes);
+        Current { snapshot, upstreams, stream_routes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,3 +13,4 @@ pub mod origin;
 pub mod process;
 pub mod procfs;
 pub mod soak;
+pub mod unverified;

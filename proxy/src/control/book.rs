@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use portcullis_config::model::{Config, ListenAddress, Listener, ListenerKind};
+use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
 use crate::listener::ListenerId;
@@ -56,8 +56,24 @@ pub struct Reservation {
     pub sockets: Vec<ListenSocket>,
 }
 
+impl Reservation {
+    /// From here on clients may come; see [`sockets::bind`].
+    pub fn listen(&self) {
+        listen(&self.name, &self.sockets);
+    }
+}
+
+/// Nothing but want of memory fails here, and what is published already is not taken back.
+pub(crate) fn listen(name: &str, sockets: &[ListenSocket]) {
+    for socket in sockets {
+        if let Err(error) = sockets::listen(socket) {
+            tracing::error!(listener = name, %error, "a socket does not listen");
+        }
+    }
+}
+
 impl AddressBook {
-    /// Binds the http listeners of `config` that are not bound yet. Dropping the reservations
+    /// Binds the listeners that workers serve of `config` that are not bound yet. Dropping the reservations
     /// closes them again.
     pub fn reserve(
         &mut self,
@@ -66,13 +82,13 @@ impl AddressBook {
     ) -> Result<Vec<Reservation>, Vec<WorldError>> {
         let mut reservations = Vec::new();
         let mut faults = Vec::new();
+        let leaving = self.leaving(config);
         for listener in &config.listeners {
             let place = Place::of(listener);
-            if !matches!(listener.kind, ListenerKind::Http(_)) || self.entries.contains_key(&place)
-            {
+            if !listener.kind.carries_routes() || self.entries.contains_key(&place) {
                 continue;
             }
-            match sockets::bind(&listener.address, workers) {
+            match sockets::bind(&listener.address, workers, &leaving) {
                 Ok(BoundSockets { sockets, address }) => {
                     self.last_id += 1;
                     reservations.push(Reservation {
@@ -94,6 +110,12 @@ impl AddressBook {
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
+    /// Where we listen and will not once `config` serves, so that others of its listeners may.
+    pub fn leaving(&self, config: &Config) -> Vec<ListenAddress> {
+        let http = self.entries.iter().filter(|(place, _)| !wants(config, place));
+        http.map(|(_, entry)| entry.bound.clone()).chain(self.control.leaving(config)).collect()
+    }
+
     /// Takes the reservations in and gives up what `config` has no more.
     pub fn commit(
         &mut self,
@@ -106,9 +128,7 @@ impl AddressBook {
         }
         let mut retired = Vec::new();
         self.entries.retain(|place, entry| {
-            let wanted = config.listeners.iter().any(|listener| {
-                matches!(listener.kind, ListenerKind::Http(_)) && Place::of(listener) == *place
-            });
+            let wanted = wants(config, place);
             if !wanted {
                 retired.push((entry.id, entry.bound.clone()));
                 if let ListenAddress::Unix(path) = &entry.bound {
@@ -133,16 +153,23 @@ impl AddressBook {
 
     /// Where the listeners of `config` and its admin API are bound, by name.
     pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
-        let http = config
-            .listeners
-            .iter()
-            .filter(|listener| matches!(listener.kind, ListenerKind::Http(_)))
-            .filter_map(|listener| {
-                let entry = self.entries.get(&Place::of(listener))?;
-                Some((listener.name.clone(), entry.bound.clone()))
-            });
-        http.chain(self.control.bound(config)).collect()
+        let served =
+            config.listeners.iter().filter(|listener| listener.kind.carries_routes()).filter_map(
+                |listener| {
+                    let entry = self.entries.get(&Place::of(listener))?;
+                    Some((listener.name.clone(), entry.bound.clone()))
+                },
+            );
+        served.chain(self.control.bound(config)).collect()
     }
+}
+
+/// Whether `config` has an http listener here.
+fn wants(config: &Config, place: &Place) -> bool {
+    config
+        .listeners
+        .iter()
+        .any(|listener| listener.kind.carries_routes() && Place::of(listener) == *place)
 }
 
 /// The book as a build sees it: with the reservations of its own generation.

@@ -44,14 +44,18 @@ pub(super) async fn attempt<'c>(
     let counted = Counted::begin(&endpoint, worker);
 
     let waited = Cell::new(None);
-    let acquired =
-        upstream.acquire(picked, target.give_up, target.started, |at| waited.set(Some(at))).await;
+    let client = exchange.client;
+    let acquired = upstream
+        .acquire(picked, target.give_up, target.started, &|| client.ends(), |at| {
+            waited.set(Some(at));
+        })
+        .await;
     let mut ready = target.started;
     if let Some(at) = waited.get() {
         ready = at;
         exchange.timeline.mark(Mark::Wait, at.into_std());
     }
-    let connection = match acquired {
+    let mut connection = match acquired {
         Ok(connection) => connection,
         Err(error) => {
             tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
@@ -63,10 +67,10 @@ pub(super) async fn attempt<'c>(
             return Err(Failure::sent(error.reason()));
         }
     };
-    if !connection.reused {
+    if !connection.is_reused() {
         ready = exchange.mark(Mark::Connect);
     }
-    match converse(exchange, target, &connection, &in_flight, ready).await {
+    match converse(exchange, target, &mut connection, &in_flight, ready).await {
         Ok(begun) => Ok(Answered {
             upstream: Rc::clone(upstream),
             connection,

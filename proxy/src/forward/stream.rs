@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::sending::Sending;
+use super::sending::{Sending, take_back};
 use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
@@ -16,19 +16,21 @@ use crate::observe::things::EndpointMetrics;
 use crate::relay::Watch;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
+use crate::relay::writer::Writing;
 use crate::respond;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
-use crate::upstream::pool::PooledConnection;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
 pub struct Answered<'c> {
     pub(super) upstream: Rc<LocalUpstream>,
-    pub(super) connection: PooledConnection,
+    pub(super) connection: Connection,
     pub(super) in_flight: InFlight,
     pub(super) _counted: Counted,
-    pub(super) begun: Begun<'c>,
+    /// Boxed: it is large, and handed from phase to phase.
+    pub(super) begun: Box<Begun<'c>>,
 }
 
 /// Both directions, ready to go on.
@@ -69,9 +71,9 @@ impl Drop for Counted {
 
 /// Passes the response on to its end, and the rest of the request meanwhile.
 pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
-    let Answered { upstream, connection, in_flight, _counted, begun } = answered;
-    let Begun { watch, mut upload, mut download, keep_alive, until_close } = begun;
-    let (watch, upload) = (&watch, &mut upload);
+    let Answered { upstream, connection, in_flight, _counted, mut begun } = answered;
+    let Begun { watch, upload, download, keep_alive, until_close } = &mut *begun;
+    let (watch, keep_alive, until_close) = (&*watch, *keep_alive, *until_close);
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {
         let mut sending = Sending { upload, watch, exchange: &mut *exchange };
@@ -100,7 +102,10 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
                 upstream.discard(connection);
             }
             exchange.finished = Some(now);
-            exchange.scratch.response_out = download.writing.into_out();
+            exchange.scratch.response_out = download.writing.take_out();
+            if let Some(upload) = upload.take() {
+                take_back(exchange, upload);
+            }
             return next(exchange, keep_alive && complete);
         }
         Err(reason) => reason,
@@ -113,9 +118,12 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         in_flight.observe(Outcome { latency: None, failed: true }, now);
     }
     if !exchange.download.begun.get()
-        && let Some(next) = answer_instead(exchange, reason, download).await
+        && let Some(next) = answer_instead(exchange, reason, &mut download.writing).await
     {
         return next;
+    }
+    if let Writing::Http2(writing) = &mut download.writing {
+        writing.reset(h2::Reason::INTERNAL_ERROR);
     }
     if until_close {
         exchange.client.io.reset_on_close();
@@ -128,10 +136,10 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
 async fn answer_instead(
     exchange: &mut Exchange<'_>,
     reason: Reason,
-    download: Download<'_>,
+    writing: &mut Writing<'_>,
 ) -> Option<Next> {
     let current = exchange.current()?;
     let route = exchange.route.and_then(|id| current.snapshot.routes.get(id.0))?;
-    respond::take_back(exchange, download.writing);
+    respond::take_back(exchange, writing);
     Some(super::fail(exchange, &route.response_edits, reason).await)
 }

@@ -143,7 +143,7 @@ enum Phase {
     Open,
     /// The client was told that no other stream will be taken; it has a moment to hear of it.
     Leaving,
-    /// It has had that moment: streams that it still opens are refused.
+    /// It has had that moment, or deserves none: streams that it still opens are refused.
     Left,
     /// It was told to go, and has a moment to take it.
     Flooded,
@@ -174,6 +174,9 @@ impl<'a> Session<'a> {
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.phase == Phase::Open && self.client.registration.poll_draining(cx) {
             self.leave();
+        }
+        if self.phase == Phase::Leaving && self.client.registration.is_dismissed() {
+            self.phase = Phase::Left;
         }
         loop {
             let polled = self.connection.poll_accept(cx);

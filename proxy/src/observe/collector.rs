@@ -104,6 +104,8 @@ impl Samples {
             let count = shards.sum(|shard| &shard.broken_off[*reason as usize]);
             self.event(Family::ListenerBrokenOff, &[name, reason.label()], count);
         }
+        let failures = shards.sum(|shard| &shard.proxy_header_failures);
+        self.counter(Family::ListenerProxyHeaderFailures, labels, failures);
         self.counter(Family::ListenerRequests, labels, shards.sum(|shard| &shard.requests));
     }
 

@@ -54,6 +54,8 @@ families! {
         "TLS handshakes with clients that failed or took too long.";
     ListenerBrokenOff = "portcullis_listener_broken_off_connections_total", COUNTER, ["listener", "reason"],
         "HTTP/2 connections broken off for what the client sent, by reason.";
+    ListenerProxyHeaderFailures = "portcullis_listener_proxy_header_failures_total", COUNTER, ["listener"],
+        "Client connections closed for want of a PROXY protocol header of a trusted proxy.";
     ListenerRequests = "portcullis_listener_requests_total", COUNTER, ["listener"],
         "Requests that arrived, counted at their head.";
 
@@ -62,7 +64,7 @@ families! {
     UpstreamClosed = "portcullis_upstream_closed_connections_total", COUNTER, ["upstream"],
         "Connections to the upstream that were closed by either side.";
     UpstreamActive = "portcullis_upstream_active_connections", GAUGE, ["upstream"],
-        "Connections to the upstream that carry a request now.";
+        "Connections to the upstream that carry a request or a tunnel now; of HTTP/2, those that are open.";
     UpstreamIdle = "portcullis_upstream_idle_connections", GAUGE, ["upstream"],
         "Connections to the upstream that are kept for the next request.";
     UpstreamConnectFailures = "portcullis_upstream_connect_failures_total", COUNTER, ["upstream", "reason"],

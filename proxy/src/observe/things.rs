@@ -103,6 +103,8 @@ pub struct ListenerShard {
     /// Connections closed at once because of the limit.
     pub refused: Counter,
     pub handshake_failures: Counter,
+    /// Connections closed for want of a PROXY protocol header of a trusted proxy.
+    pub proxy_header_failures: Counter,
     /// Requests whose head arrived.
     pub requests: Counter,
     pub(super) broken_off: [Counter; BrokenOff::ALL.len()],
@@ -214,7 +216,7 @@ pub struct UpstreamShard {
     /// Connections opened.
     pub opened: Counter,
     pub closed: Counter,
-    /// Connections that carry a request now.
+    /// Connections that carry a request or a tunnel now; of HTTP/2, those that are open.
     pub active: Gauge,
     /// Connections kept for the next request.
     pub idle: Gauge,

@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -22,6 +23,8 @@ pub enum ConnectError {
     Socket(io::Error),
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
+    #[error("the endpoint does not speak HTTP/2: {0}")]
+    Http2(h2::Error),
     #[error("the endpoint's name cannot stand in a certificate")]
     Name,
 }
@@ -32,6 +35,7 @@ impl ConnectError {
             Self::Timeout => Reason::UpstreamConnectTimeout,
             Self::Socket(_) => Reason::UpstreamConnectFailed,
             Self::Tls(_) | Self::Name => Reason::UpstreamTlsFailed,
+            Self::Http2(_) => Reason::UpstreamProtocol,
         }
     }
 
@@ -41,24 +45,42 @@ impl ConnectError {
             Self::Timeout => ConnectFailure::Timeout,
             Self::Socket(error) => ConnectFailure::of(error),
             Self::Tls(_) | Self::Name => ConnectFailure::Tls,
+            Self::Http2(_) => ConnectFailure::Other,
         }
     }
 }
 
-/// Connects before `deadline`, which covers the TLS handshake too.
+/// What a TLS handshake offers to speak (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// As the upstream is configured.
+    Http,
+    /// What will be spoken is not known here.
+    Nothing,
+}
+
+/// Connects before `deadline`, which covers the TLS handshake too. `preface` is what the
+/// connection begins with, before TLS.
 pub async fn connect(
     tls: Option<&ClientTls>,
     endpoint: &Endpoint,
+    preface: &[u8],
+    offer: Offer,
     deadline: Instant,
 ) -> Result<Rc<Io>, ConnectError> {
-    match timeout_at(deadline, establish(tls, endpoint)).await {
+    match timeout_at(deadline, establish(tls, endpoint, preface, offer)).await {
         Ok(result) => result.map(Rc::new),
         Err(_) => Err(ConnectError::Timeout),
     }
 }
 
-async fn establish(tls: Option<&ClientTls>, endpoint: &Endpoint) -> Result<Io, ConnectError> {
-    let socket = match &endpoint.address {
+async fn establish(
+    tls: Option<&ClientTls>,
+    endpoint: &Endpoint,
+    preface: &[u8],
+    offer: Offer,
+) -> Result<Io, ConnectError> {
+    let mut socket = match &endpoint.address {
         EndpointAddress::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(ConnectError::Socket)?;
             stream.set_nodelay(true).map_err(ConnectError::Socket)?;
@@ -68,11 +90,15 @@ async fn establish(tls: Option<&ClientTls>, endpoint: &Endpoint) -> Result<Io, C
             Socket::Unix(UnixStream::connect(path).await.map_err(ConnectError::Socket)?)
         }
     };
+    if !preface.is_empty() {
+        socket.write_all(preface).await.map_err(ConnectError::Socket)?;
+    }
     let Some(tls) = tls else { return Ok(Io::plain(socket)) };
     let name = tls.server_name(&endpoint.host).map_err(|_| ConnectError::Name)?;
-    let stream = TlsConnector::from(tls.client_config())
-        .connect(name, socket)
-        .await
-        .map_err(ConnectError::Tls)?;
-    Ok(Io::client(stream))
+    let connector = TlsConnector::from(tls.client_config());
+    let shaken = match offer {
+        Offer::Http => connector.connect(name, socket).await,
+        Offer::Nothing => connector.with_alpn(Vec::new()).connect(name, socket).await,
+    };
+    Ok(Io::client(shaken.map_err(ConnectError::Tls)?))
 }

@@ -55,11 +55,18 @@ async fn silence_ends_a_connection() {
             client.send(&frames.concat()).await.unwrap();
             assert_eq!(farewell(&mut client, polite).await, expected, "{kind:?}: {name}");
         };
-        check("after a request", &[whole.clone()], true, "200, NO_ERROR, NO_ERROR 1, close").await;
+        check(
+            "after a request",
+            std::slice::from_ref(&whole),
+            true,
+            "200, NO_ERROR, NO_ERROR 1, close",
+        )
+        .await;
         check("before any request", &[], true, "NO_ERROR, NO_ERROR 0, close").await;
         check("a ping is no request", &[ping(*b"are you ")], true, "NO_ERROR, NO_ERROR 0, close")
             .await;
-        check("not even a pong comes", &[whole.clone()], false, "200, NO_ERROR, close").await;
+        check("not even a pong comes", std::slice::from_ref(&whole), false, "200, NO_ERROR, close")
+            .await;
         let mut silent = gate.connect(kind).await;
         // What a server says before it has heard anything is no answer.
         assert_eq!(farewell(&mut silent, false).await, "close", "{kind:?}: without a preface");
