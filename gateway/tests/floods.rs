@@ -11,7 +11,7 @@ use portcullis_testkit::h2::frame::{
     data, frame, get, headers, ping, priority, request, reset, settings, text, window_update,
 };
 use portcullis_testkit::h2::{H2Client, Seen};
-use portcullis_testkit::origin::{Origin, Script, ScriptedOrigin};
+use portcullis_testkit::origin::{Connection, Origin, Script, ScriptedOrigin};
 use portcullis_testkit::process::Process;
 use portcullis_testkit::procfs;
 
@@ -229,25 +229,33 @@ async fn requests_undone_once_they_have_cost_something() {
         let gateway = Gateway::start(origin.address()).await;
         let mut client = gateway.client(&[]).await;
         let cost = gateway.meter();
-        let mut sent = 0;
-        // A connection that has ended takes no more, or nothing of it arrives.
-        for at in 0..1000 {
-            let stream = 2 * at + 1;
+        let mut seen = Vec::new();
+        // A connection that has ended takes no more.
+        'requests: for (before, stream) in (1..2000).step_by(2).enumerate() {
             let whole = if name == "a second head" { END_HEADERS } else { WHOLE };
-            if client.send(&headers(stream, whole, request("POST", "/", &[]))).await.is_err() {
+            let head = headers(stream, whole, request("POST", "/", &[]));
+            if client.send(&head).await.is_err() {
                 break;
             }
-            sent += 1;
-            let arrived =
-                |connections: &[portcullis_testkit::origin::Connection]| connections.len() >= sent;
-            if !origin.until(Duration::from_millis(500), arrived).await {
-                break;
+            loop {
+                let arrived = |connections: &[Connection]| connections.len() > before;
+                tokio::select! {
+                    arrived = origin.until(LONG, arrived) => {
+                        assert!(arrived, "{name}: nothing arrives any more");
+                        break;
+                    }
+                    told = client.next() => match told.unwrap() {
+                        Some(told) => seen.push(told),
+                        None => break 'requests,
+                    }
+                }
             }
             if client.send(&undo(stream)).await.is_err() {
                 break;
             }
         }
-        let (end, _) = farewell(&client.until_end().await.unwrap());
+        seen.extend(client.until_end().await.unwrap());
+        let (end, _) = farewell(&seen);
         let reached = origin.connections().len();
         cost.tell(name, end, 4 * MIB);
         println!("{name}: {reached} reached the upstream");

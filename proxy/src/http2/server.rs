@@ -43,7 +43,6 @@ const MAX_MISTAKES: usize = 200;
 /// Streams that we broke off are remembered for so long, so that what a client had already sent
 /// for them does not count as a mistake: at 1 Mbit/s a full window takes two seconds.
 const REMEMBER_RESETS: Duration = Duration::from_secs(5);
-// Small and empty DATA frames have a budget of the library's own, from the connection's window.
 
 /// How long a client that was told goodbye has to answer, or to take what it is told.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -86,6 +85,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
         .max_local_error_reset_streams(Some(MAX_MISTAKES))
         .max_concurrent_reset_streams(MAX_STREAMS as usize)
         .reset_stream_duration(REMEMBER_RESETS)
+        // The budget of small DATA frames is the library's own: half of the connection's window.
         .handshake::<_, Bytes>(transport);
     let metrics = Arc::clone(&listener.metrics);
     drop(current);
