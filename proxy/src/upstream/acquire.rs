@@ -162,7 +162,13 @@ impl LocalUpstream {
             }
             let _pending = shard.pending.hold();
             let _waiting = cluster.try_pend().ok_or(AcquireError::Cap(Reason::UpstreamOverflow))?;
+            // Behind an opening that is under way there is nothing that a place would be good for.
+            let opening = self.multiplex.is_opening(picked.id);
             let either = async {
+                if opening {
+                    change.await;
+                    return None;
+                }
                 tokio::select! {
                     biased;
                     () = change => None,
