@@ -6,6 +6,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod h2;
 pub mod http;
 pub mod load;
 pub mod origin;

@@ -9,5 +9,7 @@
 pub mod client;
 pub mod fields;
 pub mod head;
+mod meter;
+mod metered;
 pub mod server;
 mod transport;

@@ -107,6 +107,13 @@ pub struct ListenerShard {
     pub proxy_header_failures: Counter,
     /// Requests whose head arrived.
     pub requests: Counter,
+    pub(super) broken_off: [Counter; BrokenOff::ALL.len()],
+}
+
+impl ListenerShard {
+    pub fn broken_off(&self, reason: BrokenOff) {
+        self.broken_off[reason as usize].increment();
+    }
 }
 
 impl ListenerMetrics {
@@ -130,14 +137,17 @@ impl ListenerMetrics {
     }
 }
 
-macro_rules! connect_failures {
-    ($($(#[$doc:meta])* $name:ident = $label:literal;)*) => {
-        /// Why a connection to an upstream could not be opened.
+macro_rules! labelled {
+    (
+        $(#[$about:meta])* $group:ident:
+        $($(#[$doc:meta])* $name:ident = $label:literal;)*
+    ) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum ConnectFailure { $($(#[$doc])* $name,)* }
+        pub enum $group { $($(#[$doc])* $name,)* }
 
-        impl ConnectFailure {
+        impl $group {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The metric's label.
@@ -148,7 +158,18 @@ macro_rules! connect_failures {
     };
 }
 
-connect_failures! {
+labelled! {
+    /// Why an HTTP/2 connection of a client was broken off.
+    BrokenOff:
+    /// It sent too much that led to nothing.
+    Flood = "flood";
+    /// It broke the rules of the protocol.
+    Protocol = "protocol";
+}
+
+labelled! {
+    /// Why a connection to an upstream could not be opened.
+    ConnectFailure:
     Refused = "refused";
     /// No route to the host or the network, or no such Unix socket.
     Unreachable = "unreachable";

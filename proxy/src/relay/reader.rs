@@ -41,10 +41,11 @@ impl Data<'_> {
         }
     }
 
-    pub fn to_bytes(self) -> Bytes {
+    /// Up to so many of the bytes.
+    pub fn first(self, most: usize) -> Bytes {
         match self {
-            Self::Slice(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Shared(bytes) => bytes.clone(),
+            Self::Slice(bytes) => Bytes::copy_from_slice(&bytes[..most.min(bytes.len())]),
+            Self::Shared(bytes) => bytes.slice(..most.min(bytes.len())),
         }
     }
 }

@@ -211,7 +211,7 @@ impl Writing<'_> {
             Self::Http1(writing) => writing.poll_data(cx, data.as_slice(), progress),
             Self::Http2(writing) => {
                 ready!(writing.poll_flush(cx, progress))?;
-                writing.pending = data.to_bytes();
+                writing.pending = data.first(MOST_AT_ONCE);
                 Poll::Ready(Ok(writing.pending.len()))
             }
         }
