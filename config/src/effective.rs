@@ -2,6 +2,8 @@
 //!
 //! Texts with references are shown as written, and each inherited value says which level set it.
 
+mod stream;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use crate::location::{FileRef, Sourced};
 use crate::model::{
-    AccessLog, AccessLogSink, Action, Admin, AdminAddress, BalancePolicy, CertificateSource,
-    ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey, HeaderEdits,
-    HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener, ListenerKind,
-    ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme, TlsVersion,
-    Trust, TrustAnchors, Underscores, Upstream, UpstreamProtocol, UpstreamTls, ValueMatch,
-    ValueTest, Workers,
+    AccessLog, AccessLogSink, Action, Admin, AdminAddress, Backend, BalancePolicy,
+    CertificateSource, ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey,
+    HeaderEdits, HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener,
+    ListenerKind, ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme,
+    TlsVersion, Trust, TrustAnchors, Underscores, Upstream, UpstreamProtocol, UpstreamTls,
+    ValueMatch, ValueTest, Workers,
 };
 use crate::units::{format_duration, format_share, format_size};
 use crate::values::{HeaderName, PathPattern};
@@ -29,11 +31,17 @@ pub fn effective(config: &Config) -> Value {
         },
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "upstreams": config.upstreams.iter().map(upstream).collect::<Vec<_>>(),
-        "routes": config.routes.iter().map(|one| route(one, config)).collect::<Vec<_>>(),
+        "routes": routes(config),
         "accessLog": access_log(&config.access_log),
         "admin": config.admin.as_ref().map(admin),
         "shutdown": {"drainTimeout": duration(&config.shutdown.drain_timeout)},
     })
+}
+
+/// Those of HTTP first, each kind in the order of the file.
+fn routes(config: &Config) -> Value {
+    let http = config.routes.iter().map(|one| route(one, config));
+    http.chain(config.stream_routes.iter().map(|one| stream::route(one, config))).collect()
 }
 
 fn sourced<T>(sourced: &Sourced<T>, show: impl FnOnce(&T) -> Value) -> Value {
@@ -92,6 +100,13 @@ fn listener(listener: &Listener) -> Value {
                 shown.extend(http);
             }
         }
+        ListenerKind::Stream(keys) => {
+            shown["kind"] = json!(keys.kind.word());
+            let keys = stream::listener(keys);
+            if let (Some(shown), Value::Object(keys)) = (shown.as_object_mut(), keys) {
+                shown.extend(keys);
+            }
+        }
     }
     shown
 }
@@ -126,23 +141,24 @@ fn http_keys(http: &HttpListener) -> Value {
                 Underscores::Allow => "allow",
             }),
         ),
-        (
-            "trustedProxies",
-            match &http.trust {
-                Trust::Proxies(networks) => {
-                    networks.iter().map(|one| json!(one.to_string())).collect()
-                }
-                Trust::Nobody | Trust::Hops(_) => Value::Null,
-            },
-        ),
-        (
-            "trustedHops",
-            match &http.trust {
-                Trust::Hops(hops) => json!(hops),
-                Trust::Nobody | Trust::Proxies(_) => Value::Null,
-            },
-        ),
+        ("proxyProtocol", stream::proxy_protocol(http.proxy_protocol)),
+        ("trustedProxies", trusted_proxies(&http.trust)),
+        ("trustedHops", trusted_hops(&http.trust)),
     ])
+}
+
+fn trusted_proxies(trust: &Trust) -> Value {
+    match trust {
+        Trust::Proxies(networks) => networks.iter().map(|one| json!(one.to_string())).collect(),
+        Trust::Nobody | Trust::Hops(_) => Value::Null,
+    }
+}
+
+fn trusted_hops(trust: &Trust) -> Value {
+    match trust {
+        Trust::Hops(hops) => json!(hops),
+        Trust::Nobody | Trust::Proxies(_) => Value::Null,
+    }
 }
 
 fn listener_tls(tls: &ListenerTls) -> Value {
@@ -221,6 +237,7 @@ fn upstream(upstream: &Upstream) -> Value {
         ),
         ("protocol", json!(upstream_protocol(upstream.protocol))),
         ("connectTimeout", duration(&upstream.connect_timeout)),
+        ("proxyProtocol", stream::proxy_version(upstream.proxy_protocol)),
     ])
 }
 
@@ -357,11 +374,15 @@ fn values<N>(matches: &[ValueMatch<N>], name: impl Fn(&N) -> &str) -> Value {
     matches.iter().map(show).collect()
 }
 
-fn forward_keys(forward: &Forward, route: &Route, config: &Config) -> Value {
-    let backends = forward.backends.iter().map(|backend| {
+fn backends(backends: &[Backend], config: &Config) -> Value {
+    let backends = backends.iter().map(|backend| {
         let upstream = config.upstreams.get(backend.upstream.0);
         json!({"upstream": upstream.map(|one| &one.name), "weight": backend.weight})
     });
+    backends.collect()
+}
+
+fn forward_keys(forward: &Forward, route: &Route, config: &Config) -> Value {
     let sticky = forward.sticky.as_ref().map(|sticky| {
         object([
             ("cookie", json!(sticky.cookie)),
@@ -376,7 +397,7 @@ fn forward_keys(forward: &Forward, route: &Route, config: &Config) -> Value {
         }
     });
     object([
-        ("backends", backends.collect()),
+        ("backends", backends(&forward.backends, config)),
         ("sticky", json!(sticky)),
         ("rewrite", json!(rewrite)),
         (

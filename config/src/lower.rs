@@ -13,11 +13,14 @@ mod names;
 mod process;
 mod reach;
 mod route;
+mod stream;
 mod upstream;
+
+use std::collections::HashSet;
 
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location};
-use crate::model::{Config, Listener, ListenerId, ListenerKind, Route, Workers};
+use crate::model::{Config, Listener, ListenerId, ListenerKind, Route, StreamRoute, Workers};
 use crate::raw;
 use inherit::Inheritance;
 use names::Names;
@@ -36,16 +39,16 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
         Names::new("upstream", merged.upstreams.iter(), |one| &one.name, all, report);
     Names::new("route", merged.routes.iter(), |one| &one.name, true, report);
 
-    let http: Vec<_> = merged.listeners.iter().map(|one| listener::is_http(&one.value)).collect();
+    let kinds: Vec<_> = merged.listeners.iter().map(|one| listener::kind_of(&one.value)).collect();
     let targets = route::Targets {
         listeners: &listener_names,
-        http: &http,
+        kinds: &kinds,
         upstreams: &upstream_names,
         inheritance: &inheritance,
     };
     let listeners = collect(&merged.listeners, |one| listener::lower(one, &inheritance, report));
     let upstreams = collect(&merged.upstreams, |one| upstream::lower(one, &inheritance, report));
-    let routes = collect(&merged.routes, |one| route::lower(one, &targets, report));
+    let routes = collect(&merged.routes, |one| route::lower(one, &targets, report)).map(by_kind);
     let admin = merged.admin.and_then(|one| process::admin(one, report));
 
     if merged.listeners.is_empty() && complete("listeners") {
@@ -58,17 +61,26 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
     if routes.is_some() {
         unused_upstreams(&merged, report);
     }
-    if let Some(routes) = &routes {
+    if let Some((routes, stream_routes)) = &routes {
         reach::check(routes, report);
+        let kind_of = |at: ListenerId| match &listeners.as_ref()?.get(at.0)?.kind {
+            ListenerKind::Stream(stream) => Some(stream.kind),
+            ListenerKind::Http(_) | ListenerKind::Status => None,
+        };
+        stream::check(stream_routes, kind_of, upstreams.as_deref(), report);
         if let Some(listeners) = &listeners {
-            idle_listeners(listeners, routes, report);
+            let bound = routes.iter().flat_map(|route| &route.listeners);
+            let bound = bound.chain(stream_routes.iter().flat_map(|route| &route.listeners));
+            idle_listeners(listeners, &bound.copied().collect(), report);
         }
     }
+    let (routes, stream_routes) = routes.unzip();
     let config = Config {
         workers: merged.workers.map_or(Workers::Auto, |one| one.value),
         listeners: listeners?,
         upstreams: upstreams?,
         routes: routes?,
+        stream_routes: stream_routes?,
         access_log: process::access_log(merged.access_log),
         admin,
         shutdown: process::shutdown(merged.shutdown),
@@ -81,6 +93,18 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
 fn collect<T, U>(items: &[T], lower: impl FnMut(&T) -> Option<U>) -> Option<Vec<U>> {
     let lowered: Vec<_> = items.iter().map(lower).collect();
     lowered.into_iter().collect()
+}
+
+/// Each kind in the order of the file.
+fn by_kind(lowered: Vec<route::Lowered>) -> (Vec<Route>, Vec<StreamRoute>) {
+    let (mut routes, mut stream_routes) = (Vec::new(), Vec::new());
+    for one in lowered {
+        match one {
+            route::Lowered::Http(route) => routes.push(*route),
+            route::Lowered::Stream(route) => stream_routes.push(*route),
+        }
+    }
+    (routes, stream_routes)
 }
 
 /// The documents of all files as one.
@@ -139,7 +163,7 @@ fn single<'a, T: 'a>(
 }
 
 fn unused_upstreams(merged: &Merged<'_>, report: &mut Report) {
-    let used: std::collections::HashSet<_> = merged
+    let used: HashSet<_> = merged
         .routes
         .iter()
         .filter_map(|route| route.value.backends.as_ref())
@@ -157,13 +181,17 @@ fn unused_upstreams(merged: &Merged<'_>, report: &mut Report) {
     }
 }
 
-fn idle_listeners(listeners: &[Listener], routes: &[Route], report: &mut Report) {
+fn idle_listeners(listeners: &[Listener], bound: &HashSet<ListenerId>, report: &mut Report) {
     for (index, listener) in listeners.iter().enumerate() {
-        let carries = routes.iter().any(|route| route.listeners.contains(&ListenerId(index)));
-        if matches!(listener.kind, ListenerKind::Http(_)) && !carries {
+        let does = match &listener.kind {
+            ListenerKind::Http(_) => "it answers 404",
+            ListenerKind::Stream(_) => "it closes every connection",
+            ListenerKind::Status => continue,
+        };
+        if !bound.contains(&ListenerId(index)) {
             report.push(Diagnostic::warning(
                 listener.location.clone(),
-                format!("no route is bound to the listener `{}`: it answers 404", listener.name),
+                format!("no route is bound to the listener `{}`: {does}", listener.name),
             ));
         }
     }

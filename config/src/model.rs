@@ -4,6 +4,8 @@
 //! that reads it has to check again. Names that refer to other things are resolved to indices, so
 //! a dangling reference cannot be expressed.
 
+mod stream;
+
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -14,6 +16,10 @@ use crate::networks::Networks;
 use crate::text::Template;
 use crate::values::{HeaderName, HostPattern, MethodName, PathPattern, Share, Status};
 
+pub use stream::{
+    ProxyProtocol, ProxyVersion, StreamKind, StreamListener, StreamRoute, StreamTimeouts,
+};
+
 /// A whole configuration, valid in itself. What needs the world (certificates, name servers)
 /// is checked when the live state is built from it.
 #[derive(Debug, Clone)]
@@ -23,6 +29,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// In the order of the file, which is the last tie-breaker of matching.
     pub routes: Vec<Route>,
+    /// Those of `tcp` and `tls-passthrough` listeners, in the order of the file.
+    pub stream_routes: Vec<StreamRoute>,
     pub access_log: AccessLog,
     pub admin: Option<Admin>,
     pub shutdown: Shutdown,
@@ -74,8 +82,35 @@ impl std::fmt::Display for ListenAddress {
 #[derive(Debug, Clone)]
 pub enum ListenerKind {
     Http(Box<HttpListener>),
+    /// Bytes are passed on as they come.
+    Stream(Box<StreamListener>),
     /// Read-only `/livez`, `/readyz` and `/metrics`.
     Status,
+}
+
+impl ListenerKind {
+    /// As it is written in the configuration.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Stream(stream) => stream.kind.word(),
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether it is served by workers and carries routes.
+    pub fn carries_routes(&self) -> bool {
+        !matches!(self, Self::Status)
+    }
+
+    /// Its own TLS.
+    pub fn tls(&self) -> Option<&ListenerTls> {
+        match self {
+            Self::Http(http) => http.tls.as_ref(),
+            Self::Stream(stream) => stream.tls.as_ref(),
+            Self::Status => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +123,7 @@ pub struct HttpListener {
     /// Names with `_` are refused unless allowed: many servers read `_` and `-` as one.
     pub header_underscores: Underscores,
     pub trust: Trust,
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// Whose word on a client is believed: the address it claims to forward for, and all that goes
@@ -244,6 +280,8 @@ pub struct Upstream {
     pub keep_alive: KeepAlive,
     /// A TCP connect and its TLS handshake together.
     pub connect_timeout: Sourced<Duration>,
+    /// The header that each connection begins with.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 #[derive(Debug, Clone)]

@@ -18,6 +18,7 @@ use crate::handler::{self, Next};
 use crate::http2;
 use crate::io::{Io, PeerState};
 use crate::listener::{Bound, Held};
+use crate::proxy_protocol::Ends;
 use crate::relay::read_some;
 use crate::worker::Worker;
 
@@ -33,7 +34,10 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// What stays the same for all requests of a connection.
 pub struct Client {
     pub io: Io,
+    /// The client's, as its socket says or as a trusted proxy has.
     pub address: Option<std::net::SocketAddr>,
+    /// What a PROXY protocol header of a trusted proxy says.
+    pub told: Option<Box<Ends>>,
     pub tls: Option<Box<TlsFacts>>,
     pub accepted: Instant,
     pub handshake: Duration,
@@ -67,6 +71,14 @@ impl Client {
     /// The protocol that both sides have agreed on, if they did.
     fn agreed(&self) -> Option<HttpProtocol> {
         self.tls.as_ref().and_then(|tls| tls.protocol)
+    }
+
+    /// Both ends of the client's connection; `None` where there are no addresses.
+    pub fn ends(&self) -> Option<Ends> {
+        match &self.told {
+            Some(told) => Some(**told),
+            None => Some(Ends { source: self.address?, destination: self.io.local_address()? }),
+        }
     }
 
     /// The address to hash, log and forward; a Unix socket has none and counts as loopback.

@@ -84,6 +84,12 @@ impl Registration {
         .await;
     }
 
+    /// Ends when the end was announced and the time is over in which something may begin.
+    pub async fn drained(&self) {
+        self.draining().await;
+        tokio::time::sleep(self.grace()).await;
+    }
+
     /// Whether the end has been announced; if not, the task is woken when it is.
     pub fn poll_draining(&self, cx: &Context<'_>) -> bool {
         if self.connections.is_draining() {

@@ -60,13 +60,21 @@ reasons! {
     Misdirected = "misdirected", 421, Client, "The request was sent to the wrong connection";
     HeadTimeout = "head-timeout", 408, Client, "The request head took too long";
     BodyTimeout = "body-timeout", 408, Client, "The request body took too long";
-    /// The client went away before its response was complete.
+    /// The client went away before its response was complete, or reset a tunnel.
     ClientAborted = "client-aborted", 0, Client, "The client closed the connection";
     /// The client did not read its response in time.
     ClientSlow = "client-slow", 0, Client, "The client reads too slowly";
     NoRoute = "no-route", 404, Client, "No such resource";
     Redirected = "redirect", 308, Proxy, "The resource is elsewhere";
     Replied = "reply", 200, Proxy, "Answered by the proxy";
+    /// What a client of a `tls-passthrough` listener sent first is no TLS handshake.
+    ClientHelloInvalid = "client-hello-invalid", 0, Client, "The TLS handshake could not be understood";
+    /// Neither side of a tunnel has sent a byte for too long.
+    TunnelIdle = "tunnel-idle", 0, Client, "The connection was silent for too long";
+    /// The connection has lived for as long as its listener allows.
+    MaxAge = "max-age", 0, Proxy, "The connection has reached its age";
+    /// The route that a tunnel took is no longer configured.
+    RouteGone = "route-gone", 0, Proxy, "The connection is no longer served";
     /// The upstream has no endpoint to send to.
     NoEndpoint = "no-endpoint", 503, Upstream, "The service is unavailable";
     UpstreamConnectFailed = "upstream-connect-failed", 503, Upstream, "The service is unavailable";
@@ -76,7 +84,7 @@ reasons! {
     UpstreamOverflow = "upstream-overflow", 503, Proxy, "The service is at its limit";
     /// No connection became free in time.
     PoolTimeout = "pool-timeout", 503, Proxy, "The service is at its limit";
-    /// The upstream closed or reset before a response head.
+    /// The upstream closed or reset before a response head, or reset a tunnel.
     UpstreamReset = "upstream-reset", 502, Upstream, "The service closed the connection";
     /// The upstream closed or reset in the middle of a response body.
     UpstreamTruncated = "upstream-truncated", 502, Upstream, "The service closed the connection";

@@ -356,7 +356,8 @@ fn choose_listener<'c>(
 fn trust_of(listener: &Listener) -> &Trust {
     match &listener.kind {
         ListenerKind::Http(http) => &http.trust,
-        ListenerKind::Status => &Trust::Nobody,
+        // `explain` refuses those that do not route requests.
+        ListenerKind::Stream(_) | ListenerKind::Status => &Trust::Nobody,
     }
 }
 

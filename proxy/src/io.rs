@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,13 +18,51 @@ use tokio_rustls::{client, server};
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Of which somebody has read more than was his.
+    Begun(Box<Begun>),
+}
+
+/// Bytes that stand before what the socket will give.
+pub struct Begun {
+    bytes: Vec<u8>,
+    read: usize,
+    socket: Socket,
 }
 
 impl Socket {
+    /// The socket as it was before `bytes` were read of it.
+    pub fn with_unread(self, bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return self;
+        }
+        Self::Begun(Box::new(Begun { bytes: bytes.to_vec(), read: 0, socket: self }))
+    }
+
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Begun(begun) if begun.bytes.is_empty() => begun.socket.poll_read_ready(cx),
+            Self::Begun(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Where the connection arrived; `None` for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+            Self::Begun(begun) => begun.socket.local_address(),
+        }
+    }
+
+    /// The TCP stream, unless something must be read before it.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Unix(_) => None,
+            Self::Begun(begun) if begun.bytes.is_empty() => begun.socket.tcp(),
+            Self::Begun(_) => None,
         }
     }
 
@@ -31,7 +70,26 @@ impl Socket {
         match self {
             Self::Tcp(stream) => socket2::SockRef::from(stream),
             Self::Unix(stream) => socket2::SockRef::from(stream),
+            Self::Begun(begun) => begun.socket.raw(),
         }
+    }
+}
+
+impl Begun {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let rest = &self.bytes[self.read..];
+        if rest.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(cx, buf);
+        }
+        let count = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..count]);
+        self.read += count;
+        if self.read == self.bytes.len() {
+            // The rest of the connection's life goes without them.
+            self.bytes = Vec::new();
+            self.read = 0;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -44,6 +102,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Begun(begun) => begun.poll_read(cx, buf),
         }
     }
 }
@@ -57,6 +116,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Begun(begun) => Pin::new(&mut begun.socket).poll_write(cx, buf),
         }
     }
 
@@ -68,6 +128,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Begun(begun) => Pin::new(&mut begun.socket).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -83,6 +144,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Begun(begun) => Pin::new(&mut begun.socket).poll_shutdown(cx),
         }
     }
 }
@@ -142,6 +204,24 @@ impl Io {
 
     pub fn is_tls(&self) -> bool {
         !matches!(*self.carrier.borrow(), Carrier::Plain(_))
+    }
+
+    /// Shows the TCP stream where nothing stands before it: neither TLS nor bytes read ahead.
+    pub fn tcp<R>(&self, show: impl FnOnce(&TcpStream) -> R) -> Option<R> {
+        match &*self.carrier.borrow() {
+            Carrier::Plain(socket) => socket.tcp().map(show),
+            Carrier::Server(_) | Carrier::Client(_) => None,
+        }
+    }
+
+    /// Whether it is a TCP stream and nothing else.
+    pub fn is_bare(&self) -> bool {
+        self.tcp(|_| ()).is_some()
+    }
+
+    /// Where the connection arrived; `None` for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.carrier.borrow().socket().local_address()
     }
 
     /// Ready when a read may make progress; needs no buffer.
@@ -289,6 +369,11 @@ pub enum PeerState {
 }
 
 fn peek(socket: &Socket) -> io::Result<usize> {
+    if let Socket::Begun(begun) = socket
+        && !begun.bytes.is_empty()
+    {
+        return Ok(begun.bytes.len() - begun.read);
+    }
     let mut byte = [std::mem::MaybeUninit::uninit()];
     socket.raw().peek(&mut byte)
 }

@@ -1,6 +1,9 @@
 //! Accepting: from a bound socket to a connection that is being served.
 //!
-//! Every worker has its own socket of each listener. Knows limits and TLS, no HTTP.
+//! Every worker has its own socket of each listener. Knows limits, PROXY protocol headers and TLS;
+//! what is spoken above is decided here by the listener's kind and done elsewhere.
+
+mod live;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -10,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use portcullis_config::model::HttpProtocol;
+use portcullis_config::model::{HttpProtocol, ProxyProtocol};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -23,9 +26,12 @@ use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
 use crate::observe::counter::WorkerId;
 use crate::observe::things::ListenerMetrics;
-use crate::snapshot::HttpListener;
+use crate::proxy_protocol::{self, Received};
 use crate::sockets;
+use crate::stream;
 use crate::worker::{Current, Worker};
+
+pub use live::Live;
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
 /// short enough to be back within a second.
@@ -176,19 +182,22 @@ async fn take(
         // The client was gone before it was accepted.
         Err(error) => return debug!(%error, "accept failed"),
     };
-    let Some(listener) = worker.current_of(bound).listener(bound.id).cloned() else { return };
+    let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
     let Some(place) = Place::take(bound, &listener) else {
-        listener.metrics.of(worker.id()).refused.increment();
+        listener.metrics().of(worker.id()).refused.increment();
         return;
     };
-    listener.metrics.of(worker.id()).accepted.increment();
+    listener.metrics().of(worker.id()).accepted.increment();
     let worker = Rc::clone(worker);
     let registration = bound.connections.register();
     let admitted = Admitted { place, registration, socket, address: peer };
     tokio::task::spawn_local(async move {
-        if let Some(client) = admit(&worker, listener, admitted).await {
+        if let Some(client) = admit(&worker, &listener, admitted).await {
             // In a task of its own: what the handshake needed does not weigh on a connection.
-            tokio::task::spawn_local(connection::serve(worker, client));
+            match listener {
+                Live::Http(_) => tokio::task::spawn_local(connection::serve(worker, client)),
+                Live::Stream(_) => tokio::task::spawn_local(stream::serve(worker, client)),
+            };
         }
     });
 }
@@ -207,8 +216,8 @@ struct Admitted {
 }
 
 impl Place {
-    fn take(bound: &Rc<Bound>, listener: &HttpListener) -> Option<Self> {
-        let limit = listener.settings.connection_limits.max.get();
+    fn take(bound: &Rc<Bound>, listener: &Live) -> Option<Self> {
+        let limit = listener.most_connections().get();
         if bound.open.fetch_add(1, Ordering::Relaxed) >= limit {
             bound.open.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -248,26 +257,46 @@ impl Drop for Open {
     }
 }
 
-/// Shakes hands where the listener wants TLS. `None` when the client is not to be served.
-async fn admit(
-    worker: &Worker,
-    listener: Arc<HttpListener>,
-    admitted: Admitted,
-) -> Option<Rc<Client>> {
+/// Learns who the client is and shakes hands, where the listener wants that. `None` when the
+/// client is not to be served.
+async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<Rc<Client>> {
     let Admitted { place, registration, socket, address } = admitted;
     let accepted = Instant::now();
-    let metrics = Arc::clone(&listener.metrics);
+    let metrics = Arc::clone(listener.metrics());
     let open = Open::begin(&metrics, worker.id());
-    let (io, tls) = match &listener.tls {
+    let Received { socket, ends: told } = match listener.proxy_protocol() {
+        (ProxyProtocol::Disabled, _) => Received { socket, ends: None },
+        (mode, trust) => {
+            let trusted = trust.covers(address.map(|address| address.ip()));
+            let until = accepted + listener.head_timeout();
+            let header = proxy_protocol::receive(socket, mode, trusted);
+            let header = Box::pin(timeout_at(until, header));
+            let received = tokio::select! {
+                received = header => received.ok(),
+                () = registration.drained() => None,
+            };
+            match received {
+                Some(Ok(received)) => received,
+                failed => {
+                    metrics.of(worker.id()).proxy_header_failures.increment();
+                    let error = failed.and_then(Result::err).map(tracing::field::display);
+                    debug!(listener = &**listener.name(), error, "no PROXY protocol header");
+                    return None;
+                }
+            }
+        }
+    };
+    let address = told.map_or(address, |told| Some(told.source));
+    let (io, tls) = match listener.tls() {
         None => (Io::plain(socket), None),
         Some(tls) => {
             let acceptor = TlsAcceptor::from(tls.server_config());
-            let patience = *listener.settings.timeouts.handshake;
+            let patience = listener.handshake_timeout();
             // Boxed: a handshake's state is large, and gone before the first request.
             let handshake = Box::pin(timeout(patience, acceptor.accept(socket)));
             let accepted = tokio::select! {
                 accepted = handshake => accepted.ok(),
-                () = drained(&registration) => None,
+                () = registration.drained() => None,
             };
             match accepted {
                 Some(Ok(stream)) => {
@@ -276,7 +305,7 @@ async fn admit(
                         Ok(identity) => identity.map(Box::new),
                         Err(error) => {
                             metrics.of(worker.id()).handshake_failures.increment();
-                            debug!(listener = &*listener.name, %error, "client refused");
+                            debug!(listener = &**listener.name(), %error, "client refused");
                             return None;
                         }
                     };
@@ -289,13 +318,13 @@ async fn admit(
                     (Io::server(stream), Some(Box::new(facts)))
                 }
                 Some(Err(error)) => {
-                    listener.metrics.of(worker.id()).handshake_failures.increment();
-                    debug!(listener = &*listener.name, %error, "TLS handshake failed");
+                    metrics.of(worker.id()).handshake_failures.increment();
+                    debug!(listener = &**listener.name(), %error, "TLS handshake failed");
                     return None;
                 }
                 None => {
-                    listener.metrics.of(worker.id()).handshake_failures.increment();
-                    debug!(listener = &*listener.name, "TLS handshake timed out");
+                    metrics.of(worker.id()).handshake_failures.increment();
+                    debug!(listener = &**listener.name(), "TLS handshake timed out");
                     return None;
                 }
             }
@@ -306,27 +335,22 @@ async fn admit(
     Some(Rc::new(Client {
         io,
         address,
+        told: told.map(Box::new),
         tls,
         accepted,
         handshake: ready - accepted,
         quiet_since: std::cell::Cell::new(ready),
         registration,
         listener: bound,
-        deadline: Deadline::at(accepted + *listener.settings.timeouts.head),
-        patience: *listener.settings.timeouts.body,
-        listener_name: Arc::clone(&listener.name),
+        deadline: Deadline::at(accepted + listener.head_timeout()),
+        patience: listener.patience(),
+        listener_name: Arc::clone(listener.name()),
         address_text: address
             .map(|address| address.ip().to_canonical().to_string())
             .unwrap_or_default()
             .into(),
         held: Held { _place: place, _open: open },
     }))
-}
-
-/// A handshake that a drain finds unfinished gets as long as a connection without a request.
-async fn drained(registration: &Registration) {
-    registration.draining().await;
-    sleep(registration.grace()).await;
 }
 
 fn protocol_of(token: &[u8]) -> Option<HttpProtocol> {

@@ -15,6 +15,7 @@ use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use crate::route::{Route, Table, compile};
+use crate::stream::{self, SniTable, StreamListener, StreamRoute};
 use crate::tls::{ClientTls, ServerTls, WorldError};
 use crate::upstream::cluster::Cluster;
 
@@ -24,6 +25,9 @@ pub struct Snapshot {
     pub generation: u64,
     pub config: Arc<Config>,
     pub listeners: Vec<Arc<HttpListener>>,
+    /// Those whose connections become tunnels, and their routes.
+    pub streams: Vec<Arc<StreamListener>>,
+    pub stream_routes: Vec<Arc<StreamRoute>>,
     pub routes: Vec<Arc<Route>>,
     /// By route index.
     pub route_metrics: Vec<Arc<RouteMetrics>>,
@@ -87,6 +91,8 @@ impl Snapshot {
         Self {
             generation: 0,
             listeners: Vec::new(),
+            streams: Vec::new(),
+            stream_routes: Vec::new(),
             routes: Vec::new(),
             route_metrics: Vec::new(),
             unrouted: metrics.unrouted(),
@@ -128,9 +134,8 @@ impl Snapshot {
             .filter_map(|(index, listener)| {
                 let ListenerKind::Http(settings) = &listener.kind else { return None };
                 let (id, port) = addresses.identify(listener)?;
-                let before = previous
-                    .and_then(|previous| previous.listeners.iter().find(|before| before.id == id));
-                let tls = server_tls(settings, before, &mut faults);
+                let before = previous.and_then(|previous| previous.tls_of(id));
+                let tls = server_tls(settings.tls.as_ref(), before, &mut faults);
                 Some(Arc::new(HttpListener {
                     id,
                     name: listener.name.as_str().into(),
@@ -144,10 +149,27 @@ impl Snapshot {
                 }))
             })
             .collect();
+        let stream_routes = stream::compile(&config, metrics);
+        let streams = config.listeners.iter().enumerate().filter_map(|(index, listener)| {
+            let ListenerKind::Stream(settings) = &listener.kind else { return None };
+            let (id, _) = addresses.identify(listener)?;
+            let before = previous.and_then(|previous| previous.tls_of(id));
+            Some(Arc::new(StreamListener {
+                id,
+                name: listener.name.as_str().into(),
+                table: SniTable::for_listener(&stream_routes, model::ListenerId(index)),
+                tls: server_tls(settings.tls.as_ref(), before, &mut faults),
+                settings: (**settings).clone(),
+                metrics: metrics.listener(&listener.name),
+            }))
+        });
+        let streams = streams.collect();
         if !faults.is_empty() {
             return Err(faults);
         }
         Ok(Self {
+            streams,
+            stream_routes,
             generation: previous.map_or(1, |previous| previous.generation + 1),
             listeners,
             route_metrics: routes.iter().map(|route| metrics.route(&route.name)).collect(),
@@ -157,6 +179,21 @@ impl Snapshot {
             log_format: LogFormat::new(&config.access_log),
             config,
         })
+    }
+}
+
+impl Snapshot {
+    /// The TLS of every listener that has its own, by the listener's name.
+    pub fn server_tls(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<ServerTls>)> {
+        let http = self.listeners.iter().map(|one| (&one.name, &one.tls));
+        let streams = self.streams.iter().map(|one| (&one.name, &one.tls));
+        http.chain(streams).filter_map(|(name, tls)| Some((name, tls.as_ref()?)))
+    }
+
+    fn tls_of(&self, id: ListenerId) -> Option<&ServerTls> {
+        let http = self.listeners.iter().map(|one| (one.id, &one.tls));
+        let streams = self.streams.iter().map(|one| (one.id, &one.tls));
+        http.chain(streams).find(|(found, _)| *found == id).and_then(|(_, tls)| tls.as_deref())
     }
 }
 
@@ -171,13 +208,11 @@ fn rules(settings: &model::HttpListener) -> RequestRules {
 }
 
 fn server_tls(
-    settings: &model::HttpListener,
-    before: Option<&Arc<HttpListener>>,
+    config: Option<&model::ListenerTls>,
+    before: Option<&ServerTls>,
     faults: &mut Vec<WorldError>,
 ) -> Option<Arc<ServerTls>> {
-    let config = settings.tls.as_ref()?;
-    let before = before.and_then(|before| before.tls.as_deref());
-    ServerTls::build_after(before, config, faults).map(Arc::new)
+    ServerTls::build_after(before, config?, faults).map(Arc::new)
 }
 
 fn live_upstream(

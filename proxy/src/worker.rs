@@ -16,13 +16,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::buffer::BufferPool;
-use crate::listener::{Acceptor, Bound, ListenerId};
+use crate::listener::{Acceptor, Bound, ListenerId, Live};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
+use crate::relay::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::{HttpListener, Snapshot};
+use crate::stream::{LocalRoute, StreamListener};
 use crate::upstream::local::LocalUpstream;
 
 /// How often batched log lines leave, whatever their number.
@@ -89,6 +91,7 @@ pub struct Worker {
     published: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     current: RefCell<Rc<Current>>,
     buffers: BufferPool,
+    pipes: PipePool,
     scratch: ScratchPool,
     log: AccessLogWorker,
     clock: Clock,
@@ -111,6 +114,7 @@ impl Worker {
             published: RefCell::new(published),
             current: RefCell::new(Rc::new(first)),
             buffers: BufferPool::default(),
+            pipes: PipePool::default(),
             scratch: ScratchPool::default(),
             log,
             random: RefCell::new(random),
@@ -135,10 +139,11 @@ impl Worker {
             let next = Rc::new(maker.make(Arc::clone(latest), Some(&current), &mut random));
             let before = std::mem::replace(&mut *current, next);
             for bound in &*self.listeners.borrow() {
-                if current.listener(bound.id).is_none() && before.listener(bound.id).is_some() {
+                if current.live(bound.id).is_none() && before.live(bound.id).is_some() {
                     *bound.last.borrow_mut() = Some(Rc::clone(&before));
                 }
             }
+            LocalRoute::end_missing(&before.stream_routes, &current.stream_routes);
         }
         Rc::clone(&current)
     }
@@ -154,6 +159,10 @@ impl Worker {
 
     pub fn buffers(&self) -> &BufferPool {
         &self.buffers
+    }
+
+    pub fn pipes(&self) -> &PipePool {
+        &self.pipes
     }
 
     pub fn scratch(&self) -> Scratch {
@@ -244,6 +253,7 @@ async fn upkeep(worker: Rc<Worker>) {
         ticks.tick().await;
         worker.log.flush();
         worker.buffers.trim();
+        worker.pipes.trim();
         until_sweep -= 1;
         if until_sweep == 0 {
             until_sweep = SWEEP_EVERY;
@@ -261,12 +271,25 @@ pub struct Current {
     pub snapshot: Arc<Snapshot>,
     /// By upstream index, like the snapshot's.
     pub upstreams: Vec<Rc<LocalUpstream>>,
+    /// By their index in the snapshot.
+    pub stream_routes: Vec<Rc<LocalRoute>>,
 }
 
 impl Current {
     /// The http listener, unless this generation has it no more.
     pub fn listener(&self, id: ListenerId) -> Option<&Arc<HttpListener>> {
         self.snapshot.listeners.iter().find(|listener| listener.id == id)
+    }
+
+    /// The same of a listener whose connections become tunnels.
+    pub fn stream(&self, id: ListenerId) -> Option<&Arc<StreamListener>> {
+        self.snapshot.streams.iter().find(|listener| listener.id == id)
+    }
+
+    /// The listener of either kind.
+    pub fn live(&self, id: ListenerId) -> Option<Live> {
+        let http = self.listener(id).map(|listener| Live::Http(Arc::clone(listener)));
+        http.or_else(|| self.stream(id).map(|listener| Live::Stream(Arc::clone(listener))))
     }
 }
 
@@ -299,6 +322,8 @@ impl Maker<'_> {
             })
         });
         let upstreams = upstreams.collect();
-        Current { snapshot, upstreams }
+        let known = previous.map_or(&[][..], |previous| &previous.stream_routes);
+        let stream_routes = LocalRoute::succeed(known, &snapshot.stream_routes);
+        Current { snapshot, upstreams, stream_routes }
     }
 }

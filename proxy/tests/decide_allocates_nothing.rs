@@ -150,6 +150,7 @@ fn config(count: usize) -> Config {
         listeners: Vec::new(),
         upstreams: vec![upstream()],
         routes: routes.collect(),
+        stream_routes: Vec::new(),
         access_log: AccessLog {
             sink: AccessLogSink::Disabled,
             timeline: false,
@@ -189,6 +190,7 @@ fn upstream() -> Upstream {
         },
         keep_alive: KeepAlive { max_idle: Sourced::built_in(1), idle_timeout: second() },
         connect_timeout: second(),
+        proxy_protocol: None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::matching::prefix;
 use super::route::Targets;
 use super::{at, refuse};
 use crate::diagnostics::{Diagnostic, Report};
-use crate::location::{Located, Location, Origin};
+use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
     Action, Backend, Forward, HostHandling, Redirect, RedirectPath, Reply, Retry, Rewrite,
     RouteTimeouts, StickyCookie, UpstreamId,
@@ -87,12 +87,7 @@ fn forward(
         None => Some(None),
     };
     let timeouts = timeouts(route, targets.inheritance, report);
-    let retries = targets.inheritance.pick(
-        within(route.retry.as_ref(), |one| &one.retries),
-        Origin::Route,
-        |defaults| within(defaults.retry.as_ref(), |one| &one.retries),
-        built_in::RETRIES,
-    );
+    let retries = retries(route, targets.inheritance);
     let sticky = match &route.sticky {
         Some(sticky) => Some(StickyCookie {
             cookie: sticky.value.cookie.as_ref()?.value.clone(),
@@ -110,7 +105,16 @@ fn forward(
     })))
 }
 
-fn backends(
+pub(super) fn retries(route: &raw::Route, inheritance: &Inheritance<'_>) -> Sourced<u8> {
+    inheritance.pick(
+        within(route.retry.as_ref(), |one| &one.retries),
+        Origin::Route,
+        |defaults| within(defaults.retry.as_ref(), |one| &one.retries),
+        built_in::RETRIES,
+    )
+}
+
+pub(super) fn backends(
     listed: &Located<Vec<Located<raw::Backend>>>,
     targets: &Targets<'_>,
     report: &mut Report,

@@ -25,6 +25,8 @@ pub(super) mod built_in {
     pub(in crate::lower) const RESPONSE: Duration = Duration::from_secs(15);
     pub(in crate::lower) const PER_TRY: Duration = Duration::from_secs(5);
     pub(in crate::lower) const ROUTE_IDLE: Duration = Duration::from_secs(60);
+    /// As long as nginx and Envoy let a silent TCP connection live, more or less.
+    pub(in crate::lower) const STREAM_IDLE: Duration = Duration::from_secs(60 * 60);
     pub(in crate::lower) const RETRIES: u8 = 1;
     pub(in crate::lower) const CONNECT: Duration = Duration::from_secs(5);
     pub(in crate::lower) const MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
@@ -76,6 +78,13 @@ impl<'a> Inheritance<'a> {
     /// The policy of an upstream that names none.
     pub(super) fn policy(&self) -> Sourced<BalancePolicy> {
         self.policy.clone().unwrap_or_else(|| Sourced::built_in(BalancePolicy::RoundRobin))
+    }
+
+    /// The lifetime of connections that `defaults` gives.
+    pub(super) fn max_age(&self) -> Option<Sourced<Duration>> {
+        let limits = self.defaults.and_then(|one| one.connection_limits.as_ref());
+        within(limits, |one| &one.max_age)
+            .map(|one| Sourced { value: one.value, origin: Origin::Defaults(one.location.clone()) })
     }
 
     pub(super) fn slow_start(&self) -> Option<Duration> {

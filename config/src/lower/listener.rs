@@ -1,19 +1,19 @@
 //! Listeners: their kind, their TLS, their limits.
 
 use super::inherit::{Inheritance, built_in, within};
-use super::{at, on, refuse};
+use super::{at, on, refuse, stream};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
     CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, HttpProtocol,
-    ListenAddress, Listener, ListenerKind, ListenerTimeouts, ListenerTls, Protocols, RequestLimits,
-    TlsVersion, Trust, Underscores,
+    ListenAddress, Listener, ListenerKind, ListenerTimeouts, ListenerTls, Protocols, ProxyProtocol,
+    RequestLimits, StreamKind, TlsVersion, Trust, Underscores,
 };
 use crate::networks::Networks;
 use crate::raw::{self, Address, ClientAuthChoice};
 
-pub(super) fn is_http(raw: &raw::Listener) -> bool {
-    !matches!(&raw.kind, Some(kind) if kind.value == raw::ListenerKind::Status)
+pub(super) fn kind_of(raw: &raw::Listener) -> raw::ListenerKind {
+    raw.kind.as_ref().map_or(raw::ListenerKind::Http, |kind| kind.value)
 }
 
 pub(super) fn lower(
@@ -23,7 +23,14 @@ pub(super) fn lower(
 ) -> Option<Listener> {
     let raw = &raw.value;
     let address = address(raw, report);
-    let kind = if is_http(raw) { http(raw, inheritance, report) } else { status(raw, report) };
+    let kind = match kind_of(raw) {
+        raw::ListenerKind::Http => http(raw, inheritance, report),
+        raw::ListenerKind::Status => status(raw, report),
+        raw::ListenerKind::Tcp => stream::listener(raw, StreamKind::Tcp, inheritance, report),
+        raw::ListenerKind::TlsPassthrough => {
+            stream::listener(raw, StreamKind::TlsPassthrough, inheritance, report)
+        }
+    };
     let name = raw.name.as_ref()?;
     Some(Listener {
         name: name.value.clone(),
@@ -56,6 +63,7 @@ fn status(raw: &raw::Listener, report: &mut Report) -> Option<ListenerKind> {
         ("connectionLimits", at(&raw.connection_limits)),
         ("timeouts", at(&raw.timeouts)),
         ("headerUnderscores", at(&raw.header_underscores)),
+        ("proxyProtocol", at(&raw.proxy_protocol)),
         ("trustedProxies", at(&raw.trusted_proxies)),
         ("trustedHops", at(&raw.trusted_hops)),
     ];
@@ -78,7 +86,10 @@ fn http(
     };
     let request_limits = request_limits(raw, inheritance, report);
     let trust = trust(raw, report);
-    let connections = raw.connection_limits.as_ref();
+    let proxy_protocol = trust.as_ref().and_then(|trust| proxy_protocol(raw, trust, report));
+    let max_age = within(raw.connection_limits.as_ref(), |one| &one.max_age);
+    let wrong_age = "`maxAge` is for `tcp` and `tls-passthrough` listeners";
+    let age = refuse(max_age.map(|one| &one.location), wrong_age, report);
     let timeouts = raw.timeouts.as_ref();
     // Timeouts of clients stand at the listener only: `defaults.timeouts` are those of upstreams.
     let own = |one: Option<&Located<std::time::Duration>>, built_in| {
@@ -88,14 +99,7 @@ fn http(
         tls: tls?,
         protocols: protocols?,
         request_limits: request_limits?,
-        connection_limits: ConnectionLimits {
-            max: inheritance.pick(
-                within(connections, |one| &one.max),
-                Origin::Listener,
-                |defaults| within(defaults.connection_limits.as_ref(), |one| &one.max),
-                built_in::LISTENER_CONNECTIONS,
-            ),
-        },
+        connection_limits: connection_limits(raw, inheritance),
         timeouts: ListenerTimeouts {
             head: own(within(timeouts, |one| &one.head), built_in::HEAD),
             idle: own(within(timeouts, |one| &one.idle), built_in::LISTENER_IDLE),
@@ -107,6 +111,7 @@ fn http(
             .as_ref()
             .map_or(Underscores::Reject, |one| one.value),
         trust: trust?,
+        proxy_protocol: age.and(proxy_protocol)?,
     })))
 }
 
@@ -119,7 +124,41 @@ fn protocols(raw: &raw::Listener, report: &mut Report) -> Option<Protocols> {
     Some(Protocols { http1: has(HttpProtocol::Http1), http2: has(HttpProtocol::Http2) })
 }
 
-fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
+pub(super) fn connection_limits(
+    raw: &raw::Listener,
+    inheritance: &Inheritance<'_>,
+) -> ConnectionLimits {
+    ConnectionLimits {
+        max: inheritance.pick(
+            within(raw.connection_limits.as_ref(), |one| &one.max),
+            Origin::Listener,
+            |defaults| within(defaults.connection_limits.as_ref(), |one| &one.max),
+            built_in::LISTENER_CONNECTIONS,
+        ),
+    }
+}
+
+/// A header is somebody's word on the client, so somebody must be believed.
+pub(super) fn proxy_protocol(
+    raw: &raw::Listener,
+    trust: &Trust,
+    report: &mut Report,
+) -> Option<ProxyProtocol> {
+    let Some(given) = &raw.proxy_protocol else { return Some(ProxyProtocol::Disabled) };
+    if given.value != ProxyProtocol::Disabled && *trust == Trust::Nobody {
+        report.push(
+            Diagnostic::error(
+                given.location.clone(),
+                "a PROXY protocol header is believed of nobody here",
+            )
+            .help("list the proxies that send it in `trustedProxies`"),
+        );
+        return None;
+    }
+    Some(given.value)
+}
+
+pub(super) fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
     match (&raw.trusted_proxies, &raw.trusted_hops) {
         (Some(proxies), Some(hops)) => {
             report.push(
@@ -219,7 +258,7 @@ fn place<T>(sourced: &Sourced<T>) -> Option<&Location> {
     }
 }
 
-fn lower_tls(
+pub(super) fn lower_tls(
     raw: &Located<raw::Tls>,
     protocols: Protocols,
     report: &mut Report,

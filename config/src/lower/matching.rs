@@ -8,6 +8,10 @@ use crate::raw;
 use crate::values::PathPattern;
 
 pub(super) fn lower(raw: Option<&Located<raw::Match>>, report: &mut Report) -> Option<Match> {
+    if let Some(sni) = super::inherit::within(raw, |one| &one.sni) {
+        let message = "`sni` is for routes of `tls-passthrough` listeners: HTTP has `hosts`";
+        refuse(Some(&sni.location), message, report)?;
+    }
     let Some(raw) = raw.map(|one| &one.value) else {
         return Some(Match {
             hosts: Vec::new(),
@@ -47,7 +51,7 @@ fn anything() -> PathPattern {
 }
 
 /// An empty list would take nothing, though its absence takes everything.
-fn listed<T: Clone + PartialEq>(
+pub(super) fn listed<T: Clone + PartialEq>(
     what: &str,
     raw: &raw::Items<T>,
     report: &mut Report,

@@ -2,28 +2,53 @@
 
 use super::inherit::Inheritance;
 use super::names::Names;
-use super::{action, headers, matching};
+use super::{action, headers, matching, stream};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Origin, Sourced};
-use crate::model::{ListenerId, Route};
-use crate::raw;
+use crate::model::{ListenerId, Route, StreamKind, StreamRoute};
+use crate::raw::{self, ListenerKind};
 
 /// What routes refer to.
 pub(super) struct Targets<'a> {
     pub(super) listeners: &'a Names<'a>,
-    /// Which listeners carry routes.
-    pub(super) http: &'a [bool],
+    /// Of the listeners, by their place.
+    pub(super) kinds: &'a [ListenerKind],
     pub(super) upstreams: &'a Names<'a>,
     pub(super) inheritance: &'a Inheritance<'a>,
+}
+
+/// A route of either kind.
+pub(super) enum Lowered {
+    Http(Box<Route>),
+    Stream(Box<StreamRoute>),
 }
 
 pub(super) fn lower(
     raw: &Located<raw::Route>,
     targets: &Targets<'_>,
     report: &mut Report,
+) -> Option<Lowered> {
+    let listeners = listeners(raw, targets, report);
+    let kind = listeners.as_ref().and_then(|bound| targets.kinds.get(bound.first()?.0));
+    let stream = match kind {
+        Some(ListenerKind::Tcp) => StreamKind::Tcp,
+        Some(ListenerKind::TlsPassthrough) => StreamKind::TlsPassthrough,
+        _ => {
+            let route = http(raw, listeners, targets, report);
+            return route.map(|route| Lowered::Http(Box::new(route)));
+        }
+    };
+    stream::route(raw, stream, listeners?, targets, report)
+        .map(|route| Lowered::Stream(Box::new(route)))
+}
+
+fn http(
+    raw: &Located<raw::Route>,
+    listeners: Option<Vec<ListenerId>>,
+    targets: &Targets<'_>,
+    report: &mut Report,
 ) -> Option<Route> {
     let raw_route = &raw.value;
-    let listeners = listeners(raw, targets, report);
     let matcher = matching::lower(raw_route.matcher.as_ref(), report);
     let action = action::lower(raw, targets, report);
     let request_headers = headers::lower(raw_route.request_headers.as_ref());
@@ -51,9 +76,10 @@ fn listeners(
     report: &mut Report,
 ) -> Option<Vec<ListenerId>> {
     let Some(listed) = &raw.value.listeners else {
-        let http = targets.http.iter().enumerate().filter(|(_, http)| **http);
+        let kinds = targets.kinds.iter().enumerate();
+        let http = kinds.filter(|(_, kind)| **kind == ListenerKind::Http);
         let all: Vec<_> = http.map(|(index, _)| ListenerId(index)).collect();
-        if all.is_empty() && !targets.http.is_empty() {
+        if all.is_empty() && !targets.kinds.is_empty() {
             report.push(
                 Diagnostic::error(raw.location.clone(), "no `http` listener carries this route")
                     .across(),
@@ -76,12 +102,26 @@ fn listeners(
     let mut right = true;
     for name in &listed.value {
         match targets.listeners.find(name, report) {
-            Some(index) if !targets.http[index] => {
+            Some(index) if targets.kinds[index] == ListenerKind::Status => {
                 let message = format!("the listener `{}` carries no routes", name.value);
                 report.push(Diagnostic::error(name.location.clone(), message).across());
                 right = false;
             }
             Some(index) if bound.contains(&ListenerId(index)) => {}
+            Some(index)
+                if bound
+                    .first()
+                    .is_some_and(|first| targets.kinds[first.0] != targets.kinds[index]) =>
+            {
+                let message =
+                    format!("the listener `{}` is of another kind than the first", name.value);
+                report.push(
+                    Diagnostic::error(name.location.clone(), message)
+                        .help("the listeners of one route are of one kind")
+                        .across(),
+                );
+                right = false;
+            }
             Some(index) => bound.push(ListenerId(index)),
             None => right = false,
         }

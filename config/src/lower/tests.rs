@@ -17,7 +17,7 @@ fn load(text: &str) -> Loaded {
 fn http(config: &Config) -> &HttpListener {
     match &config.listeners[0].kind {
         ListenerKind::Http(http) => http,
-        ListenerKind::Status => panic!("an http listener"),
+        other => panic!("an http listener, not {}", other.word()),
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn lower(
         concurrency,
         keep_alive,
         connect_timeout,
+        proxy_protocol: raw.proxy_protocol.as_ref().and_then(|one| one.value),
     })
 }
 

@@ -6,11 +6,13 @@ use super::scalars::{
 };
 use super::shape::{List, choice, object};
 use super::texts::{Name, TlsVersionText};
-use crate::model::{HttpProtocol, Underscores};
+use crate::model::{HttpProtocol, ProxyProtocol, ProxyVersion, Underscores};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListenerKind {
     Http,
+    Tcp,
+    TlsPassthrough,
     Status,
 }
 
@@ -22,10 +24,31 @@ pub(crate) enum ClientAuthChoice {
 }
 
 choice! {
-    /// What a listener speaks: `http` carries routes; `status` answers `/livez`, `/readyz` and
-    /// `/metrics` read-only.
+    /// What a listener speaks: `http`; `tcp`, of which bytes are passed on unread;
+    /// `tls-passthrough`, which is routed by the name that the client asks for and passed on
+    /// encrypted; `status`, which answers `/livez`, `/readyz` and `/metrics` read-only.
     ListenerKindText: ListenerKind {
-        "http" => ListenerKind::Http, "status" => ListenerKind::Status,
+        "http" => ListenerKind::Http,
+        "tcp" => ListenerKind::Tcp,
+        "tls-passthrough" => ListenerKind::TlsPassthrough,
+        "status" => ListenerKind::Status,
+    }
+}
+
+choice! {
+    /// Whether connections begin with a PROXY protocol header: `disabled`, `accept` (where one
+    /// comes from a trusted proxy), `require`.
+    ProxyProtocolText: ProxyProtocol {
+        "disabled" => ProxyProtocol::Disabled,
+        "accept" => ProxyProtocol::Accept,
+        "require" => ProxyProtocol::Require,
+    }
+}
+
+choice! {
+    /// Whether each connection to the upstream begins with a PROXY protocol header, and which.
+    ProxyVersionText: Option<ProxyVersion> {
+        "disabled" => None, "v1" => Some(ProxyVersion::V1), "v2" => Some(ProxyVersion::V2),
     }
 }
 
@@ -77,6 +100,8 @@ object! {
         timeouts: optional ListenerTimeouts = "timeouts",
         /// Headers with `_` in their names; `reject` unless said.
         header_underscores: optional UnderscoresText = "headerUnderscores",
+        /// Whether connections begin with a PROXY protocol header; `disabled` unless said.
+        proxy_protocol: optional ProxyProtocolText = "proxyProtocol",
         /// Networks of the proxies whose word on a client is believed; none unless said.
         trusted_proxies: optional List<NetworkText> = "trustedProxies",
         /// Instead: how many proxies stand before this one, whatever their addresses.
@@ -145,19 +170,23 @@ object! {
     ConnectionLimits, "`connectionLimits`" {
         /// Open connections of the listener; 50000 unless said.
         max: optional Connections = "max",
+        /// The longest that one of a `tcp` or `tls-passthrough` listener lives; up to a tenth
+        /// sooner, so that many do not end at once. No limit unless said.
+        max_age: optional DurationText = "maxAge",
     }
 }
 
 object! {
     /// How long a client may take.
     ListenerTimeouts, "the `timeouts` of a listener" {
-        /// From the first byte of a request to the end of its head; 10s unless said.
+        /// From the first byte of a request to the end of its head, or from the accept to the end
+        /// of a PROXY protocol header; 10s unless said.
         head: optional DurationText = "head",
         /// A kept connection without a request; 75s unless said.
         idle: optional DurationText = "idle",
         /// Without one byte of progress in a body; 30s unless said.
         body: optional DurationText = "body",
-        /// The TLS handshake; 10s unless said.
+        /// The TLS handshake, or its first message where it is passed on; 10s unless said.
         handshake: optional DurationText = "handshake",
     }
 }

@@ -14,7 +14,7 @@ object! {
     Route, "a route" {
         /// Its name, for metrics and the access log.
         name: required Name = "name",
-        /// The listeners that carry it; all `http` listeners unless said.
+        /// The listeners that carry it, of one kind; all `http` listeners unless said.
         listeners: optional List<Name> = "listeners",
         /// Which requests it takes; all unless said.
         matcher: optional Match = "match",
@@ -60,6 +60,8 @@ object! {
         query: optional List<QueryMatch> = "query",
         /// Cookies.
         cookies: optional List<CookieMatch> = "cookies",
+        /// Names that clients of a `tls-passthrough` listener ask for; any, or none, unless said.
+        sni: optional List<HostPatternText> = "sni",
     }
 }
 
@@ -232,7 +234,8 @@ object! {
         response: optional DurationText = "response",
         /// One try of it; 5s unless said.
         per_try: optional DurationText = "perTry",
-        /// Without one byte in either direction once the response has begun; 60s unless said.
+        /// Without one byte in either direction once the response has begun, 60s unless said; of
+        /// a `tcp` or `tls-passthrough` route from the start, 1h unless said.
         idle: optional DurationText = "idle",
     }
 }

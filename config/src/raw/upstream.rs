@@ -1,6 +1,7 @@
 //! Upstreams as written.
 
 use super::addresses::{AddressText, DnsName, FilePath, HostText};
+use super::listener::ProxyVersionText;
 use super::scalars::{Amount, Connections, DurationText, EndpointWeight, Flag, Port};
 use super::shape::{List, choice, object};
 use super::texts::{CookieName, HeaderNameText, Name, Text, TlsVersionText};
@@ -75,6 +76,9 @@ object! {
         keep_alive: optional KeepAlive = "keepAlive",
         /// The longest a connect with its TLS handshake may take; 5s unless said.
         connect_timeout: optional DurationText = "connectTimeout",
+        /// Tell it of the client by a PROXY protocol header; `disabled` unless said. Its
+        /// connections are then those of one client and request each.
+        proxy_protocol: optional ProxyVersionText = "proxyProtocol",
     }
 }
 

@@ -83,7 +83,7 @@ fn document(report: &Report, verdict: u8) -> Value {
 fn sum(config: &Config) -> String {
     let counts = [
         (config.listeners.len(), "listener"),
-        (config.routes.len(), "route"),
+        (config.routes.len() + config.stream_routes.len(), "route"),
         (config.upstreams.len(), "upstream"),
     ];
     let told = counts.map(|(count, what)| match count {

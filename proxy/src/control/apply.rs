@@ -111,13 +111,12 @@ pub async fn tell(worker: &mpsc::Sender<Command>, command: Command) {
 /// Says when each certificate expires.
 pub fn report_certificates(metrics: &Metrics, snapshot: &Snapshot) {
     let expiries: Vec<_> = snapshot
-        .listeners
-        .iter()
-        .filter_map(|listener| Some((listener, listener.tls.as_ref()?)))
-        .flat_map(|(listener, tls)| {
-            tls.certificates().into_iter().enumerate().map(|(index, certificate)| {
-                (format!("{}/{index}", listener.name), certificate.not_after)
-            })
+        .server_tls()
+        .flat_map(|(name, tls)| {
+            tls.certificates()
+                .into_iter()
+                .enumerate()
+                .map(move |(index, certificate)| (format!("{name}/{index}"), certificate.not_after))
         })
         .collect();
     metrics.set_certificates(expiries.iter().map(|(name, expiry)| (name.as_str(), *expiry)));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use portcullis_config::model::{Config, ListenAddress, Listener, ListenerKind};
+use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
 use crate::listener::ListenerId;
@@ -57,7 +57,7 @@ pub struct Reservation {
 }
 
 impl AddressBook {
-    /// Binds the http listeners of `config` that are not bound yet. Dropping the reservations
+    /// Binds the listeners that workers serve of `config` that are not bound yet. Dropping the reservations
     /// closes them again.
     pub fn reserve(
         &mut self,
@@ -68,8 +68,7 @@ impl AddressBook {
         let mut faults = Vec::new();
         for listener in &config.listeners {
             let place = Place::of(listener);
-            if !matches!(listener.kind, ListenerKind::Http(_)) || self.entries.contains_key(&place)
-            {
+            if !listener.kind.carries_routes() || self.entries.contains_key(&place) {
                 continue;
             }
             match sockets::bind(&listener.address, workers) {
@@ -106,9 +105,10 @@ impl AddressBook {
         }
         let mut retired = Vec::new();
         self.entries.retain(|place, entry| {
-            let wanted = config.listeners.iter().any(|listener| {
-                matches!(listener.kind, ListenerKind::Http(_)) && Place::of(listener) == *place
-            });
+            let wanted = config
+                .listeners
+                .iter()
+                .any(|listener| listener.kind.carries_routes() && Place::of(listener) == *place);
             if !wanted {
                 retired.push((entry.id, entry.bound.clone()));
                 if let ListenAddress::Unix(path) = &entry.bound {
@@ -133,15 +133,14 @@ impl AddressBook {
 
     /// Where the listeners of `config` and its admin API are bound, by name.
     pub fn bound(&self, config: &Config) -> Vec<(String, ListenAddress)> {
-        let http = config
-            .listeners
-            .iter()
-            .filter(|listener| matches!(listener.kind, ListenerKind::Http(_)))
-            .filter_map(|listener| {
-                let entry = self.entries.get(&Place::of(listener))?;
-                Some((listener.name.clone(), entry.bound.clone()))
-            });
-        http.chain(self.control.bound(config)).collect()
+        let served =
+            config.listeners.iter().filter(|listener| listener.kind.carries_routes()).filter_map(
+                |listener| {
+                    let entry = self.entries.get(&Place::of(listener))?;
+                    Some((listener.name.clone(), entry.bound.clone()))
+                },
+            );
+        served.chain(self.control.bound(config)).collect()
     }
 }
 

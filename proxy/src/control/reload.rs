@@ -150,10 +150,7 @@ pub async fn renew_certificates(publisher: &Publisher) {
     let snapshot = publisher.published.load_full();
     let metrics = Arc::clone(&publisher.metrics);
     let work = tokio::task::spawn_blocking(move || {
-        let servers = snapshot
-            .listeners
-            .iter()
-            .filter_map(|listener| Some((&*listener.name, listener.tls.as_ref()?.reload())));
+        let servers = snapshot.server_tls().map(|(name, tls)| (&**name, tls.reload()));
         let clients = snapshot
             .upstreams
             .iter()

@@ -189,7 +189,7 @@ impl Control {
 /// The files of all certificates and authorities in use.
 fn certificates(server: &Server) -> Vec<PathBuf> {
     let snapshot = server.publisher.published.load();
-    let servers = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let servers = snapshot.server_tls().map(|(_, tls)| tls);
     let clients = snapshot.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
     let servers = servers.flat_map(|tls| tls.watched_files());
     let clients = clients.flat_map(|tls| tls.watched_files());

@@ -44,8 +44,12 @@ pub(super) async fn attempt<'c>(
     let counted = Counted::begin(&endpoint, worker);
 
     let waited = Cell::new(None);
-    let acquired =
-        upstream.acquire(picked, target.give_up, target.started, |at| waited.set(Some(at))).await;
+    let client = exchange.client;
+    let acquired = upstream
+        .acquire(picked, target.give_up, target.started, &|| client.ends(), |at| {
+            waited.set(Some(at));
+        })
+        .await;
     let mut ready = target.started;
     if let Some(at) = waited.get() {
         ready = at;
@@ -63,6 +67,7 @@ pub(super) async fn attempt<'c>(
             return Err(Failure::sent(error.reason()));
         }
     };
+    let _active = upstream.live.metrics.of(worker.id()).active.hold();
     if !connection.reused {
         ready = exchange.mark(Mark::Connect);
     }

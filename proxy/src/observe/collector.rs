@@ -99,6 +99,8 @@ impl Samples {
         self.counter(Family::ListenerRefused, labels, shards.sum(|shard| &shard.refused));
         let failures = shards.sum(|shard| &shard.handshake_failures);
         self.counter(Family::ListenerHandshakeFailures, labels, failures);
+        let failures = shards.sum(|shard| &shard.proxy_header_failures);
+        self.counter(Family::ListenerProxyHeaderFailures, labels, failures);
         self.counter(Family::ListenerRequests, labels, shards.sum(|shard| &shard.requests));
     }
 

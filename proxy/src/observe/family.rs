@@ -52,6 +52,8 @@ families! {
         "Client connections closed at once because the listener was at its limit.";
     ListenerHandshakeFailures = "portcullis_listener_handshake_failures_total", COUNTER, ["listener"],
         "TLS handshakes with clients that failed or took too long.";
+    ListenerProxyHeaderFailures = "portcullis_listener_proxy_header_failures_total", COUNTER, ["listener"],
+        "Client connections closed for want of a PROXY protocol header of a trusted proxy.";
     ListenerRequests = "portcullis_listener_requests_total", COUNTER, ["listener"],
         "Requests that arrived, counted at their head.";
 

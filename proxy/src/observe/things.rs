@@ -103,6 +103,8 @@ pub struct ListenerShard {
     /// Connections closed at once because of the limit.
     pub refused: Counter,
     pub handshake_failures: Counter,
+    /// Connections closed for want of a PROXY protocol header of a trusted proxy.
+    pub proxy_header_failures: Counter,
     /// Requests whose head arrived.
     pub requests: Counter,
 }

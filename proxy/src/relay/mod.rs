@@ -15,9 +15,11 @@ use crate::deadline::Deadline;
 use crate::error::Reason;
 use crate::io::Io;
 
+pub mod pipe;
 pub mod reader;
 pub mod request;
 pub mod response;
+pub mod tunnel;
 pub mod writer;
 
 /// What an exchange is waiting for, so that an expired deadline has a name.

@@ -130,6 +130,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         },
         keep_alive: KeepAlive { max_idle: Sourced::built_in(1), idle_timeout: seconds(1) },
         connect_timeout: seconds(1),
+        proxy_protocol: None,
     };
     let http = HttpListener {
         tls: None,
@@ -149,6 +150,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         },
         header_underscores: Underscores::Reject,
         trust: Trust::Nobody,
+        proxy_protocol: portcullis_config::model::ProxyProtocol::Disabled,
     };
     Config {
         workers: Workers::Auto,
@@ -160,6 +162,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         }],
         upstreams: ["u0", "u1", "u2"].map(upstream).into(),
         routes,
+        stream_routes: Vec::new(),
         access_log: AccessLog {
             sink: AccessLogSink::Disabled,
             timeline: false,

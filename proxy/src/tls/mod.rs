@@ -12,6 +12,7 @@ mod certificate;
 mod client;
 mod client_auth;
 mod files;
+pub mod hello;
 mod identity;
 mod names;
 mod self_signed;

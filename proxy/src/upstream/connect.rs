@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -45,20 +46,26 @@ impl ConnectError {
     }
 }
 
-/// Connects before `deadline`, which covers the TLS handshake too.
+/// Connects before `deadline`, which covers the TLS handshake too. `preface` is what the
+/// connection begins with, before TLS.
 pub async fn connect(
     tls: Option<&ClientTls>,
     endpoint: &Endpoint,
+    preface: &[u8],
     deadline: Instant,
 ) -> Result<Rc<Io>, ConnectError> {
-    match timeout_at(deadline, establish(tls, endpoint)).await {
+    match timeout_at(deadline, establish(tls, endpoint, preface)).await {
         Ok(result) => result.map(Rc::new),
         Err(_) => Err(ConnectError::Timeout),
     }
 }
 
-async fn establish(tls: Option<&ClientTls>, endpoint: &Endpoint) -> Result<Io, ConnectError> {
-    let socket = match &endpoint.address {
+async fn establish(
+    tls: Option<&ClientTls>,
+    endpoint: &Endpoint,
+    preface: &[u8],
+) -> Result<Io, ConnectError> {
+    let mut socket = match &endpoint.address {
         EndpointAddress::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(ConnectError::Socket)?;
             stream.set_nodelay(true).map_err(ConnectError::Socket)?;
@@ -68,6 +75,9 @@ async fn establish(tls: Option<&ClientTls>, endpoint: &Endpoint) -> Result<Io, C
             Socket::Unix(UnixStream::connect(path).await.map_err(ConnectError::Socket)?)
         }
     };
+    if !preface.is_empty() {
+        socket.write_all(preface).await.map_err(ConnectError::Socket)?;
+    }
     let Some(tls) = tls else { return Ok(Io::plain(socket)) };
     let name = tls.server_name(&endpoint.host).map_err(|_| ConnectError::Name)?;
     let stream = TlsConnector::from(tls.client_config())

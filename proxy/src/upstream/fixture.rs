@@ -35,6 +35,7 @@ pub(super) fn upstream(
             idle_timeout: Sourced::built_in(Duration::from_secs(30)),
         },
         connect_timeout: Sourced::built_in(Duration::from_secs(1)),
+        proxy_protocol: None,
     }
 }
 

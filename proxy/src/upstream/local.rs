@@ -14,6 +14,7 @@ use crate::error::Reason;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::EndpointMetrics;
+use crate::proxy_protocol::{self, Ends};
 use crate::snapshot::LiveUpstream;
 use crate::upstream::balance::{Balancer, Picked};
 use crate::upstream::connect::{ConnectError, connect};
@@ -80,9 +81,9 @@ impl LocalUpstream {
     pub fn succeed(&self, live: Arc<LiveUpstream>) -> Self {
         let keep_alive = &live.cluster.config.keep_alive;
         self.pool.configure(*keep_alive.max_idle, *keep_alive.idle_timeout);
-        if !live.trusts_like(&self.live) {
-            // Connections that were trusted by other rules are not lent again.
-            self.pool.sweep(Instant::now(), |_| false);
+        if !live.trusts_like(&self.live) || live.cluster.config.proxy_protocol.is_some() {
+            // Connections that were trusted by other rules, or told of nobody, are not lent again.
+            self.count_idle(|| self.pool.sweep(Instant::now(), |_| false));
         }
         let balancer = if live.cluster.balances_like(&self.live.cluster) {
             Rc::clone(&self.balancer)
@@ -112,17 +113,21 @@ impl LocalUpstream {
         }))
     }
 
-    /// A connection to the endpoint: an idle one, or a new one under the cap.
+    /// A connection to the endpoint: an idle one, or a new one under the cap. An upstream that
+    /// wants to be told of `client` has a new one for each.
     pub async fn acquire(
         &self,
         picked: &Picked,
         deadline: Instant,
         now: Instant,
+        client: &dyn Fn() -> Option<Ends>,
         mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
         let shard = self.live.metrics.of(self.worker);
         let cluster = &self.live.cluster;
-        if !self.pool.has_waiters()
+        let personal = cluster.config.proxy_protocol;
+        if personal.is_none()
+            && !self.pool.has_waiters()
             && let Some(connection) = self.checkout(picked.id, now)
         {
             permitted(now);
@@ -133,27 +138,33 @@ impl LocalUpstream {
         if permit.is_none() && self.evict_one() {
             permit = self.pool.try_open(cluster);
         }
-        let permit = match permit {
-            Some(permit) => permit,
-            None => {
-                let _pending = shard.pending.hold();
-                let granted = self.pool.wait(cluster, picked.id, deadline).await;
-                match granted.map_err(AcquireError::Cap)? {
-                    Granted::Open(permit) => permit,
-                    Granted::Kept(connection) => {
-                        permitted(Instant::now());
-                        return Ok(connection);
-                    }
+        let permit = loop {
+            if let Some(permit) = permit.take() {
+                break permit;
+            }
+            let _pending = shard.pending.hold();
+            let granted = self.pool.wait(cluster, picked.id, deadline).await;
+            match granted.map_err(AcquireError::Cap)? {
+                Granted::Open(permit) => break permit,
+                // Of a generation in which it was nobody's in particular.
+                Granted::Kept(connection) if personal.is_some() => self.discard(connection),
+                Granted::Kept(connection) => {
+                    permitted(Instant::now());
+                    return Ok(connection);
                 }
             }
+            permit = self.pool.try_open(cluster);
         };
         let now = Instant::now();
         permitted(now);
         let limit = deadline.min(now + *cluster.config.connect_timeout);
-        match connect(self.live.tls.as_deref(), picked, limit).await {
+        let preface = personal.map(|version| proxy_protocol::write(version, client()));
+        let preface = preface.unwrap_or_default();
+        match connect(self.live.tls.as_deref(), picked, &preface, limit).await {
             Ok(io) => {
                 shard.opened.increment();
-                Ok(permit.connected(io, picked.id))
+                let connection = permit.connected(io, picked.id);
+                Ok(if personal.is_some() { connection.for_one_client() } else { connection })
             }
             Err(error) => {
                 shard.connect_failed(error.failure());

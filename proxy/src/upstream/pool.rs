@@ -25,6 +25,8 @@ pub struct PooledConnection {
     pub endpoint: u64,
     /// It has carried a request before.
     pub reused: bool,
+    /// It has been told who its client is, and is lent to nobody else.
+    personal: bool,
     _permit: ConnectionPermit,
 }
 
@@ -38,7 +40,14 @@ pub struct Permit(ConnectionPermit);
 
 impl Permit {
     pub fn connected(self, io: Rc<Io>, endpoint: u64) -> PooledConnection {
-        PooledConnection { io, endpoint, reused: false, _permit: self.0 }
+        PooledConnection { io, endpoint, reused: false, personal: false, _permit: self.0 }
+    }
+}
+
+impl PooledConnection {
+    /// From now on it belongs to the client that it was opened for.
+    pub fn for_one_client(self) -> Self {
+        Self { personal: true, ..self }
     }
 }
 
@@ -157,7 +166,7 @@ impl Pool {
         peer_timeout: Option<Duration>,
         now: Instant,
     ) -> Returned {
-        if self.max_idle.get() == 0 || !connection.io.is_quiet() {
+        if connection.personal || self.max_idle.get() == 0 || !connection.io.is_quiet() {
             return Returned::Closed;
         }
         if self.has_waiters() {

@@ -1,6 +1,5 @@
 //! Listeners, and the certificates that they and the upstreams show.
 
-use portcullis_config::model::ListenerKind;
 use serde_json::{Value, json};
 
 use super::certificate;
@@ -15,19 +14,18 @@ pub(in crate::admin) fn listeners(shared: &Shared) -> Value {
         found.map(|(_, address)| address.to_string())
     };
     let listeners = snapshot.config.listeners.iter().map(|listener| {
-        let live = snapshot.listeners.iter().find(|live| *live.name == *listener.name);
-        let (kind, tls) = match &listener.kind {
-            ListenerKind::Http(http) => ("http", http.tls.is_some()),
-            ListenerKind::Status => ("status", false),
-        };
+        let http = snapshot.listeners.iter().map(|live| (&live.name, &live.metrics));
+        let streams = snapshot.streams.iter().map(|live| (&live.name, &live.metrics));
+        let live = http.chain(streams).find(|(name, _)| ***name == *listener.name);
+        let metrics = live.map(|(_, metrics)| metrics);
         json!({
             "name": listener.name,
             "location": listener.location.to_string(),
-            "kind": kind,
+            "kind": listener.kind.word(),
             "address": address(&listener.name),
-            "tls": tls,
-            "connections": live.map(|live| live.metrics.active()),
-            "requests": live.map(|live| live.metrics.requests()),
+            "tls": listener.kind.tls().is_some(),
+            "connections": metrics.map(|metrics| metrics.active()),
+            "requests": metrics.map(|metrics| metrics.requests()),
         })
     });
     let admin = snapshot.config.admin.iter().map(|admin| {
@@ -48,10 +46,9 @@ pub(in crate::admin) fn listeners(shared: &Shared) -> Value {
 /// Every certificate that is shown to a client or an upstream.
 pub(in crate::admin) fn certificates(shared: &Shared) -> Value {
     let snapshot = shared.published.load_full();
-    let listeners = snapshot.listeners.iter().filter_map(|listener| {
-        let tls = listener.tls.as_ref()?;
+    let listeners = snapshot.server_tls().map(|(name, tls)| {
         let certificates: Value = tls.certificates().iter().map(certificate).collect();
-        Some(json!({"name": &*listener.name, "certificates": certificates}))
+        json!({"name": &**name, "certificates": certificates})
     });
     let upstreams = snapshot.upstreams.iter().filter_map(|upstream| {
         let shown = upstream.tls.as_ref()?.certificate()?;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::admin::shared::Shared;
 use crate::route::{Route, RouteId};
 use crate::snapshot::Snapshot;
+use crate::stream::StreamRoute;
 
 /// The routes of each listener, in the order of precedence, with what they did so far.
 pub(in crate::admin) fn routes(shared: &Shared) -> Value {
@@ -22,10 +23,33 @@ pub(in crate::admin) fn routes(shared: &Shared) -> Value {
         let routes = routes.into_iter().map(|route| one(&snapshot, route, &configured));
         json!({"name": &*listener.name, "routes": routes.collect::<Value>()})
     });
+    let streams = snapshot.streams.iter().map(|listener| {
+        let bound = |route: &&Arc<StreamRoute>| {
+            route.listeners.iter().any(|id| {
+                snapshot.config.listeners.get(id.0).is_some_and(|it| *it.name == *listener.name)
+            })
+        };
+        let routes = snapshot.stream_routes.iter().filter(bound);
+        let routes = routes.map(|route| tunnel(&snapshot, route, &configured));
+        json!({"name": &*listener.name, "routes": routes.collect::<Value>()})
+    });
     json!({
         "generation": snapshot.generation,
-        "listeners": listeners.collect::<Value>(),
+        "listeners": listeners.chain(streams).collect::<Value>(),
         "unrouted": {"requests": snapshot.unrouted.requests()},
+    })
+}
+
+/// A connection counts as one request. What is configured stands behind what is for HTTP.
+fn tunnel(snapshot: &Snapshot, route: &StreamRoute, configured: &[Value]) -> Value {
+    let written = configured.get(snapshot.routes.len() + route.index).unwrap_or(&Value::Null);
+    json!({
+        "name": &*route.name,
+        "location": written.get("location"),
+        "match": written.get("match"),
+        "action": {"backends": written.get("backends")},
+        "requests": route.metrics.requests(),
+        "serverErrors": 0,
     })
 }
 

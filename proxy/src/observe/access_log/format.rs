@@ -5,7 +5,8 @@ use portcullis_config::model::{AccessLog, AccessLogSink};
 use super::escape::escape;
 use super::record::Record;
 use super::secret::is_secret_header;
-use crate::error::Fault;
+use super::tunnel::TunnelRecord;
+use crate::error::{Fault, Reason};
 
 /// What is logged, and of which requests. Part of a snapshot.
 #[derive(Debug, Clone)]
@@ -51,15 +52,28 @@ impl LogFormat {
     /// Failures are logged whatever the sample: they are what a log is read for, and their number
     /// is no client's to choose. A client's own mistakes are sampled like everything else.
     pub(super) fn wants(&self, record: &Record<'_>, draw: impl FnOnce(u32) -> u32) -> bool {
-        self.enabled && (self.share >= WHOLE || is_failure(record) || draw(WHOLE) < self.share)
+        self.takes(is_failure(record.reason, record.status), draw)
+    }
+
+    /// The same of a connection whose bytes were passed on.
+    pub(super) fn wants_tunnel(
+        &self,
+        record: &TunnelRecord<'_>,
+        draw: impl FnOnce(u32) -> u32,
+    ) -> bool {
+        self.takes(is_failure(record.reason, 0), draw)
+    }
+
+    fn takes(&self, failure: bool, draw: impl FnOnce(u32) -> u32) -> bool {
+        self.enabled && (self.share >= WHOLE || failure || draw(WHOLE) < self.share)
     }
 }
 
 const WHOLE: u32 = 1_000_000;
 
-fn is_failure(record: &Record<'_>) -> bool {
-    match record.reason {
+fn is_failure(reason: Option<Reason>, status: u16) -> bool {
+    match reason {
         Some(reason) => reason.fault() != Fault::Client && reason.status() >= 500,
-        None => record.status >= 500,
+        None => status >= 500,
     }
 }

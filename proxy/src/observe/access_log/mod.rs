@@ -8,6 +8,7 @@ mod escape;
 mod format;
 mod record;
 mod secret;
+mod tunnel;
 mod worker;
 mod writer;
 
@@ -24,6 +25,7 @@ use writer::{Command, Destination};
 
 pub use format::LogFormat;
 pub use record::{Record, TlsFacts};
+pub use tunnel::TunnelRecord;
 pub use worker::AccessLogWorker;
 
 /// A worker hands its batch over once it holds so many bytes.

@@ -68,7 +68,7 @@ pub struct TlsFacts<'a> {
 
 /// Longer values are cut. A target is bounded by its listener's limit below this already.
 const LONGEST_TARGET: usize = 16 * 1024;
-const LONGEST_VALUE: usize = 4 * 1024;
+pub(super) const LONGEST_VALUE: usize = 4 * 1024;
 
 /// Appends the record with its newline.
 pub(super) fn write_line(
@@ -77,7 +77,7 @@ pub(super) fn write_line(
     clock: &Clock,
     record: &Record<'_>,
 ) {
-    let mut line = Line { out, cut: false };
+    let mut line = Line::new(out);
     let started = record.timeline.started();
     line.raw(b"{\"time\":\"");
     line.raw(&clock.timestamp(started));
@@ -140,19 +140,24 @@ pub(super) fn write_line(
     line.raw(b"}\n");
 }
 
-struct Line<'a> {
+/// A line on its way into a batch.
+pub(super) struct Line<'a> {
     out: &'a mut Vec<u8>,
     /// Some value was too long.
     cut: bool,
 }
 
-impl Line<'_> {
-    fn raw(&mut self, bytes: &[u8]) {
+impl<'a> Line<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, cut: false }
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
     /// The key ends with the quotation mark that opens the value.
-    fn text(&mut self, key: &[u8], value: &[u8], limit: usize) {
+    pub(super) fn text(&mut self, key: &[u8], value: &[u8], limit: usize) {
         self.raw(key);
         self.cut |= escape_at_most(self.out, value, limit);
         self.raw(b"\"");
@@ -160,7 +165,7 @@ impl Line<'_> {
 
     /// A name that may be missing: `null` says that none was reached. The key is like that of
     /// [`Line::text`].
-    fn name(&mut self, key: &[u8], value: Option<&str>) {
+    pub(super) fn name(&mut self, key: &[u8], value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value.as_bytes(), LONGEST_VALUE),
             None => {
@@ -170,12 +175,12 @@ impl Line<'_> {
         }
     }
 
-    fn number(&mut self, key: &[u8], value: u64) {
+    pub(super) fn number(&mut self, key: &[u8], value: u64) {
         self.raw(key);
         self.raw(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    fn socket(&mut self, key: &[u8], socket: Option<SocketAddr>) {
+    pub(super) fn socket(&mut self, key: &[u8], socket: Option<SocketAddr>) {
         self.raw(key);
         let Some(socket) = socket else { return self.raw(b"\"unix\"") };
         let address = socket.ip().to_canonical();

@@ -212,6 +212,40 @@ fn the_documented_fields_are_the_fields_of_a_line() {
     assert_eq!(documented("Access log"), emitted);
 }
 
+/// One line of everything that the record of a tunnel can hold.
+fn whole_tunnel() -> String {
+    let clock = clock();
+    let record = TunnelRecord {
+        connection_id: b"0193-7e1f",
+        generation: 42,
+        listener: "secure",
+        client: Some("192.0.2.7:50123".parse().unwrap()),
+        tls: Some(TlsFacts { version: "TLSv1.3", sni: None }),
+        sni: Some("shop.example.com"),
+        route: Some("shop"),
+        upstream: Some("orders"),
+        endpoint: Some("127.0.0.1:7003"),
+        attempts: 2,
+        reason: Some(Reason::UpstreamReset),
+        received_bytes: 517,
+        sent_bytes: 10_000_000_000,
+        accepted: clock.now(),
+        duration: Duration::from_secs(7_200),
+        connected: Some(Duration::from_micros(812)),
+    };
+    let mut out = Vec::new();
+    tunnel::write_line(&mut out, &clock, &record);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_documented_fields_of_a_tunnel_are_the_fields_of_its_line() {
+    let line = whole_tunnel();
+    insta::assert_snapshot!(line);
+    let emitted: BTreeSet<_> = parsed(&line).as_object().unwrap().keys().cloned().collect();
+    assert_eq!(documented("Tunnels"), emitted);
+}
+
 #[test]
 fn the_documented_reasons_are_the_reasons() {
     let actual: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.label().to_owned()).collect();

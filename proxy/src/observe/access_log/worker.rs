@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::record::{Record, write_line};
+use super::tunnel::{self, TunnelRecord};
 use super::{BATCH_BYTES, Batch, LogFormat, Queue};
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
@@ -43,14 +44,26 @@ impl AccessLogWorker {
     pub fn record(&self, format: &LogFormat, clock: &Clock, record: &Record<'_>) {
         let mut state = self.state.borrow_mut();
         let State { batch, random } = &mut *state;
-        if !format.wants(record, |below| random.u32(0..below)) {
-            return;
+        if format.wants(record, |below| random.u32(0..below)) {
+            self.add(batch, |line| write_line(line, format, clock, record));
         }
+    }
+
+    /// The same for a connection whose bytes were passed on.
+    pub fn tunnel(&self, format: &LogFormat, clock: &Clock, record: &TunnelRecord<'_>) {
+        let mut state = self.state.borrow_mut();
+        let State { batch, random } = &mut *state;
+        if format.wants_tunnel(record, |below| random.u32(0..below)) {
+            self.add(batch, |line| tunnel::write_line(line, clock, record));
+        }
+    }
+
+    fn add(&self, batch: &mut Batch, write: impl FnOnce(&mut Vec<u8>)) {
         if batch.bytes.capacity() == 0 {
             // A worker at rest holds no buffer.
             batch.bytes = self.empty_buffer();
         }
-        write_line(&mut batch.bytes, format, clock, record);
+        write(&mut batch.bytes);
         batch.lines += 1;
         if batch.bytes.len() >= BATCH_BYTES {
             self.hand_over(batch);

@@ -24,11 +24,19 @@ pub fn hash_of(key: &HashKey, head: &RequestHead<'_>, peer: IpAddr) -> Option<u6
         HashKey::Cookie(name) => Some(hash::stable(&[head.fields().cookie(name)?])),
         HashKey::Query(name) => Some(hash::stable(&[query(head.query()?, name.as_bytes())?])),
         HashKey::Path => Some(hash::stable(&[head.path()])),
-        HashKey::SourceIp => Some(match peer.to_canonical() {
-            IpAddr::V4(address) => hash::stable(&[&address.octets()]),
-            IpAddr::V6(address) => hash::stable(&[&address.octets()]),
-        }),
+        HashKey::SourceIp => hash_of_peer(key, peer),
     }
+}
+
+/// The same where there is no request: only its address tells a client from others.
+pub fn hash_of_peer(key: &HashKey, peer: IpAddr) -> Option<u64> {
+    if *key != HashKey::SourceIp {
+        return None;
+    }
+    Some(match peer.to_canonical() {
+        IpAddr::V4(address) => hash::stable(&[&address.octets()]),
+        IpAddr::V6(address) => hash::stable(&[&address.octets()]),
+    })
 }
 
 /// The value of the first parameter of that name, as it was written.

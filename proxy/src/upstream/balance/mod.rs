@@ -24,7 +24,7 @@ use portcullis_config::model::BalancePolicy;
 use tokio::time::Instant;
 
 use self::draw::Weights;
-pub use self::key::{PickKey, hash_of};
+pub use self::key::{PickKey, hash_of, hash_of_peer};
 pub use self::member::{InFlight, Outcome, Picked};
 use self::member::{Member, State, Typical};
 use self::round_robin::RoundRobin;

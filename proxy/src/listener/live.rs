@@ -1,0 +1,69 @@
+//! What accepting asks of a listener, whatever becomes of its connections.
+//!
+//! Knows the kinds of listeners by their settings alone.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_config::model::{ProxyProtocol, Trust};
+
+use crate::observe::things::ListenerMetrics;
+use crate::snapshot::HttpListener;
+use crate::stream::StreamListener;
+use crate::tls::ServerTls;
+
+/// A listener that workers serve.
+#[derive(Clone)]
+pub enum Live {
+    Http(Arc<HttpListener>),
+    Stream(Arc<StreamListener>),
+}
+
+macro_rules! of_both {
+    ($live:expr, $listener:ident => $value:expr) => {
+        match $live {
+            Live::Http($listener) => $value,
+            Live::Stream($listener) => $value,
+        }
+    };
+}
+
+impl Live {
+    pub fn name(&self) -> &Arc<str> {
+        of_both!(self, listener => &listener.name)
+    }
+
+    pub fn metrics(&self) -> &Arc<ListenerMetrics> {
+        of_both!(self, listener => &listener.metrics)
+    }
+
+    pub fn tls(&self) -> Option<&Arc<ServerTls>> {
+        of_both!(self, listener => listener.tls.as_ref())
+    }
+
+    pub fn most_connections(&self) -> NonZeroU32 {
+        of_both!(self, listener => *listener.settings.connection_limits.max)
+    }
+
+    pub fn proxy_protocol(&self) -> (ProxyProtocol, &Trust) {
+        of_both!(self, listener => (listener.settings.proxy_protocol, &listener.settings.trust))
+    }
+
+    /// How long a client may take for what comes before its first request.
+    pub fn head_timeout(&self) -> Duration {
+        of_both!(self, listener => *listener.settings.timeouts.head)
+    }
+
+    pub fn handshake_timeout(&self) -> Duration {
+        of_both!(self, listener => *listener.settings.timeouts.handshake)
+    }
+
+    /// How long a client may stand still in the middle of something.
+    pub fn patience(&self) -> Duration {
+        match self {
+            Self::Http(listener) => *listener.settings.timeouts.body,
+            Self::Stream(listener) => *listener.settings.timeouts.head,
+        }
+    }
+}

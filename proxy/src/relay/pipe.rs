@@ -1,0 +1,170 @@
+//! Pipes of the kernel, through which bytes pass from socket to socket without being copied here.
+//!
+//! A pipe is lent only while there is something in it, so a tunnel at rest holds none. A worker
+//! has a bounded number; who gets none copies instead. Knows no protocol.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// Pipes that one worker opens at most: 256 descriptors, and 8 MiB in the kernel when all are full.
+const MOST: usize = 128;
+/// What one system call may move: as much as a pipe holds.
+const STEP: usize = 64 * 1024;
+
+/// One worker's pipes.
+#[derive(Clone, Default)]
+pub struct PipePool {
+    shelf: Rc<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    free: RefCell<Vec<Ends>>,
+    /// Those that are lent included.
+    open: Cell<usize>,
+    /// The fewest that lay free since the last trim.
+    spare: Cell<usize>,
+}
+
+struct Ends {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl PipePool {
+    /// `None` when the worker has enough of them, or the process no descriptors.
+    pub fn take(&self) -> Option<Pipe> {
+        let mut free = self.shelf.free.borrow_mut();
+        let ends = match free.pop() {
+            Some(ends) => ends,
+            None if self.shelf.open.get() >= MOST => return None,
+            None => {
+                let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+                let (reader, writer) = pipe_with(flags).ok()?;
+                self.shelf.open.set(self.shelf.open.get() + 1);
+                Ends { reader, writer }
+            }
+        };
+        self.shelf.spare.set(self.shelf.spare.get().min(free.len()));
+        Some(Pipe { ends: Some(ends), filled: 0, pool: self.clone() })
+    }
+
+    /// Closes half of what nobody needed since the last call.
+    pub fn trim(&self) {
+        let mut free = self.shelf.free.borrow_mut();
+        let unneeded = self.shelf.spare.get().min(free.len()).div_ceil(2);
+        let kept = free.len() - unneeded;
+        free.truncate(kept);
+        self.shelf.open.set(self.shelf.open.get() - unneeded);
+        self.shelf.spare.set(kept);
+    }
+
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.shelf.open.get()
+    }
+}
+
+/// A pipe that is lent. It goes back when dropped empty; one with bytes in it is closed.
+pub struct Pipe {
+    ends: Option<Ends>,
+    filled: usize,
+    pool: PipePool,
+}
+
+impl Pipe {
+    /// Moves what the socket has received into the pipe, which must be empty; 0 bytes mean that
+    /// the peer has closed its side. `WouldBlock` when there is nothing at the moment.
+    pub fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
+        debug_assert_eq!(self.filled, 0);
+        let Some(ends) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let count = from.try_io(Interest::READABLE, || step(from, &ends.writer, STEP))?;
+        self.filled = count;
+        Ok(count)
+    }
+
+    /// Moves some of the pipe's bytes into the socket.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
+        let Some(ends) = &self.ends else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        loop {
+            ready!(to.poll_write_ready(cx))?;
+            match to.try_io(Interest::WRITABLE, || step(&ends.reader, to, self.filled)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    self.filled -= count;
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+}
+
+fn step(
+    from: impl std::os::fd::AsFd,
+    to: impl std::os::fd::AsFd,
+    most: usize,
+) -> io::Result<usize> {
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    Ok(splice(from, None, to, None, most, flags)?)
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let shelf = &self.pool.shelf;
+        match self.ends.take() {
+            Some(ends) if self.filled == 0 => shelf.free.borrow_mut().push(ends),
+            _ => shelf.open.set(shelf.open.get() - 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_has_a_bounded_number() {
+        let pool = PipePool::default();
+        let all: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!((all.len(), pool.open()), (MOST, MOST));
+        drop(all);
+        assert!(pool.take().is_some());
+        assert_eq!(pool.open(), MOST);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_closed() {
+        let pool = PipePool::default();
+        drop([pool.take(), pool.take(), pool.take()]);
+        pool.trim();
+        assert_eq!(pool.open(), 3, "all were needed since the start");
+        for _ in 0..3 {
+            pool.trim();
+        }
+        assert_eq!(pool.open(), 0);
+    }
+
+    #[test]
+    fn a_pipe_with_bytes_in_it_is_not_lent_again() {
+        let pool = PipePool::default();
+        let mut pipe = pool.take().unwrap();
+        pipe.filled = 1;
+        drop(pipe);
+        assert_eq!(pool.open(), 0);
+    }
+}

@@ -1,0 +1,113 @@
+//! One connection of a `tcp` or `tls-passthrough` listener, from its accept to its record.
+//!
+//! Bytes are passed on unread; of TLS that is passed on, the first message is looked at for the
+//! name that chooses the route. Knows no HTTP.
+
+mod open;
+mod record;
+mod route;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::connection::Client;
+use crate::error::Reason;
+use crate::relay::tunnel::{Early, End, Tunnel};
+use crate::worker::Worker;
+use open::Opened;
+use record::Facts;
+
+pub use route::{LocalRoute, SniTable, StreamListener, StreamRoute, compile};
+
+/// Serves until both sides have said goodbye, or one of the limits has come. A drain does not end
+/// it: it goes on until the process ends.
+pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
+    let current = worker.current_of(&client.listener);
+    let mut facts = Facts::begin(worker, client, current.snapshot.generation);
+    // Boxed: what opening needs is gone before the first byte passes.
+    let opened = Box::pin(open::open(&current, &mut facts)).await;
+    // From here on the generation is not needed, and may die.
+    drop(current);
+    match opened {
+        Ok(opened) => {
+            let reason = relay(&facts, opened).await;
+            facts.end(reason);
+        }
+        Err(reason) => facts.end(Some(reason)),
+    }
+}
+
+async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
+    let (worker, client) = (&facts.worker, &facts.client);
+    let Opened { connection, in_flight, metrics, early, gone, idle, max_age } = opened;
+    let shard = metrics.of(worker.id());
+    let endpoint = facts.endpoint.clone();
+    let _active = shard.active.hold();
+    let _counted =
+        endpoint.as_ref().map(|endpoint| endpoint.metrics.of(worker.id()).in_flight.hold());
+    let tunnel = Tunnel {
+        client: &client.io,
+        upstream: &connection.io,
+        buffers: worker.buffers(),
+        pipes: worker.pipes(),
+        deadline: &client.deadline,
+        idle,
+        until: max_age.map(|age| client.accepted + jittered(age, worker.random())),
+        counters: &facts.counters,
+    };
+    let early = Early { from_client: early, from_upstream: None };
+    let reason = tokio::select! {
+        biased;
+        end = tunnel.run(early) => match end {
+            End::Closed => None,
+            End::ClientBroke => Some(Reason::ClientAborted),
+            End::UpstreamBroke => Some(Reason::UpstreamReset),
+            End::Idle => Some(Reason::TunnelIdle),
+            End::Expired => Some(Reason::MaxAge),
+        },
+        () = gone.draining() => {
+            tunnel.cut();
+            Some(Reason::RouteGone)
+        }
+    };
+    if reason == Some(Reason::UpstreamReset)
+        && let Some(endpoint) = &endpoint
+    {
+        endpoint.metrics.of(worker.id()).failures.increment();
+    }
+    drop(in_flight);
+    shard.closed.increment();
+    reason
+}
+
+/// Up to a tenth less, so that connections which began together do not end together.
+fn jittered(age: Duration, random: u64) -> Duration {
+    let parts = u32::try_from(random % 1_000).unwrap_or(0);
+    age - age / 10_000 * parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_at_most_a_tenth_shorter() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(jittered(hour, 0), hour);
+        for random in 0..5_000 {
+            let age = jittered(hour, random);
+            assert!(age <= hour && age > hour * 9 / 10, "{age:?}");
+        }
+    }
+
+    /// A tunnel at rest is this, its two connections and their sockets' registrations.
+    #[test]
+    fn a_tunnel_at_rest_is_small() {
+        let future = std::mem::size_of_val(&future_of(serve));
+        assert!(future <= 2_048, "the task's future takes {future} bytes");
+    }
+
+    fn future_of<F: Future>(_: impl Fn(Rc<Worker>, Rc<Client>) -> F) -> std::mem::MaybeUninit<F> {
+        std::mem::MaybeUninit::uninit()
+    }
+}
