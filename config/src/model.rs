@@ -5,6 +5,7 @@
 //! a dangling reference cannot be expressed.
 
 mod stream;
+mod websocket;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
@@ -19,6 +20,7 @@ use crate::values::{HeaderName, HostPattern, MethodName, PathPattern, Share, Sta
 pub use stream::{
     ProxyProtocol, ProxyVersion, StreamKind, StreamListener, StreamRoute, StreamTimeouts,
 };
+pub use websocket::{CloseCode, Upgrade, Upgrades, WebSocket, WebSocketDrain};
 
 /// A whole configuration, valid in itself. What needs the world (certificates, name servers)
 /// is checked when the live state is built from it.
@@ -124,6 +126,7 @@ pub struct HttpListener {
     pub header_underscores: Underscores,
     pub trust: Trust,
     pub proxy_protocol: ProxyProtocol,
+    pub upgrades: Upgrades,
 }
 
 /// Whose word on a client is believed: the address it claims to forward for, and all that goes
@@ -450,6 +453,7 @@ pub struct Forward {
     pub host: HostHandling,
     pub timeouts: RouteTimeouts,
     pub retry: Retry,
+    pub websocket: WebSocket,
 }
 
 #[derive(Debug, Clone)]
