@@ -15,6 +15,7 @@ use slab::Slab;
 pub struct Connections {
     draining: Cell<bool>,
     grace: Cell<Duration>,
+    patience: Cell<Option<Duration>>,
     lingering: Cell<usize>,
     wakers: RefCell<Slab<Option<Waker>>>,
 }
@@ -36,6 +37,11 @@ impl Connections {
                 waker.wake();
             }
         }
+    }
+
+    /// Whoever drains these waits for their end only so long. To be said before.
+    pub fn limit(&self, patience: Duration) {
+        self.patience.set(Some(patience));
     }
 
     pub fn is_draining(&self) -> bool {
@@ -62,6 +68,16 @@ pub struct Registration {
 impl Registration {
     pub fn is_draining(&self) -> bool {
         self.connections.is_draining()
+    }
+
+    /// A place beside this one, for a task of its own on the same connection.
+    pub fn another(&self) -> Self {
+        self.connections.register()
+    }
+
+    /// How long the end is waited for; `None` where nobody waits.
+    pub fn patience(&self) -> Option<Duration> {
+        self.connections.patience.get()
     }
 
     pub fn grace(&self) -> Duration {

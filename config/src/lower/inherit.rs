@@ -27,9 +27,6 @@ pub(super) mod built_in {
     pub(in crate::lower) const ROUTE_IDLE: Duration = Duration::from_secs(60);
     /// As long as nginx and Envoy let a silent TCP connection live, more or less.
     pub(in crate::lower) const STREAM_IDLE: Duration = Duration::from_secs(60 * 60);
-    /// As long as Envoy lets a silent stream live; who means to be silent longer sends pings.
-    pub(in crate::lower) const WEBSOCKET_IDLE: Duration = Duration::from_secs(5 * 60);
-    pub(in crate::lower) const WEBSOCKET_JITTER: Duration = Duration::from_secs(30);
     pub(in crate::lower) const RETRIES: u8 = 1;
     pub(in crate::lower) const CONNECT: Duration = Duration::from_secs(5);
     pub(in crate::lower) const MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::new(1_024).unwrap();

@@ -1,9 +1,9 @@
 //! What holds for the WebSocket connections of a route.
 
-use super::inherit::{Inheritance, built_in, within};
+use super::inherit::{Inheritance, within};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Origin, Sourced};
-use crate::model::{CloseCode, WebSocket, WebSocketDrain};
+use crate::model::{WebSocket, WebSocketDrain};
 use crate::raw;
 
 pub(super) fn lower(
@@ -11,13 +11,14 @@ pub(super) fn lower(
     inheritance: &Inheritance<'_>,
     report: &mut Report,
 ) -> WebSocket {
+    let WebSocket { idle_timeout, drain: built_in, .. } = WebSocket::default();
     let drain = within(raw, |one| &one.drain);
     let max_age = within(raw, |one| &one.max_age);
     let idle_timeout = inheritance.pick(
         within(raw, |one| &one.idle_timeout),
         Origin::Route,
         |_| None,
-        built_in::WEBSOCKET_IDLE,
+        idle_timeout.value,
     );
     if let (Origin::Route(at), Some(age)) = (&idle_timeout.origin, max_age)
         && age.value < idle_timeout.value
@@ -36,13 +37,13 @@ pub(super) fn lower(
                 within(drain, |one| &one.close_code),
                 Origin::Route,
                 |_| None,
-                CloseCode::GOING_AWAY,
+                built_in.close_code.value,
             ),
             jitter: inheritance.pick(
                 within(drain, |one| &one.jitter),
                 Origin::Route,
                 |_| None,
-                built_in::WEBSOCKET_JITTER,
+                built_in.jitter.value,
             ),
         },
     }

@@ -42,6 +42,21 @@ pub struct WebSocketDrain {
     pub jitter: Sourced<Duration>,
 }
 
+/// What holds when no file says anything.
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            // As long as Envoy lets a silent stream live; who means to be silent longer sends pings.
+            idle_timeout: Sourced::built_in(Duration::from_secs(5 * 60)),
+            max_age: None,
+            drain: WebSocketDrain {
+                close_code: Sourced::built_in(CloseCode::GOING_AWAY),
+                jitter: Sourced::built_in(Duration::from_secs(30)),
+            },
+        }
+    }
+}
+
 /// The status of a Close frame, one that may be sent (RFC 6455, section 7.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseCode(u16);

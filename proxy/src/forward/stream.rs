@@ -9,6 +9,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::sending::Sending;
+use super::upgrade;
 use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
@@ -20,6 +21,7 @@ use crate::respond;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
 use crate::upstream::pool::PooledConnection;
+use crate::websocket::tunnel::Rules;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
@@ -41,6 +43,8 @@ pub(super) struct Begun<'c> {
     pub(super) keep_alive: bool,
     /// A close would look like the end of the body.
     pub(super) until_close: bool,
+    /// The upstream has switched to WebSocket, of which this holds.
+    pub(super) upgraded: Option<Rules>,
 }
 
 /// Counts a request at its endpoint until it is dropped.
@@ -69,8 +73,11 @@ impl Drop for Counted {
 
 /// Passes the response on to its end, and the rest of the request meanwhile.
 pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
+    if let Some(rules) = answered.begun.upgraded {
+        return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
+    }
     let Answered { upstream, connection, in_flight, _counted, begun } = answered;
-    let Begun { watch, mut upload, mut download, keep_alive, until_close } = begun;
+    let Begun { watch, mut upload, mut download, keep_alive, until_close, upgraded: _ } = begun;
     let (watch, upload) = (&watch, &mut upload);
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {
@@ -94,7 +101,9 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         Ok(()) => {
             let complete = exchange.upload.complete.get();
             let response = &exchange.scratch.response;
-            if response.keep_alive && complete && download.reading.is_at_its_end() {
+            // A connection that was asked to switch is never lent again.
+            let kept = response.keep_alive && exchange.handshake.is_none();
+            if kept && complete && download.reading.is_at_its_end() {
                 upstream.release(connection, response.keep_alive_timeout, now);
             } else {
                 upstream.discard(connection);
