@@ -12,3 +12,4 @@ pub mod origin;
 pub mod process;
 pub mod procfs;
 pub mod soak;
+pub mod websocket;

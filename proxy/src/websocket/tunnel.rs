@@ -111,7 +111,7 @@ impl Tunnel<'_> {
             moved |= self.upstream_to_client.poll(cx);
             let ended = (self.client_to_upstream.ended, self.upstream_to_client.ended);
             if let Some(end) = verdict(ended.0, ended.1) {
-                return Poll::Ready(finished(end, clock));
+                return Poll::Ready(self.finished(end, clock));
             }
             if moved {
                 clock.idle = Instant::now() + self.rules.idle;
@@ -141,9 +141,7 @@ impl Tunnel<'_> {
         if clock.closing.is_some() {
             return;
         }
-        if self.client_to_upstream.frames.has_closed()
-            && self.upstream_to_client.frames.has_closed()
-        {
+        if self.is_said() {
             // The goodbyes have been said: what is left to do is to close.
             clock.closing = Some((Instant::now() + CLOSE_PATIENCE, None));
         } else if clock.told.is_none() {
@@ -175,24 +173,30 @@ impl Tunnel<'_> {
         }
     }
 
+    /// Both sides have said goodbye.
+    fn is_said(&self) -> bool {
+        self.client_to_upstream.frames.has_closed() && self.upstream_to_client.frames.has_closed()
+    }
+
+    fn finished(&self, end: End, clock: &Clock) -> Finished {
+        let reason = match (clock.closing, end) {
+            // We have ended it, whatever the sides make of that.
+            (Some((_, Some(reason))), _) => Some(reason),
+            // How sockets end behind the goodbyes matters to nobody.
+            _ if self.is_said() => None,
+            (_, End::Closed) => None,
+            (_, End::ClientBroke) => Some(Reason::ClientAborted),
+            (_, End::UpstreamBroke) => Some(Reason::UpstreamReset),
+            (_, End::Idle | End::Expired) => Some(Reason::Internal),
+        };
+        Finished { reason, clean: end == End::Closed }
+    }
+
     fn is_told(&self) -> bool {
         [&self.client_to_upstream, &self.upstream_to_client]
             .iter()
             .all(|one| one.frames.has_closed() || matches!(one.flow, Flow::Told | Flow::Ending))
     }
-}
-
-fn finished(end: End, clock: &Clock) -> Finished {
-    let clean = end == End::Closed;
-    let reason = match (clock.closing, end) {
-        // We have ended it, whatever the sides make of that.
-        (Some((_, Some(reason))), _) => Some(reason),
-        (_, End::Closed) => None,
-        (_, End::ClientBroke) => Some(Reason::ClientAborted),
-        (_, End::UpstreamBroke) => Some(Reason::UpstreamReset),
-        (_, End::Idle | End::Expired) => Some(Reason::Internal),
-    };
-    Finished { reason, clean }
 }
 
 /// A moment within `window`.

@@ -11,3 +11,4 @@ mod forwarding;
 mod limits;
 mod paths;
 mod upstreams;
+mod websocket;

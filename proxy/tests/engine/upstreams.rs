@@ -266,13 +266,13 @@ async fn unix_sockets_serve_on_both_sides() {
     assert_eq!(records[0]["client"], "unix");
 }
 
-struct Secure {
-    files: PemDirectory,
+pub(crate) struct Secure {
+    pub(crate) files: PemDirectory,
     authority: Authority,
-    client: Tls,
+    pub(crate) client: Tls,
 }
 
-fn secure() -> Secure {
+pub(crate) fn secure() -> Secure {
     portcullis_proxy::tls::install_provider();
     let authority = Authority::root("the test's");
     let files = PemDirectory::create();
