@@ -14,3 +14,4 @@ mod log;
 mod reload;
 mod shortage;
 mod watch;
+mod websocket;
