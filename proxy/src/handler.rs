@@ -17,13 +17,13 @@ use crate::http1::scan::HeadScanner;
 use crate::http2::connect;
 use crate::http2::head::incoming_request;
 use crate::http2::server::Stream;
-use crate::message::{RequestHead, Version};
+use crate::message::RequestHead;
 use crate::observe::timeline::Stage;
 use crate::relay::read_some;
 use crate::respond;
 use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
-use crate::websocket::handshake::{self, Handshake};
+use crate::websocket::handshake;
 use crate::worker::Worker;
 
 /// What is to become of the connection.
@@ -92,6 +92,7 @@ async fn serve(exchange: &mut Exchange<'_>) -> Next {
 }
 
 /// How far a request came while its generation was needed.
+#[expect(clippy::large_enum_variant, reason = "a box would cost each request an allocation")]
 pub enum Outcome<'c> {
     Ended(Next),
     Answered(Answered<'c>),
@@ -134,7 +135,9 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
         Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
-            let asked = exchange.request().map(|head| upgrade(&head, listener, exchange.worker));
+            let allowed = listener.settings.upgrades;
+            let random = || exchange.worker.random_128();
+            let asked = exchange.request().map(|head| handshake::wanted(&head, allowed, random));
             match asked.transpose().map(Option::flatten) {
                 Ok(handshake) => exchange.handshake = handshake,
                 Err(reason) => {
@@ -144,22 +147,6 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
             }
             forward::forward(exchange, &current, listener, &plan, routed).await
         }
-    }
-}
-
-/// Whether the request is to become a WebSocket. Where it may not, it goes on as if it had not
-/// asked; a CONNECT cannot do without.
-fn upgrade(
-    head: &RequestHead<'_>,
-    listener: &HttpListener,
-    worker: &Worker,
-) -> Result<Option<Handshake>, Reason> {
-    if listener.settings.upgrades.websocket {
-        return handshake::asked(head, || worker.random_128());
-    }
-    match head.parts.version {
-        Version::Http2 if head.parts.upgrade => Err(Reason::MethodUnsupported),
-        _ => Ok(None),
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) async fn converse<'c>(
         return Err(Failure { reason, not_sent });
     }
     let upgraded =
-        (exchange.scratch.response.status == 101).then_some(target.plan.forward.websocket);
+        (exchange.scratch.response.status == 101).then(|| Box::new(target.plan.forward.websocket));
     let answered = Instant::now();
     exchange.timeline.mark(Mark::FirstByte, answered.into_std());
     exchange.status = exchange.scratch.response.status;
@@ -109,7 +109,7 @@ pub(super) async fn converse<'c>(
     let (writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
     reader.skip(exchange.scratch.response.length);
-    let framing = match upgraded {
+    let framing = match &upgraded {
         Some(_) => Framing::UntilClose,
         None => exchange.scratch.response.framing,
     };
@@ -232,7 +232,8 @@ fn begin_response<'c>(
     let switching = response.status == 101;
     // What came behind a request for a WebSocket may be frames: nobody is to read them as requests.
     let spoiled = exchange.handshake.is_some()
-        && exchange.head.as_ref().is_some_and(|head| !head.body().is_empty());
+        && (exchange.client_spoke
+            || exchange.head.as_ref().is_some_and(|head| !head.body().is_empty()));
     let keep_alive = request.keep_alive
         && !spoiled
         && exchange.upload.complete.get()

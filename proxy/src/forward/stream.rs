@@ -44,7 +44,7 @@ pub(super) struct Begun<'c> {
     /// A close would look like the end of the body.
     pub(super) until_close: bool,
     /// The upstream has switched to WebSocket, of which this holds.
-    pub(super) upgraded: Option<Rules>,
+    pub(super) upgraded: Option<Box<Rules>>,
 }
 
 /// Counts a request at its endpoint until it is dropped.
@@ -72,9 +72,9 @@ impl Drop for Counted {
 }
 
 /// Passes the response on to its end, and the rest of the request meanwhile.
-pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
-    if let Some(rules) = answered.begun.upgraded {
-        return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
+pub async fn stream<'c>(exchange: &mut Exchange<'c>, mut answered: Answered<'c>) -> Next {
+    if let Some(rules) = answered.begun.upgraded.take() {
+        return Box::pin(upgrade::tunnel(exchange, answered, *rules)).await;
     }
     let Answered { upstream, connection, in_flight, _counted, begun } = answered;
     let Begun { watch, mut upload, mut download, keep_alive, until_close, upgraded: _ } = begun;

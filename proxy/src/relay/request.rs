@@ -164,11 +164,11 @@ impl<'c> Upload<'c> {
     /// deadline stands already.
     fn wait(&mut self, waits: Waits, moved: bool, watch: &Watch<'_>, counters: &UploadCounters) {
         match waits {
-            Waits::Upstream if self.waits != Waits::Head => {
-                if moved || self.waits != Waits::Upstream {
-                    self.waits = waits;
-                    watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.rules.patience);
-                }
+            Waits::Upstream
+                if self.waits != Waits::Head && (moved || self.waits != Waits::Upstream) =>
+            {
+                self.waits = waits;
+                watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.rules.patience);
             }
             Waits::Client => {
                 self.waits = waits;

@@ -6,6 +6,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
+use portcullis_config::model::Upgrades;
+
 use crate::error::Reason;
 use crate::http1::syntax::elements;
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
@@ -32,9 +34,25 @@ pub struct Handshake {
     key: [u8; KEY],
 }
 
+/// What is to become of the request's wish for an upgrade. Where none is allowed it goes on as if
+/// it had not asked; a CONNECT cannot do without.
+pub fn wanted(
+    head: &RequestHead<'_>,
+    allowed: Upgrades,
+    random: impl FnOnce() -> u128,
+) -> Result<Option<Handshake>, Reason> {
+    if allowed.websocket {
+        return asked(head, random);
+    }
+    match head.parts.version {
+        Version::Http2 if head.parts.upgrade => Err(Reason::MethodUnsupported),
+        _ => Ok(None),
+    }
+}
+
 /// Whether a request asks for a WebSocket, and in good form. In HTTP/2 there is no key: `random`
 /// is the one for the upstream (RFC 8441, section 5).
-pub fn asked(
+fn asked(
     head: &RequestHead<'_>,
     random: impl FnOnce() -> u128,
 ) -> Result<Option<Handshake>, Reason> {

@@ -2,13 +2,13 @@
 
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::websocket::{
-    Frame, KEY, Peer, TEXT, connect, key_of, request, switching, upgrade,
+    Frame, KEY, Peer, TEXT, WebSocketOrigin, connect, key_of, request, switching, upgrade,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Ends;
-use crate::harness::{Settings, check, get, line, observe, post, verdicts};
+use crate::harness::{Gate, Settings, check, get, line, observe, post, verdicts};
 
 /// The right answer to the key of [`request`].
 fn right() -> String {
@@ -98,9 +98,7 @@ async fn any_other_answer_is_an_ordinary_response() {
             .sees("426, keep")
             .records("426"),
         line("an interim one before", ask())
-            .answers(format!(
-                "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
-            ))
+            .answers("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n")
             .sees("103, 403, keep")
             .records("403"),
         // What came behind the request may be frames, and is never read as a request.
@@ -224,7 +222,7 @@ async fn the_upstreams_connection_is_never_lent_again() {
 
 #[tokio::test]
 async fn a_route_that_answers_itself_upgrades_nothing() {
-    let gate = crate::harness::Gate::of(
+    let gate = Gate::of(
         "listeners:\n  - {name: front, address: \"127.0.0.1:0\"}\n\
          routes:\n  - {name: here, reply: {status: 200, body: hello}}\n",
     )
@@ -232,4 +230,38 @@ async fn a_route_that_answers_itself_upgrades_nothing() {
     let refused = connect(gate.address, "/").await.unwrap_err().to_string();
     assert!(refused.starts_with("HTTP/1.1 200 "), "{refused}");
     assert_eq!(verdicts(&gate.records().await), "200 reply");
+}
+
+/// The blocks of a kind between the fences of the manual's page.
+fn blocks(kind: &str) -> Vec<String> {
+    let page = include_str!("../../../../docs/websocket.md");
+    let fence = format!("```{kind}\n");
+    let after = page.split(&fence).skip(1);
+    after.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_example_of_the_manual_is_what_happens() {
+    let example = include_str!("../../../../config/examples/websocket.yaml");
+    let route = blocks("yaml").remove(0);
+    assert!(example.ends_with(&route), "{route}");
+    let [sent, got] = blocks("http").try_into().unwrap();
+    let origin = WebSocketOrigin::start().await.unwrap();
+    let gate = Gate::of(&format!(
+        "listeners:\n  - {{name: front, address: \"127.0.0.1:0\"}}\n\
+         upstreams:\n  - {{name: chat, endpoints: [{{address: \"{}\"}}]}}\nroutes:\n{route}",
+        origin.address().unwrap()
+    ))
+    .await;
+    let client = TcpStream::connect(gate.address).await.unwrap();
+    let request = format!("{sent}\n").replace('\n', "\r\n");
+    let (client, server) = tokio::join!(upgrade(client, &request), origin.accept());
+    let sorted = |head: &str| {
+        let lines = head.trim_end().lines().filter(|line| !line.starts_with("date: "));
+        let mut lines: Vec<_> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&client.unwrap().1), sorted(&got));
+    assert!(server.unwrap().1.contains("origin: https://shop.example.com\r\n"));
 }
