@@ -30,7 +30,7 @@ async fn a_silent_tunnel_ends_and_both_sides_are_told() {
     assert_eq!(client.next().await.unwrap(), None);
     assert_eq!(server.next().await.unwrap(), None);
     assert!(
-        start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(2)
+        start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(5)
     );
     drop((client, server));
     assert_eq!(verdicts(&ends.gate.records().await), "101 tunnel-idle");
@@ -63,7 +63,7 @@ async fn a_tunnel_ends_at_its_age_however_busy() {
     client.send(&Frame::close(1012)).await.unwrap();
     assert_eq!(busy.await.unwrap(), Some(1012));
     assert!(
-        count > 10 && start.elapsed() < Duration::from_secs(2),
+        count > 10 && start.elapsed() < Duration::from_secs(5),
         "{count} in {:?}",
         start.elapsed()
     );
@@ -76,6 +76,7 @@ async fn a_tunnel_ends_at_its_age_however_busy() {
 async fn a_frame_under_way_is_finished_first() {
     let ends = Ends::of("websocket: {drain: {jitter: 1ms}}").await;
     let (mut client, mut server) = ends.open().await;
+    let (mut witness, _other) = ends.open().await;
     let (up, down) = (Frame::new(TEXT, vec![b'u'; 300]), Frame::new(TEXT, vec![b'd'; 70_000]));
     let (up_bytes, down_bytes) = (up.clone().masked().to_bytes(), down.to_bytes());
     client.send_bytes(&up_bytes[..1]).await.unwrap();
@@ -89,7 +90,9 @@ async fn a_frame_under_way_is_finished_first() {
         let extra = Frame { masked, ..Frame::text("too late") };
         [bytes, &extra.to_bytes()].concat()
     };
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Another connection hears of it at once; so has this one, give or take its jitter.
+    assert_eq!(witness.expect().await.unwrap().code(), Some(1001));
+    tokio::time::sleep(Duration::from_millis(50)).await;
     client.send_bytes(&more(&up_bytes[1..], true)).await.unwrap();
     server.send_bytes(&more(&down_bytes[9..], false)).await.unwrap();
     let mut rest = vec![0; up_bytes.len() - 1];
@@ -101,7 +104,8 @@ async fn a_frame_under_way_is_finished_first() {
     told(&mut client, 1001).await;
     told(&mut server, 1001).await;
     assert_eq!(client.next().await.unwrap(), None);
-    assert_eq!(verdicts(&records.await.unwrap()), "101 draining");
+    drop((witness, _other));
+    assert_eq!(verdicts(&records.await.unwrap()), "101 draining, 101 draining");
 }
 
 /// Silent peers cannot hold the drain, nor those that stop in the midst of a frame.
@@ -197,7 +201,7 @@ async fn sockets_that_stay_open_behind_the_goodbyes_are_closed() {
     let start = Instant::now();
     assert_eq!(client.next().await.unwrap(), None);
     assert_eq!(server.next().await.unwrap(), None);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     drop((client, server));
     assert_eq!(verdicts(&ends.gate.records().await), "101");
 }
