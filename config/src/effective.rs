@@ -487,7 +487,7 @@ fn access_log(log: &AccessLog) -> Value {
             AccessLogSink::Disabled => json!("disabled"),
             AccessLogSink::Stdout => json!("stdout"),
             AccessLogSink::Stderr => json!("stderr"),
-            AccessLogSink::File(file) => path(file),
+            AccessLogSink::File(file) => path(&file.path),
         },
         "timeline": log.timeline,
         "sample": format_share(log.sample),

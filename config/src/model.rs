@@ -5,6 +5,7 @@
 //! a dangling reference cannot be expressed.
 
 mod stream;
+mod upstream;
 mod websocket;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,10 @@ use crate::values::{HeaderName, HostPattern, MethodName, PathPattern, Share, Sta
 
 pub use stream::{
     ProxyProtocol, ProxyVersion, StreamKind, StreamListener, StreamRoute, StreamTimeouts,
+};
+pub use upstream::{
+    BalancePolicy, Concurrency, EndpointSource, EndpointTarget, HashKey, KeepAlive, LoadBalancer,
+    TrustAnchors, Upstream, UpstreamTls,
 };
 pub use websocket::{CloseCode, Upgrade, Upgrades, WebSocket, WebSocketDrain};
 
@@ -69,6 +74,37 @@ pub enum ListenAddress {
         v6only: bool,
     },
     Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Whether both take the same connections, so that they cannot be bound beside each other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (
+                Self::Tcp { address: left, v6only: left_only },
+                Self::Tcp { address: right, v6only: right_only },
+            ) => {
+                // The kernel gives port 0 a new port each time.
+                left.port() == right.port()
+                    && left.port() != 0
+                    && (covers(left.ip(), *left_only, right.ip())
+                        || covers(right.ip(), *right_only, left.ip()))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether `wide` takes connections to `narrow`.
+fn covers(wide: IpAddr, v6only: bool, narrow: IpAddr) -> bool {
+    match (wide, narrow) {
+        (left, right) if left == right => true,
+        (IpAddr::V4(wide), IpAddr::V4(_)) => wide.is_unspecified(),
+        (IpAddr::V6(wide), IpAddr::V6(_)) => wide.is_unspecified(),
+        (IpAddr::V6(wide), IpAddr::V4(_)) => wide.is_unspecified() && !v6only,
+        (IpAddr::V4(_), IpAddr::V6(_)) => false,
+    }
 }
 
 /// As it is written in the configuration.
@@ -271,128 +307,6 @@ pub enum ClientAuthMode {
 }
 
 #[derive(Debug, Clone)]
-pub struct Upstream {
-    pub name: String,
-    pub location: Location,
-    /// Never empty.
-    pub endpoints: Vec<EndpointSource>,
-    pub load_balancer: LoadBalancer,
-    pub tls: Option<UpstreamTls>,
-    pub protocol: UpstreamProtocol,
-    pub concurrency: Concurrency,
-    pub keep_alive: KeepAlive,
-    /// A TCP connect and its TLS handshake together.
-    pub connect_timeout: Sourced<Duration>,
-    /// The header that each connection begins with.
-    pub proxy_protocol: Option<ProxyVersion>,
-}
-
-#[derive(Debug, Clone)]
-pub struct EndpointSource {
-    pub target: EndpointTarget,
-    /// Share of traffic among the endpoints of its upstream.
-    pub weight: NonZeroU16,
-    pub location: Location,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EndpointTarget {
-    Address(SocketAddr),
-    Unix(PathBuf),
-    /// Each address of the answer is an endpoint; asked again when its TTL is over.
-    Dns {
-        host: String,
-        port: NonZeroU16,
-    },
-}
-
-#[derive(Debug, Clone)]
-pub struct LoadBalancer {
-    pub policy: Sourced<BalancePolicy>,
-    /// A new endpoint's share grows from a tenth to its whole over this time.
-    pub slow_start: Option<Duration>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BalancePolicy {
-    RoundRobin,
-    LeastRequest,
-    P2cEwma,
-    Random,
-    RingHash(HashKey),
-    Maglev(HashKey),
-}
-
-/// What a consistent-hash policy hashes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HashKey {
-    Header(HeaderName),
-    Cookie(String),
-    Query(String),
-    SourceIp,
-    Path,
-}
-
-#[derive(Debug, Clone)]
-pub struct Concurrency {
-    /// Open connections to the upstream, over all endpoints and workers.
-    pub max_connections: Sourced<NonZeroU32>,
-    /// Requests that wait for a connection, over all workers.
-    pub max_pending: Sourced<u32>,
-}
-
-#[derive(Debug, Clone)]
-pub struct KeepAlive {
-    /// Idle connections kept for each endpoint and worker; 0 closes after each request.
-    pub max_idle: Sourced<u32>,
-    /// Kept shorter when the upstream says so in its `keep-alive: timeout=`.
-    pub idle_timeout: Sourced<Duration>,
-}
-
-#[derive(Debug, Clone)]
-pub struct UpstreamTls {
-    pub location: Location,
-    /// Who vouches for the upstream: a file, or the system's store.
-    pub ca: TrustAnchors,
-    pub client_certificate: Option<(FileRef, FileRef)>,
-    /// Sent as SNI and checked against the certificate; else the endpoint's DNS name or address.
-    pub server_name: Option<String>,
-    /// When not empty, one of these names (DNS or URI) must stand in the certificate instead.
-    pub identities: Vec<String>,
-    pub min_version: TlsVersion,
-    pub max_version: TlsVersion,
-}
-
-/// Wherever they are written.
-impl PartialEq for UpstreamTls {
-    fn eq(&self, other: &Self) -> bool {
-        let Self {
-            location: _,
-            ca,
-            client_certificate,
-            server_name,
-            identities,
-            min_version,
-            max_version,
-        } = self;
-        *ca == other.ca
-            && *client_certificate == other.client_certificate
-            && *server_name == other.server_name
-            && *identities == other.identities
-            && *min_version == other.min_version
-            && *max_version == other.max_version
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TrustAnchors {
-    System,
-    File(FileRef),
-    /// No verification at all; `check` warns of it.
-    InsecureNoVerify,
-}
-
-#[derive(Debug, Clone)]
 pub struct Route {
     pub name: String,
     pub location: Location,
@@ -565,7 +479,7 @@ pub enum AccessLogSink {
     Disabled,
     Stdout,
     Stderr,
-    File(PathBuf),
+    File(FileRef),
 }
 
 #[derive(Debug, Clone)]

@@ -1,14 +1,10 @@
 //! The customer's side of the connection: requests to the gateway as any HTTP client sends them.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use portcullis_testkit::client::{RawClient, Tls};
 use portcullis_testkit::http::Response;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use portcullis_testkit::unverified::taking_any_certificate;
 
 /// By which the demo's requests are told from others in the access log.
 pub(crate) const USER_AGENT: &str = "shop-demo";
@@ -26,14 +22,7 @@ impl Client {
     }
 
     pub(crate) fn over_tls(address: SocketAddr) -> anyhow::Result<Self> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TakesAnyName(provider)))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tls = Tls { name: ServerName::try_from("localhost")?, config: Arc::new(config) };
+        let tls = taking_any_certificate("localhost")?;
         Ok(Self { address: reachable(address), tls: Some(tls), connection: None })
     }
 
@@ -85,47 +74,5 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
     } else {
         address
-    }
-}
-
-/// Takes whatever certificate it is shown, as `curl --insecure` does: the gateway made its own a
-/// moment ago and nobody vouches for it. That the peer holds its key is still checked.
-#[derive(Debug)]
-struct TakesAnyName(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TakesAnyName {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -3,12 +3,14 @@
 //! Between requests only what is in this file's future stays in memory; the state of a request is
 //! boxed apart and holds the buffers. Knows nothing of routing or upstreams.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use portcullis_config::model::{HttpProtocol, Protocols};
+use portcullis_config::model::{HttpProtocol, Protocols, Trust};
 use tokio::time::Instant;
 
 use crate::buffer::Buffer;
@@ -27,8 +29,8 @@ const LAST_READ: Duration = Duration::from_secs(1);
 /// How long a closed connection is listened to, so that the last response is not destroyed by a
 /// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
 /// a silent one has less time.
-const LINGER: Duration = Duration::from_secs(5);
-const LINGER_SILENT: Duration = Duration::from_secs(1);
+pub const LINGER: Duration = Duration::from_secs(5);
+pub const LINGER_SILENT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// What stays the same for all requests of a connection.
@@ -60,7 +62,7 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// What ALPN has settled.
     pub protocol: Option<HttpProtocol>,
-    pub identity: Option<Box<crate::tls::PeerIdentity>>,
+    pub identity: Option<Rc<crate::tls::PeerIdentity>>,
 }
 
 impl Client {
@@ -71,6 +73,18 @@ impl Client {
     /// The protocol that both sides have agreed on, if they did.
     fn agreed(&self) -> Option<HttpProtocol> {
         self.tls.as_ref().and_then(|tls| tls.protocol)
+    }
+
+    /// Whose word counts behind what a PROXY protocol header has told: who sent it was the first
+    /// of the proxies that are counted.
+    pub fn trust_left<'t>(&self, trust: &'t Trust) -> Cow<'t, Trust> {
+        match trust {
+            Trust::Hops(hops) if self.told.is_some() => {
+                let left = NonZeroU8::new(hops.get() - 1);
+                Cow::Owned(left.map_or(Trust::Nobody, Trust::Hops))
+            }
+            _ => Cow::Borrowed(trust),
+        }
     }
 
     /// Both ends of the client's connection; `None` where there are no addresses.
@@ -193,6 +207,7 @@ async fn wait_for_request(
         Some(Ok(0)) if client.tls.is_some() => Wait::Close,
         Some(Ok(0) | Err(_)) => Wait::Gone,
         Some(Ok(_)) => Wait::Request,
+        None if client.registration.is_dismissed() => Wait::Close,
         // Bytes that came in the very last moment are a request, and answered.
         None if client.io.peer_state() == PeerState::Sending => {
             client.deadline.set(Instant::now() + LAST_READ);

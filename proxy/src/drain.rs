@@ -1,7 +1,7 @@
 //! Telling the connections of one worker to come to an end.
 //!
-//! A connection registers once and is woken when its listener retires or the whole worker
-//! drains; between these events it costs nothing. Single-threaded: the worker's own.
+//! A connection registers once and is woken when its listener retires, the whole worker drains
+//! or its peer is dismissed; between these events it costs nothing. Single-threaded: the worker's own.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use crate::tls::PeerIdentity;
+
 /// The open connections of one listener on one worker.
 #[derive(Default)]
 pub struct Connections {
@@ -17,12 +19,20 @@ pub struct Connections {
     grace: Cell<Duration>,
     patience: Cell<Option<Duration>>,
     lingering: Cell<usize>,
-    wakers: RefCell<Slab<Option<Waker>>>,
+    entries: RefCell<Slab<Entry>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    waker: Option<Waker>,
+    /// Who is on the other side, if a certificate says so.
+    peer: Option<Rc<PeerIdentity>>,
+    dismissed: bool,
 }
 
 impl Connections {
     pub fn register(self: &Rc<Self>) -> Registration {
-        let key = self.wakers.borrow_mut().insert(None);
+        let key = self.entries.borrow_mut().insert(Entry::default());
         Registration { connections: Rc::clone(self), key, lingers: Cell::new(false) }
     }
 
@@ -32,11 +42,23 @@ impl Connections {
     pub fn drain(&self, grace: Duration) {
         self.draining.set(true);
         self.grace.set(grace);
-        for (_, waker) in self.wakers.borrow_mut().iter_mut() {
-            if let Some(waker) = waker.take() {
-                waker.wake();
+        for (_, entry) in self.entries.borrow_mut().iter_mut() {
+            entry.wake();
+        }
+    }
+
+    /// Asks those to end whose peer is not to be served any more, and says how many there are.
+    /// They have no grace: what is under way is their last request.
+    pub fn dismiss(&self, unwanted: impl Fn(&PeerIdentity) -> bool) -> usize {
+        let mut dismissed = 0;
+        for (_, entry) in self.entries.borrow_mut().iter_mut() {
+            if !entry.dismissed && entry.peer.as_ref().is_some_and(|peer| unwanted(peer)) {
+                entry.dismissed = true;
+                entry.wake();
+                dismissed += 1;
             }
         }
+        dismissed
     }
 
     /// Whoever drains these waits for their end only so long. To be said before.
@@ -49,12 +71,20 @@ impl Connections {
     }
 
     pub fn count(&self) -> usize {
-        self.wakers.borrow().len()
+        self.entries.borrow().len()
     }
 
     /// Of these, the ones that have said everything and only wait for the client to hear it.
     pub fn lingering(&self) -> usize {
         self.lingering.get()
+    }
+}
+
+impl Entry {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -66,13 +96,32 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// Says who is on the other side.
+    pub fn identify(&self, peer: Rc<PeerIdentity>) {
+        if let Some(entry) = self.connections.entries.borrow_mut().get_mut(self.key) {
+            entry.peer = Some(peer);
+        }
+    }
+
     pub fn is_draining(&self) -> bool {
-        self.connections.is_draining()
+        self.connections.is_draining() || self.is_dismissed()
+    }
+
+    /// Whether not even a request that has come already is to be taken.
+    pub fn is_dismissed(&self) -> bool {
+        self.connections.entries.borrow().get(self.key).is_some_and(|entry| entry.dismissed)
     }
 
     /// A place beside this one, for a task of its own on the same connection.
     pub fn another(&self) -> Self {
-        self.connections.register()
+        let another = self.connections.register();
+        let mut entries = self.connections.entries.borrow_mut();
+        if let Some(Entry { peer, dismissed, .. }) = entries.get(self.key) {
+            let entry = Entry { waker: None, peer: peer.clone(), dismissed: *dismissed };
+            entries[another.key] = entry;
+        }
+        drop(entries);
+        another
     }
 
     /// How long the end is waited for; `None` where nobody waits.
@@ -81,7 +130,7 @@ impl Registration {
     }
 
     pub fn grace(&self) -> Duration {
-        self.connections.grace.get()
+        if self.is_dismissed() { Duration::ZERO } else { self.connections.grace.get() }
     }
 
     /// Nothing more will be sent: a drain need not wait for this connection at any price.
@@ -108,22 +157,39 @@ impl Registration {
 
     /// Whether the end has been announced; if not, the task is woken when it is.
     pub fn poll_draining(&self, cx: &Context<'_>) -> bool {
-        if self.connections.is_draining() {
+        if self.is_draining() {
             return true;
         }
-        let mut wakers = self.connections.wakers.borrow_mut();
-        if let Some(slot) = wakers.get_mut(self.key)
+        self.listen(cx);
+        false
+    }
+
+    /// Ends when the peer is not to be served any more, whatever else was announced.
+    pub async fn dismissed(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_dismissed() {
+                return Poll::Ready(());
+            }
+            self.listen(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The task is woken at the next announcement.
+    fn listen(&self, cx: &Context<'_>) {
+        let mut entries = self.connections.entries.borrow_mut();
+        if let Some(Entry { waker: slot, .. }) = entries.get_mut(self.key)
             && !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
         {
             *slot = Some(cx.waker().clone());
         }
-        false
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.connections.wakers.borrow_mut().try_remove(self.key);
+        self.connections.entries.borrow_mut().try_remove(self.key);
         if self.lingers.get() {
             self.connections.lingering.set(self.connections.lingering.get() - 1);
         }

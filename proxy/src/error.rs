@@ -76,6 +76,8 @@ reasons! {
     TunnelIdle = "tunnel-idle", 0, Client, "The connection was silent for too long";
     /// The connection has lived for as long as its listener allows.
     MaxAge = "max-age", 0, Proxy, "The connection has reached its age";
+    /// The certificate that the client of a tunnel had shown was revoked since.
+    ClientRevoked = "client-revoked", 0, Client, "The client is no longer trusted";
     /// The route that a tunnel took is no longer configured.
     RouteGone = "route-gone", 0, Proxy, "The connection is no longer served";
     /// The upstream has no endpoint to send to.

@@ -150,7 +150,8 @@ impl<'c> Exchange<'c> {
         };
         let worker = self.worker;
         let ids = || (worker.random_128(), worker.random());
-        let provenance = Provenance::judge(&head, trust, peer, ids);
+        let trust = self.client.trust_left(trust);
+        let provenance = Provenance::judge(&head, &trust, peer, ids);
         let given = provenance.request_id(&head);
         self.provenance = provenance;
         if let Some(given) = given {

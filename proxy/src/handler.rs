@@ -3,10 +3,11 @@
 //! Head, decision, answer or forward: what each phase does stands elsewhere. This file knows the
 //! order, and what becomes of the connection afterwards.
 
+use h2::RecvStream;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
-use crate::connection::Client;
+use crate::connection::{Client, LINGER, LINGER_SILENT};
 use crate::deadline::Deadline;
 use crate::decide::{Facts, ProxyReply, Step, decide};
 use crate::error::Reason;
@@ -75,11 +76,29 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
         Ok(())
     });
     exchange.head_apart = judged.is_ok();
-    if let Err(reason) = judged {
-        return respond::problem(&mut exchange, reason, None, true).await;
-    }
     drop((current, head));
-    !matches!(serve(&mut exchange).await, Next::Abort)
+    let whole = match judged {
+        Ok(()) => !matches!(serve(&mut exchange).await, Next::Abort),
+        Err(reason) => respond::problem(&mut exchange, reason, None, true).await,
+    };
+    exchange.record();
+    if whole && let ClientEnd::Http2 { body: Some(body), .. } = exchange.end.get_mut() {
+        linger(body, &deadline).await;
+    }
+    whole
+}
+
+/// Listens for a moment to a body that nobody wants. Resetting the stream at once is right (RFC
+/// 9113, section 8.1), yet some clients forget over it the response that came before.
+async fn linger(body: &mut RecvStream, deadline: &Deadline) {
+    let end = Instant::now() + LINGER;
+    while !body.is_end_stream() {
+        deadline.set(end.min(Instant::now() + LINGER_SILENT));
+        match deadline.bound(std::future::poll_fn(|cx| body.poll_data(cx))).await {
+            Ok(Some(Ok(chunk))) if body.flow_control().release_capacity(chunk.len()).is_ok() => {}
+            _ => return,
+        }
+    }
 }
 
 /// From the head to the last byte. The configuration is looked at until the response has begun.
@@ -92,7 +111,6 @@ async fn serve(exchange: &mut Exchange<'_>) -> Next {
 }
 
 /// How far a request came while its generation was needed.
-#[expect(clippy::large_enum_variant, reason = "a box would cost each request an allocation")]
 pub enum Outcome<'c> {
     Ended(Next),
     Answered(Answered<'c>),

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use portcullis_config::model::HttpProtocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
@@ -222,6 +223,21 @@ impl Io {
     /// Where the connection arrived; `None` for a Unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.carrier.borrow().socket().local_address()
+    }
+
+    /// The protocol that a TLS handshake has settled, if it did.
+    pub fn agreed(&self) -> Option<HttpProtocol> {
+        let carrier = self.carrier.borrow();
+        let token = match &*carrier {
+            Carrier::Plain(_) => None,
+            Carrier::Server(stream) => stream.get_ref().1.alpn_protocol(),
+            Carrier::Client(stream) => stream.get_ref().1.alpn_protocol(),
+        };
+        match token? {
+            b"h2" => Some(HttpProtocol::Http2),
+            b"http/1.1" => Some(HttpProtocol::Http1),
+            _ => None,
+        }
     }
 
     /// Ready when a read may make progress; needs no buffer.

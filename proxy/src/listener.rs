@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::connection::{self, Client, TlsFacts};
 use crate::deadline::Deadline;
@@ -29,6 +29,7 @@ use crate::observe::things::ListenerMetrics;
 use crate::proxy_protocol::{self, Received};
 use crate::sockets;
 use crate::stream;
+use crate::tls::ServerTls;
 use crate::worker::{Current, Worker};
 
 pub use live::Live;
@@ -73,6 +74,8 @@ pub struct Bound {
     pub open: Arc<AtomicU32>,
     /// The generation that serves what is left of a listener that newer ones do not have.
     pub last: RefCell<Option<Rc<Current>>>,
+    /// The generation of certificates and lists by which the connections were judged last.
+    judged: Cell<Option<u64>>,
     stop: Notify,
     accepting: Cell<bool>,
 }
@@ -84,6 +87,7 @@ impl Bound {
             connections: Rc::default(),
             open,
             last: RefCell::default(),
+            judged: Cell::default(),
             stop: Notify::new(),
             accepting: Cell::new(true),
         }
@@ -93,6 +97,19 @@ impl Bound {
     pub fn retire(&self, grace: Duration) {
         self.stop.notify_one();
         self.connections.drain(grace);
+    }
+
+    /// Ends the connections of clients whose certificates were revoked while they were open.
+    pub fn dismiss_revoked(&self, tls: &ServerTls) {
+        // Before the judgement: what comes in meanwhile is looked at next time.
+        let generation = tls.generation();
+        if self.judged.replace(Some(generation)) == Some(generation) {
+            return;
+        }
+        let count = self.connections.dismiss(|peer| tls.is_revoked(peer));
+        if count > 0 {
+            info!(count, "connections of revoked clients end");
+        }
     }
 
     /// Its socket is closed and so is every connection.
@@ -155,9 +172,15 @@ async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor)
         }
     };
     let mut tries = 0;
+    let settled = Instant::now() + sockets::SETTLE;
     loop {
         match accept() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if Instant::now() >= settled {
+                    return Ok(());
+                }
+                sleep(sockets::SETTLE / 4).await;
+            }
             Err(error) if tries == LAST_TRIES => return Err(error),
             accepted => {
                 tries += u32::from(accepted.is_err());
@@ -301,14 +324,21 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
             match accepted {
                 Some(Ok(stream)) => {
                     let (_, session) = stream.get_ref();
-                    let identity = match tls.peer(session) {
-                        Ok(identity) => identity.map(Box::new),
+                    // By the rules of now: the listener may have been configured anew meanwhile.
+                    let current = worker.current_of(&place.bound);
+                    let live = current.live(place.bound.id);
+                    let rules = live.as_ref().and_then(Live::tls).unwrap_or(tls);
+                    let identity = match rules.peer(session) {
+                        Ok(identity) => identity.map(Rc::new),
                         Err(error) => {
                             metrics.of(worker.id()).handshake_failures.increment();
                             debug!(listener = &**listener.name(), %error, "client refused");
                             return None;
                         }
                     };
+                    if let Some(identity) = &identity {
+                        registration.identify(Rc::clone(identity));
+                    }
                     let facts = TlsFacts {
                         sni: session.server_name().map(str::to_owned),
                         version: version_name(session.protocol_version()),

@@ -120,15 +120,15 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
     let write = std::future::poll_fn(|cx| writing.poll_flush(cx, &mut progress));
     // The reason stays that of the answer: why it did not arrive matters less.
     let written = matches!(deadline.bound(write).await, Ok(Ok(())));
-    exchange.scratch.out = writing.into_out();
+    exchange.scratch.out = writing.take_out();
     written
 }
 
 /// The stream of a response that was not begun goes back to the exchange.
-pub fn take_back(exchange: &mut Exchange<'_>, writing: Writing<'_>) {
+pub fn take_back(exchange: &mut Exchange<'_>, writing: &mut Writing<'_>) {
     if let (ClientEnd::Http2 { respond, .. }, Writing::Http2(writing)) =
         (exchange.end.get_mut(), writing)
     {
-        *respond = writing.into_respond();
+        *respond = writing.take_respond();
     }
 }

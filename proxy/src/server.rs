@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
 use crate::control::signals::Signals;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
@@ -66,9 +66,11 @@ impl Server {
         let registry = Registry::new();
         let metrics = Metrics::new(count, &registry)?;
         let mut book = AddressBook::default();
-        let first =
+        let mut first =
             prepare(Arc::clone(&config), None, &mut book, &metrics).map_err(StartError::World)?;
-        let log = AccessLog::start(&config.access_log.sink, metrics.access_log())
+        let sink = first.log.take().map_or_else(|| OpenSink::open(&config.access_log.sink), Ok);
+        let sink = sink.map_err(|error| StartError::World(vec![error]))?;
+        let log = AccessLog::start(sink, metrics.access_log())
             .map_err(|error| StartError::System { what: "the access log", error })?;
         let resolver = SystemResolver::from_system()
             .map_err(|error| StartError::Resolver(error.to_string()))?;
@@ -185,3 +187,6 @@ fn worker_count(workers: Workers) -> usize {
         Workers::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,11 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use portcullis_config::model::ListenAddress;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
@@ -15,6 +17,10 @@ use crate::worker::ListenSocket;
 /// Connections that the kernel queues for one socket before they are accepted.
 const BACKLOG: i32 = 4096;
 
+/// How long a socket that refuses new connections stays open for those that are being made: the
+/// kernel resets a handshake whose last part comes after the close.
+pub const SETTLE: Duration = Duration::from_millis(20);
+
 /// The sockets of one listener, one for each worker, and where they are bound.
 pub struct BoundSockets {
     pub sockets: Vec<ListenSocket>,
@@ -22,9 +28,18 @@ pub struct BoundSockets {
     pub address: ListenAddress,
 }
 
-/// Binds `workers` sockets to one address.
-pub fn bind(address: &ListenAddress, workers: usize) -> io::Result<BoundSockets> {
+/// Binds `workers` sockets to one address, where nobody listens but perhaps at one of our own
+/// addresses that is `leaving`: beside that one they stay silent until [`listen`].
+pub fn bind(
+    address: &ListenAddress,
+    workers: usize,
+    leaving: &[ListenAddress],
+) -> io::Result<BoundSockets> {
+    let beside = leaving.iter().any(|leaving| leaving.overlaps(address));
     match address {
+        ListenAddress::Tcp { address, v6only } if beside => {
+            bind_tcp_beside(*address, *v6only, workers)
+        }
         ListenAddress::Tcp { address, v6only } => bind_tcp(*address, *v6only, workers),
         ListenAddress::Unix(path) => bind_unix(path, workers),
     }
@@ -51,6 +66,27 @@ fn bind_tcp(address: SocketAddr, v6only: bool, workers: usize) -> io::Result<Bou
     Ok(BoundSockets { sockets, address: ListenAddress::Tcp { address, v6only } })
 }
 
+/// The sockets that are leaving admit siblings already, and keep other processes out. Listening
+/// would take connections from them, which would be lost if the new generation failed.
+fn bind_tcp_beside(address: SocketAddr, v6only: bool, workers: usize) -> io::Result<BoundSockets> {
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let socket = tcp_socket(address, v6only)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        sockets.push(ListenSocket::Tcp(socket.into()));
+    }
+    Ok(BoundSockets { sockets, address: ListenAddress::Tcp { address, v6only } })
+}
+
+/// Lets a socket listen that was bound beside another one; the others do already.
+pub fn listen(socket: &ListenSocket) -> io::Result<()> {
+    match socket {
+        ListenSocket::Tcp(socket) => SockRef::from(socket).listen(BACKLOG),
+        ListenSocket::Unix(_) => Ok(()),
+    }
+}
+
 fn tcp_socket(address: SocketAddr, v6only: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -65,7 +101,7 @@ fn tcp_socket(address: SocketAddr, v6only: bool) -> io::Result<Socket> {
 /// From now on the kernel lets nobody begin a connection here, while those that have begun may
 /// still come to the queue: a filter that drops every segment with SYN and without ACK. Who is
 /// dropped tries again a second later and finds the port closed, or served by somebody else.
-pub fn refuse_new(listener: &std::net::TcpListener) -> io::Result<()> {
+pub fn refuse_new(listener: &impl AsFd) -> io::Result<()> {
     /// Of the TCP header, where such a filter begins to look.
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
@@ -141,7 +177,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_of_the_same_port() {
-        let bound = bind(&loopback(), 3).unwrap();
+        let bound = bind(&loopback(), 3, &[]).unwrap();
         let ports: Vec<_> = bound
             .sockets
             .iter()
@@ -156,16 +192,36 @@ mod tests {
 
     #[test]
     fn a_port_that_is_served_is_refused_even_to_sharers() {
-        let first = bind(&loopback(), 2).unwrap();
-        let again = bind(&first.address, 2).map(|_| ()).unwrap_err();
+        let first = bind(&loopback(), 2, &[]).unwrap();
+        let again = bind(&first.address, 2, &[]).map(|_| ()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
-    fn a_closing_socket_keeps_its_queue_and_takes_nobody_new() {
-        use std::time::Duration;
+    fn what_is_bound_beside_one_that_leaves_takes_nobody_before_it_listens() {
+        for everywhere in ["0.0.0.0", "::"] {
+            let address = portcullis_testkit::process::free_address().unwrap();
+            let narrow = bind(&ListenAddress::Tcp { address, v6only: false }, 2, &[]).unwrap();
+            let wide = SocketAddr::new(everywhere.parse().unwrap(), address.port());
+            let wide = ListenAddress::Tcp { address: wide, v6only: false };
+            assert!(bind(&wide, 2, &[]).is_err(), "as by another process");
+            let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
+            let beside = bind(&wide, 2, std::slice::from_ref(&narrow.address)).unwrap();
+            assert!(std::net::TcpStream::connect(elsewhere).is_err());
+            beside.sockets.iter().for_each(|socket| listen(socket).unwrap());
+            std::net::TcpStream::connect(elsewhere).unwrap();
+            std::net::TcpStream::connect(address).unwrap();
+            // And the other way round.
+            drop(narrow);
+            let again = ListenAddress::Tcp { address, v6only: false };
+            let again = bind(&again, 2, std::slice::from_ref(&beside.address)).unwrap();
+            again.sockets.iter().for_each(|socket| listen(socket).unwrap());
+        }
+    }
 
-        let mut bound = bind(&loopback(), 1).unwrap();
+    #[test]
+    fn a_closing_socket_keeps_its_queue_and_takes_nobody_new() {
+        let mut bound = bind(&loopback(), 1, &[]).unwrap();
         let Some(ListenSocket::Tcp(listener)) = bound.sockets.pop() else { panic!("TCP") };
         let address = listener.local_addr().unwrap();
         let early = std::net::TcpStream::connect(address).unwrap();
@@ -181,11 +237,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sock");
         let address = ListenAddress::Unix(path.clone());
-        drop(bind(&address, 1).unwrap());
+        drop(bind(&address, 1, &[]).unwrap());
         assert!(path.exists());
-        let live = bind(&address, 2).unwrap();
+        let live = bind(&address, 2, &[]).unwrap();
         assert_eq!(live.sockets.len(), 2);
-        assert_eq!(bind(&address, 1).map(|_| ()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            bind(&address, 1, &[]).map(|_| ()).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 
     #[test]
@@ -203,7 +262,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");
         std::fs::write(&path, "data").unwrap();
-        assert!(bind(&ListenAddress::Unix(path.clone()), 1).is_err());
+        assert!(bind(&ListenAddress::Unix(path.clone()), 1, &[]).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
     }
 }

@@ -31,7 +31,7 @@ use crate::websocket::live::Tunnels;
 
 /// How often batched log lines leave, whatever their number.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
-/// How often idle upstream connections are looked over, in flushes.
+/// How often idle upstream connections and clients' certificates are looked over, in flushes.
 const SWEEP_EVERY: u32 = 5;
 /// How long a draining connection may still begin a request.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -42,15 +42,14 @@ pub enum Command {
         id: ListenerId,
         socket: ListenSocket,
         open: Arc<AtomicU32>,
+        /// The generation that brings it.
+        snapshot: Arc<Snapshot>,
     },
     /// Stop accepting on a listener and let its connections end.
     Retire(ListenerId),
     /// Retire everything. The answer comes when the last connection has ended, or when patience
     /// has; it says whether nothing was left unsaid.
-    Drain {
-        patience: Duration,
-        done: oneshot::Sender<bool>,
-    },
+    Drain { patience: Duration, done: oneshot::Sender<bool> },
 }
 
 /// A bound and listening socket on its way to the worker that will own it.
@@ -162,6 +161,25 @@ impl Worker {
         }
     }
 
+    /// Looks at the generation of a new listener although nobody has come yet: it may be the only
+    /// one that has it, and serves those who come until it is closed.
+    fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
+        if self.current().live(bound.id).is_none() {
+            let maker = Maker { metrics: &self.metrics, worker: self.id };
+            let gone = maker.make(snapshot, None, &mut self.random.borrow_mut());
+            *bound.last.borrow_mut() = Some(Rc::new(gone));
+        }
+    }
+
+    fn dismiss_revoked(&self) {
+        for bound in &*self.listeners.borrow() {
+            let current = self.current_of(bound);
+            if let Some(tls) = current.live(bound.id).as_ref().and_then(Live::tls) {
+                bound.dismiss_revoked(tls);
+            }
+        }
+    }
+
     pub fn buffers(&self) -> &BufferPool {
         &self.buffers
     }
@@ -201,7 +219,7 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
-            Command::Listen { id, socket, open } => {
+            Command::Listen { id, socket, open, snapshot } => {
                 let acceptor = match socket {
                     ListenSocket::Tcp(socket) => {
                         tokio::net::TcpListener::from_std(socket).map(Acceptor::Tcp)
@@ -214,6 +232,7 @@ impl Worker {
                     Ok(acceptor) => {
                         let bound = Rc::new(Bound::new(id, open));
                         self.listeners.borrow_mut().push(Rc::clone(&bound));
+                        self.see(&bound, snapshot);
                         let worker = Rc::clone(self);
                         tokio::task::spawn_local(crate::listener::accept(worker, bound, acceptor));
                     }
@@ -259,7 +278,8 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
     let _ = done.send(whole);
 }
 
-/// The slow work of a worker: log batches leave, idle upstream connections are closed.
+/// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
+/// of revoked clients.
 async fn upkeep(worker: Rc<Worker>) {
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -276,6 +296,7 @@ async fn upkeep(worker: Rc<Worker>) {
             for upstream in &worker.current().upstreams {
                 upstream.sweep(now);
             }
+            worker.dismiss_revoked();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
     }
@@ -342,3 +363,6 @@ impl Maker<'_> {
         Current { snapshot, upstreams, stream_routes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,3 +281,55 @@ fn listeners_whose_port_the_kernel_chooses_are_told_apart() {
         assert_eq!(running.drained().await, End::Drained);
     });
 }
+
+#[test]
+fn tunnels_are_shown_beside_requests() {
+    const TUNNELS: &str = r#"version: v1
+workers: 1
+listeners:
+  - {name: database, address: "127.0.0.1:0", kind: tcp, tls: {selfSigned: true}}
+  - {name: secure, address: "127.0.0.1:0", kind: tls-passthrough}
+  - {name: public, address: "127.0.0.1:0"}
+upstreams:
+  - {name: back, endpoints: [{address: "127.0.0.1:1"}]}
+routes:
+  - {name: rows, listeners: [database], backends: [{upstream: back}]}
+  - {name: hello, listeners: [public], reply: {status: 200, body: hello}}
+  - {name: shop, listeners: [secure], match: {sni: ["*.shop.test"]}, backends: [{upstream: back}]}
+accessLog: {path: disabled}
+admin: {address: "127.0.0.1:0", token: "${env:CARGO_PKG_NAME}"}
+"#;
+    on_control_runtime(async {
+        let running = Running::start(TUNNELS).await;
+        let admin = running.tcp("admin");
+        let shown = |body: String| -> Value { serde_json::from_str(&body).unwrap() };
+        let closed = TcpStream::connect(running.tcp("secure")).await.unwrap();
+        drop(closed);
+        let listeners = shown(get(admin, "/listeners").await.1);
+        for (at, name, kind, tls) in [
+            (0, "database", "tcp", true),
+            (1, "secure", "tls-passthrough", false),
+            (2, "public", "http", false),
+        ] {
+            let listener = &listeners["listeners"][at];
+            assert_eq!((&listener["name"], &listener["kind"]), (&name.into(), &kind.into()));
+            assert_eq!(listener["tls"], tls);
+            assert_eq!(listener["address"], running.tcp(name).to_string());
+        }
+        let certificates = shown(get(admin, "/certificates").await.1);
+        assert_eq!(certificates["listeners"][0]["name"], "database");
+        let routes = shown(get(admin, "/routes").await.1);
+        let found: Vec<_> = routes["listeners"].as_array().unwrap().iter().collect();
+        let of = |name: &str| {
+            let listener = found.iter().find(|listener| listener["name"] == name).unwrap();
+            listener["routes"][0].clone()
+        };
+        assert_eq!(of("public")["name"], "hello");
+        assert_eq!(of("database")["name"], "rows");
+        let shop = of("secure");
+        assert_eq!(shop["match"]["sni"][0], "*.shop.test");
+        assert_eq!(shop["action"]["backends"][0]["upstream"], "back");
+        assert!(shop["location"].as_str().unwrap().contains("gateway.yaml:12"), "{shop}");
+        running.drained().await;
+    });
+}

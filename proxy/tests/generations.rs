@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use portcullis_config::Loader;
 use portcullis_config::model::ListenAddress;
+use portcullis_config::{Loader, SecretSource, SystemSecrets};
 use portcullis_proxy::control::fingerprint::of_configuration;
 use portcullis_proxy::control::reload::{LastReload, Reloader, Trigger};
 use portcullis_proxy::server::Server;
@@ -17,6 +17,8 @@ use portcullis_proxy::snapshot::Snapshot;
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::websocket::{Frame, WebSocketOrigin, connect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const GET: &[u8] = b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n";
 const SLOW: &[u8] = b"GET /delay/700/x HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -34,8 +36,15 @@ impl Fixture {
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
+        Self::of(folder, SystemSecrets).await
+    }
+
+    async fn of(
+        folder: tempfile::TempDir,
+        secrets: impl SecretSource + Send + Sync + 'static,
+    ) -> Self {
         let seen = of_configuration(folder.path());
-        let mut loader = Loader::new(folder.path());
+        let mut loader = Loader::with_secrets(folder.path(), Box::new(secrets));
         let config = loader.load().result.unwrap_or_else(|failed| {
             panic!("{}", failed.report.render(&failed.sources, false));
         });
@@ -56,10 +65,14 @@ impl Fixture {
         Arc::downgrade(&self.server.publisher.published.load_full())
     }
 
-    async fn client(&self) -> RawClient {
+    fn address(&self) -> std::net::SocketAddr {
         let (_, address) = self.server.addresses().remove(0);
         let ListenAddress::Tcp { address, .. } = address else { panic!("not TCP") };
-        RawClient::connect(address).await.unwrap()
+        address
+    }
+
+    async fn client(&self) -> RawClient {
+        RawClient::connect(self.address()).await.unwrap()
     }
 
     /// The samples of one metric, as Prometheus would see them.
@@ -226,4 +239,119 @@ async fn a_websocket_outlives_the_generation_that_let_it_in() {
         assert!(tokio::time::Instant::now() < deadline, "it is still counted");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+/// A listener of this kind with a route of this name to the address.
+fn tunnels(kind: &str, route: &str, keys: &str, to: std::net::SocketAddr) -> String {
+    format!(
+        "version: v1\nworkers: 1\n\
+         listeners: [{{name: public, address: \"127.0.0.1:0\", kind: {kind}}}]\n\
+         upstreams: [{{name: back, endpoints: [{{address: \"{to}\"}}]}}]\n\
+         routes: [{{name: {route}, listeners: [public], backends: [{{upstream: back}}], {keys}}}]\n\
+         accessLog: {{path: disabled}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_tunnel_outlives_reloads_without_a_generation_until_its_route_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let text = tunnels("tcp", "rows", "", to);
+    let mut fixture = Fixture::start(&[("a.yaml", &text)]).await;
+    let mut client = TcpStream::connect(fixture.address()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    let mut byte = [0];
+    for generation in 2..5 {
+        let before = fixture.serving();
+        let keys = format!("timeouts: {{idle: {generation}m}}");
+        std::fs::write(fixture.path("a.yaml"), tunnels("tcp", "rows", &keys, to)).unwrap();
+        assert_eq!(fixture.reload(Trigger::Asked).await.unwrap().generation, generation);
+        dropped(&before).await;
+        client.write_all(b"x").await.unwrap();
+        server.read_exact(&mut byte).await.unwrap();
+    }
+    // Another name is another route, whatever it does.
+    std::fs::write(fixture.path("a.yaml"), tunnels("tcp", "others", "", to)).unwrap();
+    assert_eq!(fixture.reload(Trigger::Asked).await.unwrap().generation, 5);
+    let mut second = TcpStream::connect(fixture.address()).await.unwrap();
+    let (mut serving, _) = listener.accept().await.unwrap();
+    let patience = Duration::from_secs(10);
+    for stream in [&mut client, &mut server] {
+        let end = tokio::time::timeout(patience, stream.read(&mut byte)).await.unwrap();
+        assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    second.write_all(b"y").await.unwrap();
+    serving.read_exact(&mut byte).await.unwrap();
+    let gone = fixture.samples("portcullis_request_reasons_total");
+    assert_eq!(gone.iter().map(|(_, count)| count).sum::<f64>(), 0.0, "its metrics went with it");
+}
+
+#[tokio::test]
+async fn a_listener_may_change_its_kind_where_it_stands() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let mut fixture = Fixture::start(&[("a.yaml", &tunnels("http", "all", "", to))]).await;
+    let address = fixture.address();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let mut byte = [0];
+    for (generation, kind) in [(2, "tcp"), (3, "http"), (4, "tcp")] {
+        std::fs::write(fixture.path("a.yaml"), tunnels(kind, "all", "", to)).unwrap();
+        assert_eq!(fixture.reload(Trigger::Asked).await.unwrap().generation, generation);
+        assert_eq!(fixture.address(), address);
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"no HTTP\r\n\r\n").await.unwrap();
+        if kind == "tcp" {
+            let (mut server, _) = listener.accept().await.unwrap();
+            let mut seen = [0; 11];
+            server.read_exact(&mut seen).await.unwrap();
+            assert_eq!(&seen, b"no HTTP\r\n\r\n");
+        } else {
+            let mut seen = [0; 12];
+            client.read_exact(&mut seen).await.unwrap();
+            assert_eq!(&seen, b"HTTP/1.1 400");
+        }
+    }
+    // A connection of the first kind is not served as another one.
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let patience = Duration::from_secs(10);
+    let end = tokio::time::timeout(patience, idle.read(&mut byte)).await.unwrap();
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+}
+
+/// Fails as nothing that was foreseen does.
+struct Panicking;
+
+impl SecretSource for Panicking {
+    fn environment(&self, name: &str) -> Result<String, String> {
+        panic!("{name}");
+    }
+
+    fn file(&self, _: &Path) -> Result<String, String> {
+        Err("there is none".to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_a_reload_loses_no_address() {
+    let origin = Origin::start("a").await.unwrap();
+    let good = configuration(&origin);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), &good).unwrap();
+    let mut fixture = Fixture::of(folder, Panicking).await;
+    let before = fixture.server.addresses();
+    let second = "  - {name: second, address: \"127.0.0.2:0\", kind: http}\nupstreams:";
+    let more = good.replace("upstreams:", second);
+    let panicking =
+        format!("{more}admin: {{address: \"127.0.0.1:0\", token: \"${{env:TOKEN}}\"}}\n");
+    std::fs::write(fixture.path("a.yaml"), panicking).unwrap();
+    let last = fixture.reload(Trigger::Noticed).await.unwrap();
+    assert!(last.refused && last.generation == 1, "{last:?}");
+    assert_eq!(fixture.server.addresses(), before);
+    std::fs::write(fixture.path("a.yaml"), more).unwrap();
+    let last = fixture.reload(Trigger::Noticed).await.unwrap();
+    assert_eq!((last.problems.as_str(), last.generation), ("", 2));
+    let addresses = fixture.server.addresses();
+    assert_eq!((addresses.len(), &addresses[0]), (2, &before[0]), "the first one is kept");
+    let mut client = fixture.client().await;
+    client.send(GET).await.unwrap();
+    assert_eq!(client.response().await.unwrap().status, 200);
 }

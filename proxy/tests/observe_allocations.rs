@@ -3,15 +3,17 @@
 //! A binary of its own, because it replaces the allocator.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use portcullis_config::location::{FileRef, Location};
 use portcullis_config::model::{AccessLog as LogConfig, AccessLogSink};
 use portcullis_config::values::{HeaderName, Share};
 use portcullis_proxy::error::Reason;
 use portcullis_proxy::message::{Field, Fields, Known, Span, Version};
 use portcullis_proxy::observe::{
-    AccessLog, Clock, LogFormat, Metrics, Record, RequestOutcome, Stage, Timeline, TlsFacts,
-    WorkerId,
+    AccessLog, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage, Timeline,
+    TlsFacts, WorkerId,
 };
 
 mod counting {
@@ -105,12 +107,22 @@ fn a_line_allocates_nothing() {
     let metrics = Metrics::new(1, &registry).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let config = LogConfig {
-        sink: AccessLogSink::File(directory.path().join("access.log")),
+        sink: AccessLogSink::File(FileRef {
+            path: directory.path().join("access.log"),
+            location: Location {
+                file: Path::new("a.yaml").into(),
+                line: 1,
+                column: 1,
+                start: 0,
+                end: 0,
+            },
+        }),
         timeline: true,
         sample: Share::from_millionths(900_000).unwrap(),
         headers: vec![HeaderName::parse("user-agent").unwrap()],
     };
-    let log = AccessLog::start(&config.sink, metrics.access_log()).unwrap();
+    let log =
+        AccessLog::start(OpenSink::open(&config.sink).unwrap(), metrics.access_log()).unwrap();
     let format = LogFormat::new(&config);
     let worker = log.worker(WorkerId(0), 7);
     let clock = Clock::system();

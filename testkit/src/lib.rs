@@ -12,4 +12,5 @@ pub mod origin;
 pub mod process;
 pub mod procfs;
 pub mod soak;
+pub mod unverified;
 pub mod websocket;

@@ -82,7 +82,7 @@ fn http(
 ) -> Option<ListenerKind> {
     let protocols = protocols(raw, report);
     let tls = match &raw.tls {
-        Some(tls) => lower_tls(tls, protocols.unwrap_or_default(), report).map(Some),
+        Some(tls) => lower_tls(tls, protocols.unwrap_or_default().alpn(), report).map(Some),
         None => Some(None),
     };
     let request_limits = request_limits(raw, inheritance, report);
@@ -267,7 +267,7 @@ fn place<T>(sourced: &Sourced<T>) -> Option<&Location> {
 
 pub(super) fn lower_tls(
     raw: &Located<raw::Tls>,
-    protocols: Protocols,
+    alpn: Vec<String>,
     report: &mut Report,
 ) -> Option<ListenerTls> {
     let tls = &raw.value;
@@ -284,7 +284,7 @@ pub(super) fn lower_tls(
         min_version,
         max_version,
         client_auth: client_auth?,
-        alpn: protocols.alpn(),
+        alpn,
     })
 }
 

@@ -2,17 +2,20 @@
 
 use super::inherit::{built_in, within};
 use crate::diagnostics::{Diagnostic, Report};
-use crate::location::{Located, Origin, Sourced};
+use crate::location::{FileRef, Located, Origin, Sourced};
 use crate::model::{AccessLog, AccessLogSink, Admin, AdminAddress, Shutdown};
 use crate::raw::{self, Address, LogTarget};
 use crate::values::Share;
 
 pub(super) fn access_log(raw: Option<&Located<raw::AccessLog>>) -> AccessLog {
-    let sink = match within(raw, |one| &one.path).map(|path| &path.value) {
-        None | Some(LogTarget::Stdout) => AccessLogSink::Stdout,
-        Some(LogTarget::Stderr) => AccessLogSink::Stderr,
-        Some(LogTarget::Disabled) => AccessLogSink::Disabled,
-        Some(LogTarget::File(path)) => AccessLogSink::File(path.clone()),
+    let path = within(raw, |one| &one.path);
+    let sink = match path.map(|path| (&path.value, &path.location)) {
+        None | Some((LogTarget::Stdout, _)) => AccessLogSink::Stdout,
+        Some((LogTarget::Stderr, _)) => AccessLogSink::Stderr,
+        Some((LogTarget::Disabled, _)) => AccessLogSink::Disabled,
+        Some((LogTarget::File(path), location)) => {
+            AccessLogSink::File(FileRef { path: path.clone(), location: location.clone() })
+        }
     };
     let headers = within(raw, |one| &one.headers);
     AccessLog {

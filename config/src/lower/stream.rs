@@ -10,7 +10,7 @@ use super::{action, at, listener, refuse};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
-    BalancePolicy, HashKey, ListenerId, ListenerKind, ListenerTls, Protocols, ProxyProtocol, Retry,
+    BalancePolicy, HashKey, ListenerId, ListenerKind, ListenerTls, ProxyProtocol, Retry,
     StreamKind, StreamListener, StreamRoute, StreamTimeouts, Trust, Upstream,
 };
 use crate::raw;
@@ -86,9 +86,8 @@ fn tls(raw: &raw::Listener, kind: StreamKind, report: &mut Report) -> Option<Opt
         );
         return None;
     }
-    // What is inside is not known here, so there is nothing to agree on.
-    let nothing = Protocols { http1: false, http2: false };
-    listener::lower_tls(tls, nothing, report).map(Some)
+    // What is inside is not known here, so nothing is agreed on.
+    listener::lower_tls(tls, Vec::new(), report).map(Some)
 }
 
 /// Keys that only HTTP has.

@@ -9,7 +9,7 @@ use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{FileRef, Located, Location, Origin, Sourced};
 use crate::model::{
     BalancePolicy, Concurrency, EndpointSource, EndpointTarget, HashKey, KeepAlive, LoadBalancer,
-    TrustAnchors, Upstream, UpstreamTls,
+    TrustAnchors, Upstream, UpstreamProtocol, UpstreamTls,
 };
 use crate::raw::{self, Address, Balancing, UpstreamTlsMode};
 
@@ -22,7 +22,7 @@ pub(super) fn lower(
     let endpoints = raw.endpoints.as_ref().and_then(|listed| endpoints(listed, report));
     let load_balancer = load_balancer(raw, inheritance, report);
     let tls = match &raw.tls {
-        Some(tls) => lower_tls(tls, report).map(Some),
+        Some(tls) => lower_tls(tls, alpn(raw), report).map(Some),
         None => Some(None),
     };
     if let (Some(tls), Some(endpoints)) = (&raw.tls, &endpoints) {
@@ -36,7 +36,8 @@ pub(super) fn lower(
         |defaults| defaults.connect_timeout.as_ref(),
         built_in::CONNECT,
     );
-    let name = raw.name.as_ref()?;
+    let shared = refuse_sharing(raw, report);
+    let name = raw.name.as_ref().filter(|_| shared.is_none())?;
     Some(Upstream {
         name: name.value.clone(),
         location: name.location.clone(),
@@ -191,7 +192,39 @@ fn hash_key(raw: &Located<raw::HashOn>, report: &mut Report) -> Option<HashKey> 
     }
 }
 
-fn lower_tls(raw: &Located<raw::UpstreamTls>, report: &mut Report) -> Option<UpstreamTls> {
+/// The protocols offered in a handshake. An upstream that is told of each client has a connection
+/// for each, which HTTP/2 would share.
+fn alpn(raw: &raw::Upstream) -> Vec<String> {
+    let told = matches!(&raw.proxy_protocol, Some(one) if one.value.is_some());
+    let protocol = raw.protocol.as_ref().map_or_else(Default::default, |one| one.value);
+    let tokens: &[&str] = match protocol {
+        UpstreamProtocol::Http2 => &["h2"],
+        UpstreamProtocol::Auto if !told => &["h2", "http/1.1"],
+        UpstreamProtocol::Auto | UpstreamProtocol::Http1 => &["http/1.1"],
+    };
+    tokens.iter().map(|token| (*token).to_owned()).collect()
+}
+
+/// A header names one client; a connection that many share cannot begin with it.
+fn refuse_sharing(raw: &raw::Upstream, report: &mut Report) -> Option<()> {
+    let told = raw.proxy_protocol.as_ref().filter(|one| one.value.is_some())?;
+    let protocol = raw.protocol.as_ref().filter(|one| one.value == UpstreamProtocol::Http2)?;
+    report.push(
+        Diagnostic::error(
+            told.location.clone(),
+            "a PROXY protocol header names one client, and HTTP/2 shares connections",
+        )
+        .related(protocol.location.clone(), "the protocol is set here")
+        .help("`protocol: http1` opens a connection for each client"),
+    );
+    Some(())
+}
+
+fn lower_tls(
+    raw: &Located<raw::UpstreamTls>,
+    alpn: Vec<String>,
+    report: &mut Report,
+) -> Option<UpstreamTls> {
     let tls = &raw.value;
     let mode = tls.mode.as_ref().map_or(UpstreamTlsMode::Tls, |mode| mode.value);
     let ca = trust(raw, mode, report);
@@ -213,6 +246,7 @@ fn lower_tls(raw: &Located<raw::UpstreamTls>, report: &mut Report) -> Option<Ups
         identities: identities.into_iter().map(|one| one.value).collect(),
         min_version,
         max_version,
+        alpn,
     })
 }
 

@@ -48,7 +48,7 @@ Examples:
 Signals:
   HUP   read the configuration again (files are also watched)
   USR1  open the access log again
-  TERM  stop accepting, finish what is in flight, exit; INT does the same, a second one exits now")]
+  TERM  stop accepting, finish what is in flight, exit; INT does the same, a later one exits now")]
     Run {
         /// A configuration file, or a directory of them
         #[arg(long, short, value_name = "PATH")]

@@ -6,11 +6,13 @@ use std::time::Duration;
 use portcullis_testkit::ca::{Authority, Leaf};
 use portcullis_testkit::client::{RawClient, Stream, Tls};
 use portcullis_testkit::load::{Load, LoadRequest};
+use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::time::Instant;
 
-use crate::gateway::{FILE, Gateway, replying};
+use crate::gateway::{FILE, Gateway, closed, forwarding, replying};
 
 fn configuration() -> String {
     replying("hello").replace(
@@ -25,14 +27,21 @@ fn start(leaf: &Leaf) -> Gateway {
 }
 
 fn trusting(authority: &Authority) -> Tls {
+    showing(authority, None)
+}
+
+fn showing(authority: &Authority, shown: Option<&Leaf>) -> Tls {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match shown {
+        Some(leaf) => config.with_client_auth_cert(leaf.chain_der(), leaf.key_der()).unwrap(),
+        None => config.with_no_client_auth(),
+    };
     // A resumed session would show the certificate of the first one.
     config.resumption = rustls::client::Resumption::disabled();
     Tls { name: ServerName::try_from("shop.example").unwrap(), config: Arc::new(config) }
@@ -97,4 +106,63 @@ async fn a_corrupt_certificate_leaves_the_last_good_one() {
     replace(&gateway, &second);
     gateway.says(&["renewed certificates serve"]).await;
     assert_eq!(served(address, &tls).await, *second.chain_der()[0]);
+}
+
+#[tokio::test]
+async fn the_connections_of_a_revoked_client_end() {
+    let authority = Authority::root("test");
+    let server = authority.server("shop.example").issue();
+    let (revoked, other) = (authority.client("revoked").issue(), authority.client("other").issue());
+    let origin = Origin::start("a").await.unwrap();
+    let tls = "tls: {certificates: [{certFile: shop.crt, keyFile: shop.key}], \
+               clientAuth: {mode: required, caFile: ca.pem, crlFile: partners.crl}}}";
+    let http = format!("kind: http, {tls}");
+    let text = forwarding(&[origin.address()], "")
+        .replace("kind: http}", &http)
+        .replace(
+            "upstreams:",
+            &format!("  - {{name: bytes, address: \"127.0.0.1:0\", kind: tcp, {tls}\nupstreams:"),
+        )
+        .replace(
+            "routes:",
+            "routes:\n  - {name: bytes, listeners: [bytes], backends: [{upstream: origin}]}",
+        );
+    let mut gateway = Gateway::start_with(&[
+        (FILE, &text),
+        ("shop.crt", &server.chain_pem()),
+        ("shop.key", &server.key_pem()),
+        ("ca.pem", &authority.certificate_pem()),
+        ("partners.crl", &authority.revoke(&[])),
+    ]);
+    let address = gateway.address("public").await;
+    let fast = b"GET /echo HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let slow = b"GET /delay/3000/x HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let [bad, good] = [&revoked, &other].map(|leaf| showing(&authority, Some(leaf)));
+    let mut fresh = RawClient::connect_tls(address, &bad).await.unwrap();
+    let mut idle = RawClient::connect_tls(address, &bad).await.unwrap();
+    let mut busy = RawClient::connect_tls(address, &bad).await.unwrap();
+    let mut kept = RawClient::connect_tls(address, &good).await.unwrap();
+    for client in [&mut idle, &mut kept] {
+        client.send(fast).await.unwrap();
+        assert!(client.response().await.unwrap().keep_alive());
+    }
+    let mut tunnel = RawClient::connect_tls(gateway.address("bytes").await, &bad).await.unwrap();
+    tunnel.send(fast).await.unwrap();
+    tunnel.response().await.unwrap();
+    busy.send(slow).await.unwrap();
+    while origin.requests() < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let begun = Instant::now();
+    gateway.process.replace_file("partners.crl", &authority.revoke(&[revoked.serial()])).unwrap();
+    closed(&mut idle).await;
+    closed(&mut fresh).await;
+    let (rest, _) = tunnel.read_to_end().await.unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let last = busy.response().await.unwrap();
+    assert_eq!((last.status, last.keep_alive()), (200, false));
+    closed(&mut busy).await;
+    kept.send(fast).await.unwrap();
+    assert!(kept.response().await.unwrap().keep_alive(), "others hear nothing of it");
 }

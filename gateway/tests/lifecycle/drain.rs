@@ -151,14 +151,36 @@ async fn what_takes_longer_than_allowed_is_cut_and_told() {
     assert_eq!(gateway.log("access.log").len(), 1, "what was cut is on record");
 }
 
+/// `timeout` and some supervisors signal the process and its group. The two signals differ here,
+/// for the kernel would make one of two that are alike.
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
+async fn a_signal_that_comes_twice_counts_once() {
+    let origin = Origin::start("a").await.unwrap();
+    let mut gateway = Gateway::start(&draining(&origin, "30s"));
+    let address = gateway.address("public").await;
+    let mut client = in_flight(&origin, address, 800).await;
+    gateway.signal(Signal::TERM);
+    gateway.signal(Signal::INT);
+    let last = client.response().await.unwrap();
+    assert_eq!((last.status, last.keep_alive()), (200, false));
+    closed(&mut client).await;
+    gateway.ends(Duration::from_secs(3), 0).await;
+}
+
+#[tokio::test]
+async fn a_later_signal_ends_at_once() {
     let origin = Origin::start("a").await.unwrap();
     let mut gateway = Gateway::start(&draining(&origin, "30s"));
     let address = gateway.address("public").await;
     let _client = in_flight(&origin, address, 20_000).await;
-    gateway.signal(Signal::TERM);
-    gateway.says(&["draining"]).await;
-    gateway.signal(Signal::TERM);
-    gateway.ends(Duration::from_secs(2), 1).await;
+    let begun = Instant::now();
+    let status = loop {
+        gateway.signal(Signal::TERM);
+        match gateway.process.exit(Duration::from_millis(50)).await {
+            Ok(status) => break status,
+            Err(_) => assert!(begun.elapsed() < Duration::from_secs(3), "it drains on"),
+        }
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
 }

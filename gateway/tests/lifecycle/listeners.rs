@@ -1,11 +1,12 @@
 //! Listeners that come and go, and addresses that somebody else has.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use portcullis_testkit::client::RawClient;
+use portcullis_testkit::client::{ClientError, RawClient, fetch};
+use portcullis_testkit::load::{Load, LoadRequest, Outcome};
 use portcullis_testkit::origin::Origin;
-use portcullis_testkit::process::Signal;
+use portcullis_testkit::process::{Signal, free_address};
 
 use crate::gateway::{Gateway, LONG, closed, forwarding, get};
 
@@ -72,6 +73,18 @@ async fn a_taken_port_refuses_the_start_and_names_the_line() {
 }
 
 #[tokio::test]
+async fn so_does_a_taken_port_of_a_status_listener() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let line = format!("  - {{name: probes, address: \"{address}\", kind: status}}\nupstreams:");
+    let text = forwarding(&["127.0.0.1:9".parse().unwrap()], "").replace("upstreams:", &line);
+    let mut gateway = Gateway::start(&text);
+    gateway.ends(LONG, 2).await;
+    gateway.says(&["portcullis.yaml:5:"]).await;
+    gateway.says(&["listener `probes` cannot be bound"]).await;
+}
+
+#[tokio::test]
 async fn a_reload_onto_a_taken_port_leaves_the_old_one_serving() {
     let origin = Origin::start("a").await.unwrap();
     let one = forwarding(&[origin.address()], "");
@@ -89,6 +102,87 @@ async fn a_reload_onto_a_taken_port_leaves_the_old_one_serving() {
     gateway.signal(Signal::HUP);
     gateway.serves_generation(2).await;
     assert_eq!(get(wanted, "/echo").await.status, 200);
+}
+
+/// Asks until somebody else answers, for what was there takes connections to its end. Only one
+/// that is being made while its socket closes may fail.
+async fn answered(address: SocketAddr, path: &str, part: &str) {
+    let deadline = tokio::time::Instant::now() + LONG;
+    loop {
+        match fetch(address, "GET", path, &[]).await {
+            Ok(response) if response.text().contains(part) => return,
+            Ok(_) | Err(ClientError::Connect(_)) => {}
+            Err(error) => panic!("{error} at {path}"),
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no {part} at {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_changes_its_kind_and_changes_back() {
+    let origin = Origin::start("a").await.unwrap();
+    let address = free_address().unwrap();
+    let of_kind = |kind: &str| {
+        let line = format!("  - {{name: changing, address: \"{address}\", kind: {kind}}}");
+        forwarding(&[origin.address()], "").replace("upstreams:", &format!("{line}\nupstreams:"))
+    };
+    let mut gateway = Gateway::start(&of_kind("http"));
+    gateway.address("changing").await;
+    let mut busy = RawClient::connect(address).await.unwrap();
+    busy.send(SLOW).await.unwrap();
+    while origin.requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    gateway.write(&of_kind("status"));
+    gateway.signal(Signal::HUP);
+    gateway.serves_generation(2).await;
+    let last = busy.response().await.unwrap();
+    assert_eq!((last.status, last.keep_alive()), (200, false));
+    answered(address, "/livez", "alive").await;
+    gateway.write(&of_kind("http"));
+    gateway.signal(Signal::HUP);
+    gateway.serves_generation(3).await;
+    answered(address, "/echo", "\"origin\"").await;
+    // And the admin API follows the listener.
+    let admin = format!("admin: {{address: \"{address}\"}}");
+    gateway.write(&forwarding(&[origin.address()], &admin));
+    gateway.signal(Signal::HUP);
+    gateway.serves_generation(4).await;
+    answered(address, "/listeners", "the admin API answers").await;
+}
+
+/// Each tenth request comes on a connection of its own, so that some wait in every queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_widens_and_narrows_and_no_request_is_lost() {
+    let origin = Origin::start("a").await.unwrap();
+    let address = free_address().unwrap();
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
+    let at = |ip: &str| {
+        let place = format!("{ip}:{}", address.port());
+        forwarding(&[origin.address()], "").replace("127.0.0.1:0", &place)
+    };
+    let mut gateway = Gateway::start(&at("127.0.0.1"));
+    gateway.address("public").await;
+    let closing = "GET /bytes/10 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let mut requests = vec![LoadRequest::get("/bytes/10"); 9];
+    requests.push(LoadRequest::new(closing, b""));
+    let load = Load { requests, ..Load::get(address, "/", 300.0, Duration::from_secs(4)) };
+    let running = load.start();
+    running.ended(50).await;
+    for (generation, ip) in [(2, "0.0.0.0"), (3, "127.0.0.1"), (4, "[::]"), (5, "0.0.0.0")] {
+        gateway.write(&at(ip));
+        gateway.signal(Signal::HUP);
+        gateway.serves_generation(generation).await;
+        assert_eq!(get(address, "/echo").await.status, 200, "{ip}");
+        if ip != "127.0.0.1" {
+            assert_eq!(get(elsewhere, "/echo").await.status, 200, "{ip}");
+        }
+    }
+    assert!(!running.is_finished(), "the load was over too early");
+    let report = running.wait().await;
+    let refused = report.outcomes.get(&Outcome::ConnectError).copied().unwrap_or(0);
+    assert!(refused <= 2, "{report}");
+    assert_eq!(report.failed() - refused, 0, "{report}");
 }
 
 #[tokio::test]

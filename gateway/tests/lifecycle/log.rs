@@ -6,7 +6,7 @@ use portcullis_testkit::load::Load;
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
 
-use crate::gateway::{Gateway, LONG, forwarding};
+use crate::gateway::{Gateway, LONG, eventually, forwarding, get, replying};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renamed_log_is_opened_again_and_no_line_is_lost() {
@@ -31,6 +31,32 @@ async fn a_renamed_log_is_opened_again_and_no_line_is_lost() {
     let counts = files.map(|name| gateway.log(name).len() as u64);
     assert_eq!(counts.iter().sum::<u64>(), report.scheduled, "{counts:?}");
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_opened_is_told_with_its_place() {
+    let good = replying("one");
+    let bad =
+        good.replace("accessLog: {path: access.log}", "accessLog: {path: missing/access.log}");
+    let mut refused = Gateway::start(&bad);
+    refused.ends(LONG, 2).await;
+    refused.says(&["portcullis.yaml:7:19"]).await;
+    refused.says(&["accessLog: {path: missing/access.log}"]).await;
+
+    let mut gateway = Gateway::start(&good);
+    let address = gateway.address("public").await;
+    gateway.write(&bad.replace("one", "two"));
+    gateway.signal(Signal::HUP);
+    gateway.says(&["portcullis.yaml:7:19"]).await;
+    assert_eq!(get(address, "/").await.text(), "one", "a reload happens whole or not at all");
+    std::fs::create_dir(gateway.path("missing")).unwrap();
+    gateway.signal(Signal::HUP);
+    eventually(address, "/", "two").await;
+    // A log that was written well until now keeps no reload from serving.
+    std::fs::remove_dir_all(gateway.path("missing")).unwrap();
+    gateway.write(&bad.replace("one", "three"));
+    gateway.signal(Signal::HUP);
+    eventually(address, "/", "three").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

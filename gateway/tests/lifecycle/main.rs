@@ -8,6 +8,7 @@
 mod certificates;
 mod drain;
 mod endpoints;
+mod examples;
 mod gateway;
 mod listeners;
 mod log;

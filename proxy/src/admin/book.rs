@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::guard::Transport;
 use super::shared::Shared;
 use super::{api, serve, status};
-use crate::control::book::Place;
+use crate::control::book::{self, Place};
 use crate::sockets;
 use crate::tls::WorldError;
 use crate::worker::ListenSocket;
@@ -45,6 +45,13 @@ pub struct Door {
     socket: ListenSocket,
 }
 
+impl Door {
+    /// From here on clients may come.
+    pub fn listen(&self) {
+        book::listen(&self.name, std::slice::from_ref(&self.socket));
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Status,
@@ -53,7 +60,12 @@ enum Purpose {
 
 impl ControlBook {
     /// Binds what `config` wants and is not bound yet.
-    pub fn reserve(&self, config: &Config) -> Result<Vec<Door>, Vec<WorldError>> {
+    /// Addresses that are `leaving` are our own until then; see [`sockets::bind`].
+    pub fn reserve(
+        &self,
+        config: &Config,
+        leaving: &[ListenAddress],
+    ) -> Result<Vec<Door>, Vec<WorldError>> {
         let mut doors = Vec::new();
         let mut faults = Vec::new();
         for wanted in wanted(config) {
@@ -61,7 +73,7 @@ impl ControlBook {
                 continue;
             }
             let Wanted { purpose, place, name, location } = wanted;
-            match bind(purpose, &place) {
+            match bind(purpose, &place, leaving) {
                 Ok((socket, bound)) => doors.push(Door { purpose, place, name, bound, socket }),
                 Err(error) => faults.push(WorldError::new(
                     location,
@@ -76,6 +88,12 @@ impl ControlBook {
         if faults.is_empty() { Ok(doors) } else { Err(faults) }
     }
 
+    /// What `config` has no more.
+    pub fn leaving(&self, config: &Config) -> impl Iterator<Item = ListenAddress> {
+        let left = self.entries.iter().filter(|entry| !wants(config, entry));
+        left.map(|entry| entry.bound.clone())
+    }
+
     /// Takes the doors in and gives up what `config` has no more.
     pub fn commit(&mut self, config: &Config, doors: Vec<Door>) {
         for Door { purpose, place, bound, socket, .. } in doors {
@@ -83,7 +101,7 @@ impl ControlBook {
             self.entries.push(Entry { purpose, place, bound, socket: Some(socket), stop });
         }
         self.entries.retain(|entry| {
-            let kept = wanted(config).any(|wanted| wanted.is(entry));
+            let kept = wants(config, entry);
             if !kept {
                 entry.stop.cancel();
                 remove_file(&entry.bound);
@@ -163,12 +181,20 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     status.chain(admin)
 }
 
-fn bind(purpose: Purpose, place: &Place) -> std::io::Result<(ListenSocket, ListenAddress)> {
+fn wants(config: &Config, entry: &Entry) -> bool {
+    wanted(config).any(|wanted| wanted.is(entry))
+}
+
+fn bind(
+    purpose: Purpose,
+    place: &Place,
+    leaving: &[ListenAddress],
+) -> std::io::Result<(ListenSocket, ListenAddress)> {
     if let (Purpose::Admin, ListenAddress::Unix(path)) = (purpose, &place.address) {
         let socket = sockets::bind_for_owner(path)?;
         return Ok((ListenSocket::Unix(socket), place.address.clone()));
     }
-    let mut bound = sockets::bind(&place.address, 1)?;
+    let mut bound = sockets::bind(&place.address, 1, leaving)?;
     let socket = bound.sockets.pop().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
     Ok((socket, bound.address))
 }

@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::sockets;
 use crate::worker::ListenSocket;
 
 const CONNECTIONS: usize = 256;
@@ -26,12 +27,15 @@ const HEAD: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 16 * 1024;
 /// After this a connection takes no new request.
 const AGE: Duration = Duration::from_secs(60);
+/// How long a connection may still begin a request when its listener is stopped: one that was
+/// made before is not to be closed without an answer.
+const GRACE: Duration = Duration::from_secs(1);
 /// What is left then for the last answer; longer than any request may take.
 const LAST_ANSWER: Duration = Duration::from_secs(75);
 /// How long accepting pauses when it fails, usually for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until stopped; open connections then end after their present request.
+/// Serves until stopped; open connections then end soon, after their present request.
 pub(super) async fn serve(socket: ListenSocket, router: Router, stop: CancellationToken) {
     let registered = match socket {
         ListenSocket::Tcp(socket) => TcpListener::from_std(socket).map(Listener::Tcp),
@@ -53,6 +57,9 @@ trait Accept: Send + Sync {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// From now on nobody new comes, but for handshakes under way.
+    fn refuse_new(&self);
 }
 
 impl Accept for TcpListener {
@@ -63,6 +70,12 @@ impl Accept for TcpListener {
         stream.set_nodelay(true)?;
         Ok(stream)
     }
+
+    fn refuse_new(&self) {
+        if let Err(error) = sockets::refuse_new(self) {
+            tracing::debug!(%error, "a closing socket takes connections to its end");
+        }
+    }
 }
 
 impl Accept for UnixListener {
@@ -71,6 +84,9 @@ impl Accept for UnixListener {
     async fn accept(&self) -> io::Result<UnixStream> {
         self.accept().await.map(|(stream, _)| stream)
     }
+
+    /// Its file is gone already.
+    fn refuse_new(&self) {}
 }
 
 async fn accept_all(listener: impl Accept, router: Router, stop: CancellationToken) {
@@ -78,7 +94,7 @@ async fn accept_all(listener: impl Accept, router: Router, stop: CancellationTok
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -100,6 +116,11 @@ async fn accept_all(listener: impl Accept, router: Router, stop: CancellationTok
             }
         }
     }
+    // The kernel resets what is queued on a socket that is closed.
+    listener.refuse_new();
+    while let Ok(Ok(stream)) = timeout(sockets::SETTLE, listener.accept()).await {
+        tokio::spawn(connection(stream, router.clone(), stop.clone()));
+    }
 }
 
 async fn connection<S>(stream: S, router: Router, stop: CancellationToken)
@@ -112,7 +133,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        () = stop.cancelled() => None,
+        () = async { stop.cancelled().await; sleep(GRACE).await } => None,
         () = sleep(AGE) => None,
     };
     let ended = match ended {

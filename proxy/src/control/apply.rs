@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::admin::Door;
 use crate::control::book::{AddressBook, Reservation, WithReservations};
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::tls::WorldError;
@@ -33,6 +33,8 @@ pub struct Prepared {
     pub snapshot: Snapshot,
     reservations: Vec<Reservation>,
     doors: Vec<Door>,
+    /// `None` when the log stays where it is.
+    pub log: Option<OpenSink>,
 }
 
 /// Builds the generation that follows `previous`, binding what it listens on anew.
@@ -45,11 +47,12 @@ pub fn prepare(
     let mut faults = Vec::new();
     let reservations = book.reserve(&config, metrics.workers());
     let reservations = reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
-    let doors = book.control.reserve(&config);
+    let doors = book.control.reserve(&config, &book.leaving(&config));
     let doors = doors.map_err(|found| faults.extend(found)).unwrap_or_default();
+    let log = open_log(&config, previous).map_err(|found| faults.push(found)).unwrap_or_default();
     let addresses = WithReservations(book, &reservations);
     match Snapshot::build(config, previous, metrics, &addresses) {
-        Ok(snapshot) if faults.is_empty() => Ok(Prepared { snapshot, reservations, doors }),
+        Ok(snapshot) if faults.is_empty() => Ok(Prepared { snapshot, reservations, doors, log }),
         Ok(_) => Err(faults),
         Err(mut found) => {
             found.extend(faults);
@@ -58,26 +61,43 @@ pub fn prepare(
     }
 }
 
+/// A log that was written well until now does not keep another configuration from serving.
+fn open_log(config: &Config, previous: Option<&Snapshot>) -> Result<Option<OpenSink>, WorldError> {
+    let sink = &config.access_log.sink;
+    match OpenSink::open(sink) {
+        Ok(open) => Ok(Some(open)),
+        Err(error) if previous.is_some_and(|it| it.config.access_log.sink == *sink) => {
+            tracing::error!(%error, "the access log is not opened again");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 impl Publisher {
     /// Publishes: from here on new requests meet the new generation.
     pub async fn publish(&mut self, prepared: Prepared) {
-        let Prepared { snapshot, reservations, doors } = prepared;
+        let Prepared { snapshot, reservations, doors, log } = prepared;
         let config = Arc::clone(&snapshot.config);
         let generation = snapshot.generation;
         for upstream in &snapshot.upstreams {
             self.discovery.spawn(&upstream.cluster);
         }
-        if let Err(error) = self.log.redirect(&config.access_log.sink) {
+        if let Some(Err(error)) = log.map(|open| self.log.redirect(open)) {
             tracing::error!(%error, "the access log stays where it was");
         }
         report_certificates(&self.metrics, &snapshot);
-        self.published.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.published.store(Arc::clone(&snapshot));
         self.metrics.set_generation(generation);
         for reservation in &reservations {
+            reservation.listen();
             let Reservation { name, bound, .. } = reservation;
             tracing::info!(listener = name, address = %bound, "listening");
         }
-        for Door { name, bound, .. } in &doors {
+        for door in &doors {
+            door.listen();
+            let Door { name, bound, .. } = door;
             tracing::info!(listener = name, address = %bound, "listening");
         }
         self.book.control.commit(&config, doors);
@@ -85,7 +105,8 @@ impl Publisher {
         for reservation in reservations {
             for (worker, socket) in self.workers.iter().zip(reservation.sockets) {
                 let open = Arc::clone(&reservation.open);
-                tell(worker, Command::Listen { id: reservation.id, socket, open }).await;
+                let snapshot = Arc::clone(&snapshot);
+                tell(worker, Command::Listen { id: reservation.id, socket, open, snapshot }).await;
             }
         }
         for (id, address) in retired {

@@ -56,6 +56,22 @@ pub struct Reservation {
     pub sockets: Vec<ListenSocket>,
 }
 
+impl Reservation {
+    /// From here on clients may come; see [`sockets::bind`].
+    pub fn listen(&self) {
+        listen(&self.name, &self.sockets);
+    }
+}
+
+/// Nothing but want of memory fails here, and what is published already is not taken back.
+pub(crate) fn listen(name: &str, sockets: &[ListenSocket]) {
+    for socket in sockets {
+        if let Err(error) = sockets::listen(socket) {
+            tracing::error!(listener = name, %error, "a socket does not listen");
+        }
+    }
+}
+
 impl AddressBook {
     /// Binds the listeners that workers serve of `config` that are not bound yet. Dropping the reservations
     /// closes them again.
@@ -66,12 +82,13 @@ impl AddressBook {
     ) -> Result<Vec<Reservation>, Vec<WorldError>> {
         let mut reservations = Vec::new();
         let mut faults = Vec::new();
+        let leaving = self.leaving(config);
         for listener in &config.listeners {
             let place = Place::of(listener);
             if !listener.kind.carries_routes() || self.entries.contains_key(&place) {
                 continue;
             }
-            match sockets::bind(&listener.address, workers) {
+            match sockets::bind(&listener.address, workers, &leaving) {
                 Ok(BoundSockets { sockets, address }) => {
                     self.last_id += 1;
                     reservations.push(Reservation {
@@ -93,6 +110,12 @@ impl AddressBook {
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
+    /// Where we listen and will not once `config` serves, so that others of its listeners may.
+    pub fn leaving(&self, config: &Config) -> Vec<ListenAddress> {
+        let http = self.entries.iter().filter(|(place, _)| !wants(config, place));
+        http.map(|(_, entry)| entry.bound.clone()).chain(self.control.leaving(config)).collect()
+    }
+
     /// Takes the reservations in and gives up what `config` has no more.
     pub fn commit(
         &mut self,
@@ -105,10 +128,7 @@ impl AddressBook {
         }
         let mut retired = Vec::new();
         self.entries.retain(|place, entry| {
-            let wanted = config
-                .listeners
-                .iter()
-                .any(|listener| listener.kind.carries_routes() && Place::of(listener) == *place);
+            let wanted = wants(config, place);
             if !wanted {
                 retired.push((entry.id, entry.bound.clone()));
                 if let ListenAddress::Unix(path) = &entry.bound {
@@ -142,6 +162,14 @@ impl AddressBook {
             );
         served.chain(self.control.bound(config)).collect()
     }
+}
+
+/// Whether `config` has an http listener here.
+fn wants(config: &Config, place: &Place) -> bool {
+    config
+        .listeners
+        .iter()
+        .any(|listener| listener.kind.carries_routes() && Place::of(listener) == *place)
 }
 
 /// The book as a build sees it: with the reservations of its own generation.

@@ -1,13 +1,16 @@
 //! One reload: read, build off the data path, publish; or say what is wrong and change nothing.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources};
+use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
 
 use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
+use crate::control::book::AddressBook;
 use crate::control::fingerprint::{Fingerprint, of_configuration};
-use crate::observe::metrics::ReloadResult;
+use crate::observe::metrics::{Metrics, ReloadResult};
+use crate::snapshot::Snapshot;
 use crate::tls::{Changed, WorldError};
 
 /// What the last reload came to.
@@ -72,28 +75,23 @@ impl Reloader {
         let previous = publisher.published.load_full();
         let metrics = Arc::clone(&publisher.metrics);
         let work = tokio::task::spawn_blocking(move || {
-            let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-            let Outcome { result, stale } = loader.load();
-            let verdict = match result {
-                Err(failed) => Verdict::Refused(failed.report, failed.sources),
-                Ok(loaded) => {
-                    let config = Arc::new(loaded.config);
-                    match prepare(config, Some(&previous), &mut book, &metrics) {
-                        Ok(prepared) => {
-                            loader.commit();
-                            Verdict::Good(Box::new(prepared))
-                        }
-                        Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
-                    }
-                }
-            };
-            (book, stale, verdict)
+            // The book comes back from a panic too: without it nothing could be bound any more
+            // beside what is. It is sound then, for an attempt only counts in it.
+            let attempt = AssertUnwindSafe(|| attempt(&loader, &previous, &mut book, &metrics));
+            let attempted = std::panic::catch_unwind(attempt);
+            (book, attempted)
         });
-        let (book, stale, verdict) = match work.await {
-            Ok(done) => done,
+        let attempted = match work.await {
+            Ok((book, attempted)) => {
+                publisher.book = book;
+                attempted.map_err(|_| "a reload panicked")
+            }
+            Err(_) => Err("a reload was cut off by the end"),
+        };
+        let (stale, verdict) = match attempted {
+            Ok(attempted) => attempted,
             Err(error) => {
-                // The book is lost with the panic; what is bound stays bound with the workers.
-                tracing::error!(%error, "a reload panicked");
+                tracing::error!("{error}");
                 publisher.metrics.reloaded(ReloadResult::Failure);
                 return LastReload {
                     problems: "the reload failed".to_owned(),
@@ -102,7 +100,6 @@ impl Reloader {
                 };
             }
         };
-        publisher.book = book;
         publisher.metrics.set_stale_files(stale.iter().map(|stale| stale.file.as_path()));
         let mut problems = String::new();
         for stale in &stale {
@@ -137,6 +134,27 @@ impl Reloader {
 enum Verdict {
     Good(Box<Prepared>),
     Refused(Report, Sources),
+}
+
+fn attempt(
+    loader: &Mutex<Loader>,
+    previous: &Snapshot,
+    book: &mut AddressBook,
+    metrics: &Arc<Metrics>,
+) -> (Vec<Stale>, Verdict) {
+    let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+    let Outcome { result, stale } = loader.load();
+    let verdict = match result {
+        Err(failed) => Verdict::Refused(failed.report, failed.sources),
+        Ok(loaded) => match prepare(Arc::new(loaded.config), Some(previous), book, metrics) {
+            Ok(prepared) => {
+                loader.commit();
+                Verdict::Good(Box::new(prepared))
+            }
+            Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
+        },
+    };
+    (stale, verdict)
 }
 
 fn current(publisher: &Publisher) -> LastReload {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::admin::Shared;
 use crate::control::fingerprint::of_versions;
@@ -65,7 +65,7 @@ impl Handle {
 pub enum End {
     /// Nothing was cut off.
     Drained,
-    /// The drain timeout came first, or a second signal.
+    /// The drain timeout came first, or a second signal, later than an echo.
     Cut,
 }
 
@@ -118,11 +118,11 @@ impl Control {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();
-        loop {
+        let signalled = loop {
             self.follow(watcher.as_mut());
             let trigger = tokio::select! {
-                _ = self.signals.terminate.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.terminate.recv() => break Some(Instant::now()),
+                _ = self.signals.interrupt.recv() => break Some(Instant::now()),
                 _ = self.signals.reopen.recv() => {
                     if let Err(error) = self.server.publisher.log.reopen() {
                         tracing::error!(%error, "the access log could not be opened again");
@@ -141,7 +141,7 @@ impl Control {
                     Some(Request::Drain) | None => None,
                 },
             };
-            let Some((trigger, answer)) = trigger else { break };
+            let Some((trigger, answer)) = trigger else { break None };
             let certificates = Some(versions(&self.server));
             if trigger == Trigger::Asked || certificates != self.certificates {
                 self.certificates = certificates;
@@ -158,8 +158,8 @@ impl Control {
                 // Whoever asked may have gone.
                 let _ = answer.send(last);
             }
-        }
-        self.end().await
+        };
+        self.end(signalled).await
     }
 
     /// Answers at the status and admin addresses of the generation that serves.
@@ -175,14 +175,15 @@ impl Control {
         watcher.follow(paths.map(AsRef::as_ref));
     }
 
-    async fn end(mut self) -> End {
+    async fn end(mut self, signalled: Option<Instant>) -> End {
         // Status listeners and the admin API answer to the last; who asks for more is told.
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
         let config = Arc::clone(&self.server.publisher.published.load().config);
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");
-        if self.server.drain(patience, self.signals.end()).await { End::Drained } else { End::Cut }
+        let enough = self.signals.end_now(signalled);
+        if self.server.drain(patience, enough).await { End::Drained } else { End::Cut }
     }
 }
 

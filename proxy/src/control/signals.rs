@@ -1,8 +1,15 @@
 //! The signals that a process obeys.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::server::StartError;
+
+/// A signal that follows another one so soon is the same wish: `timeout` and some supervisors
+/// signal the process and then its group.
+const ECHO: Duration = Duration::from_millis(500);
 
 /// Installed before the first socket listens: whoever sees the port open may send a signal, and
 /// one that nobody handles would end the process.
@@ -31,6 +38,17 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// One of them again, from somebody who has lost patience. `first` is when the end was asked
+    /// for by a signal, if it was.
+    pub async fn end_now(&mut self, first: Option<Instant>) {
+        loop {
+            self.end().await;
+            if first.is_none_or(|first| first.elapsed() >= ECHO) {
+                return;
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use super::attempt::Target;
-use super::head::{HeadReader, MAX_INTERIM};
+use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
 use super::sending::{Sending, take_back};
 use super::stream::Begun;
 use crate::buffer::HeadBuffer;
@@ -23,7 +23,7 @@ use crate::http1::simple::write_informational;
 use crate::http1::write::{
     Line, OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
 };
-use crate::http2::head::outgoing_response;
+use crate::http2::head::{outgoing_request, outgoing_response};
 use crate::message::{Framing, Known, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::forwarded::Forwarded;
@@ -33,8 +33,8 @@ use crate::relay::response::Download;
 use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::relay::{Stage, Watch};
 use crate::scratch::Parts;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
-use crate::upstream::pool::PooledConnection;
 
 /// The longest method whose name matters for what follows.
 const METHOD_ROOM: usize = 16;
@@ -43,10 +43,10 @@ const METHOD_ROOM: usize = 16;
 pub(super) async fn converse<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
-    connection: &PooledConnection,
+    connection: &mut Connection,
     in_flight: &InFlight,
     sent_at: Instant,
-) -> Result<Begun<'c>, Failure> {
+) -> Result<Box<Begun<'c>>, Failure> {
     exchange.upload = Default::default();
     let watch = Watch { deadline: exchange.deadline, stage: Cell::new(Stage::ResponseHead) };
     watch.deadline.set(target.give_up);
@@ -58,8 +58,35 @@ pub(super) async fn converse<'c>(
         &method[..length]
     };
     let position = exchange.head.as_ref().map(HeadBuffer::position);
-    let mut upload = Some(begin_upload(exchange, target, connection));
-    let mut reader = HeadReader::new(&connection.io, exchange.worker.buffers(), method);
+    let worker = exchange.worker;
+    let (upload, mut reader) = match connection {
+        Connection::Http1(connection) => {
+            encode_request(exchange, target);
+            let out = std::mem::take(&mut exchange.scratch.out);
+            let wire = Wire::Upstream(Rc::clone(&connection.io));
+            let framing = exchange.scratch.request.framing;
+            let writing = Writing::Http1(Http1Writing::new(wire, out, framing));
+            let heads = Http1Heads::new(Rc::clone(&connection.io), worker.buffers(), method);
+            (begin_upload(exchange, target, writing), HeadReader::Http1(heads))
+        }
+        Connection::Http2(lease) => {
+            let tls = target.upstream.live.tls.is_some();
+            let request =
+                outgoing(exchange, target, |head, plan| outgoing_request(head, plan, tls))
+                    .map_err(Failure::sent)?;
+            let whole = exchange.scratch.request.framing.is_empty();
+            let (response, stream) = lease.send(request, whole).map_err(|error| {
+                tracing::debug!(%error, "an HTTP/2 connection takes no stream");
+                Failure::not_sent(Reason::UpstreamReset)
+            })?;
+            exchange.upload.begun.set(true);
+            let bytes = std::mem::take(&mut exchange.scratch.response_head);
+            let heads = Http2Heads::new(response, method, bytes);
+            let writing = Writing::Http2(Http2Writing::request(stream, whole));
+            (begin_upload(exchange, target, writing), HeadReader::Http2(Box::new(heads)))
+        }
+    };
+    let mut upload = Some(upload);
     let mut response = std::mem::take(&mut exchange.scratch.response);
     let mut interim = 0;
     let ended = loop {
@@ -86,20 +113,26 @@ pub(super) async fn converse<'c>(
         }
         reader.skip(response.length);
     };
+    // Stands for any mistake: what a panic leaves behind is seen over real sockets.
+    #[cfg(test)]
+    assert_ne!(response.status, 599, "a test asks for a panic");
     exchange.scratch.response = response;
     if let Err(reason) = ended {
-        let not_sent = !exchange.upload.begun.get() && reason.fault() == Fault::Upstream;
+        // What was refused can be sent again while all that was sent of it is still here.
+        let unsent =
+            !exchange.upload.begun.get() || (reader.was_refused() && !exchange.upload.waited.get());
+        let not_sent = unsent && reason.fault() == Fault::Upstream;
         if let Some(upload) = upload {
             take_back(exchange, upload);
         }
         if not_sent && let (Some(buffer), Some(position)) = (&mut exchange.head, position) {
-            // Nothing has left, so nothing was read since: the body is sent from its start.
+            // Nothing was read since: the body is sent from its start.
             buffer.rewind(position);
         }
         return Err(Failure { reason, not_sent });
     }
-    let upgraded =
-        (exchange.scratch.response.status == 101).then(|| Box::new(target.plan.forward.websocket));
+    let upgraded = exchange.scratch.response.status == 101;
+    let upgraded = upgraded.then_some(target.plan.forward.websocket);
     let answered = Instant::now();
     exchange.timeline.mark(Mark::FirstByte, answered.into_std());
     exchange.status = exchange.scratch.response.status;
@@ -113,16 +146,11 @@ pub(super) async fn converse<'c>(
         Some(_) => Framing::UntilClose,
         None => exchange.scratch.response.framing,
     };
-    let reading = Reading::Lent {
-        io: Wire::Upstream(Rc::clone(&connection.io)),
-        pool: exchange.worker.buffers().clone(),
-        buffer: reader.into_rest(),
-        body: Http1Body::new(framing, Side::Response),
-    };
+    let reading = reader.into_body(framing, &mut exchange.scratch.response_head);
     watch.stage.set(Stage::ResponseBody);
     let client_patience = *target.listener.settings.timeouts.body;
     let download = Download::new(reading, writing, target.plan.timeouts.idle, client_patience);
-    Ok(Begun { watch, upload, download, keep_alive, until_close, upgraded })
+    Ok(Box::new(Begun { watch, upload, download, keep_alive, until_close, upgraded }))
 }
 
 /// Runs `receive` to its end while the request goes on being sent.
@@ -192,9 +220,8 @@ async fn pass_on<'c>(
 fn begin_upload<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
-    connection: &PooledConnection,
+    writing: Writing<'c>,
 ) -> Upload<'c> {
-    encode_request(exchange, target);
     let client: &'c crate::connection::Client = exchange.client;
     let request = &exchange.scratch.request;
     let framing = request.framing;
@@ -214,9 +241,7 @@ fn begin_upload<'c>(
             None => Reading::Nothing,
         },
     };
-    let head = std::mem::take(&mut exchange.scratch.out);
-    let wire = Wire::Upstream(Rc::clone(&connection.io));
-    Upload::new(reading, Writing::Http1(Http1Writing::new(wire, head, framing)), rules)
+    Upload::new(reading, writing, rules)
 }
 
 /// The head for the client, whether its connection goes on, and whether only the connection's
@@ -282,7 +307,19 @@ fn begin_response<'c>(
 }
 
 fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
-    let Parts { head: apart, request, decide, out, .. } = &mut *exchange.scratch;
+    let mut out = std::mem::take(&mut exchange.scratch.out);
+    out.clear();
+    outgoing(exchange, target, |head, plan| write_request(&mut out, head, plan));
+    exchange.scratch.out = out;
+}
+
+/// The request as it goes to the upstream, in whichever protocol `encode` writes it.
+fn outgoing<R>(
+    exchange: &Exchange<'_>,
+    target: &Target<'_>,
+    encode: impl FnOnce(&RequestHead<'_>, &OutgoingRequest<'_>) -> R,
+) -> R {
+    let Parts { head: apart, request, decide, .. } = &*exchange.scratch;
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
     let head = RequestHead { bytes, parts: request };
     let told = Forwarded::new(
@@ -302,25 +339,21 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
             lines.push(Line { name: b"sec-websocket-key", value: key });
         }
     }
-    out.clear();
-    write_request(
-        out,
-        &head,
-        &OutgoingRequest {
-            path: target.plan.path(&head, decide),
-            query: head.query(),
-            host: match target.plan.host {
-                HostSource::Client => head.authority(),
-                HostSource::Endpoint => target.picked.authority.as_bytes(),
-                HostSource::Fixed(host) => host.as_bytes(),
-            },
-            framing: request.framing,
-            edits: Some(&target.plan.route.request_edits),
-            drop,
-            append: &lines,
-            keep_expect: request.expect_continue,
-            keep_upgrade: upgrade.is_some(),
-            keep_alive: true,
+    let plan = OutgoingRequest {
+        path: target.plan.path(&head, decide),
+        query: head.query(),
+        host: match target.plan.host {
+            HostSource::Client => head.authority(),
+            HostSource::Endpoint => target.picked.authority.as_bytes(),
+            HostSource::Fixed(host) => host.as_bytes(),
         },
-    );
+        framing: request.framing,
+        edits: Some(&target.plan.route.request_edits),
+        drop,
+        append: &lines,
+        keep_expect: request.expect_continue,
+        keep_upgrade: upgrade.is_some(),
+        keep_alive: true,
+    };
+    encode(&head, &plan)
 }

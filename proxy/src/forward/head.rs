@@ -1,13 +1,25 @@
 //! Heads of an upstream's responses, interim ones and the final one.
 
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use h2::RecvStream;
+use h2::client::ResponseFuture;
+
 use crate::buffer::{Buffer, BufferPool};
 use crate::error::Reason;
+use crate::http1::body::Side;
 use crate::http1::request::Parsed;
 use crate::http1::response::{ResponseRules, parse_response};
 use crate::http1::scan::HeadScanner;
+use crate::http2::client::is_refused;
+use crate::http2::head::incoming_response;
 use crate::io::Io;
-use crate::message::ResponseParts;
+use crate::message::{Framing, ResponseParts};
 use crate::relay::read_some;
+use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::writer::Wire;
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
 pub(super) const MAX_INTERIM: u32 = 16;
@@ -15,23 +27,117 @@ pub(super) const MAX_INTERIM: u32 = 16;
 pub(super) const RESPONSE_RULES: ResponseRules =
     ResponseRules { head_bytes: 60 * 1024, headers: 256 };
 
+/// Where the heads of a response come from.
+pub(super) enum HeadReader<'a> {
+    Http1(Http1Heads<'a>),
+    Http2(Box<Http2Heads<'a>>),
+}
+
+impl HeadReader<'_> {
+    /// Reads until a head is complete. Its bytes are the first of [`HeadReader::bytes`].
+    pub(super) async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+        match self {
+            Self::Http1(heads) => heads.next(response).await,
+            Self::Http2(heads) => heads.next(response).await,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Http1(heads) => heads.slot.as_ref().map_or(&[], Buffer::filled),
+            Self::Http2(heads) => &heads.bytes,
+        }
+    }
+
+    /// Goes on behind a head of `length` bytes.
+    pub(super) fn skip(&mut self, length: u32) {
+        if let Self::Http1(heads) = self {
+            if let Some(buffer) = &mut heads.slot {
+                buffer.consume(length as usize);
+            }
+            heads.scanner = HeadScanner::default();
+        }
+    }
+
+    /// The body behind the last head; `bytes` gets back what heads were written out into.
+    pub(super) fn into_body(self, framing: Framing, bytes: &mut Vec<u8>) -> Reading<'static> {
+        match self {
+            Self::Http1(heads) => heads.into_body(framing),
+            Self::Http2(heads) => {
+                let Http2Heads { bytes: written, body, .. } = *heads;
+                *bytes = written;
+                match body {
+                    Some(body) if !framing.is_empty() => {
+                        Reading::Http2(Http2Body::new(body, Side::Response))
+                    }
+                    _ => Reading::Nothing,
+                }
+            }
+        }
+    }
+
+    /// The upstream said that it did nothing with the request.
+    pub(super) fn was_refused(&self) -> bool {
+        matches!(self, Self::Http2(heads) if heads.refused)
+    }
+}
+
+/// Reads heads from a stream of an HTTP/2 connection.
+pub(super) struct Http2Heads<'a> {
+    response: ResponseFuture,
+    method: &'a [u8],
+    /// The head that was read last, written out.
+    bytes: Vec<u8>,
+    /// The stream behind the final head.
+    body: Option<RecvStream>,
+    refused: bool,
+}
+
+impl<'a> Http2Heads<'a> {
+    /// `bytes` is what heads are written out into.
+    pub(super) fn new(response: ResponseFuture, method: &'a [u8], bytes: Vec<u8>) -> Self {
+        Self { response, method, bytes, body: None, refused: false }
+    }
+
+    async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+        let head = std::future::poll_fn(|cx| {
+            if let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
+                return Poll::Ready(interim.map(|interim| interim.map(|()| None)));
+            }
+            Pin::new(&mut self.response).poll(cx).map_ok(|whole| whole.map(Some))
+        })
+        .await;
+        let (head, body) = match head {
+            Ok(head) => head.into_parts(),
+            Err(error) => {
+                tracing::debug!(%error, "no response on an HTTP/2 stream");
+                self.refused = is_refused(&error);
+                return Err(Reason::UpstreamReset);
+            }
+        };
+        let has_body = body.as_ref().is_some_and(|body| !body.is_end_stream());
+        self.body = body;
+        let rules = &RESPONSE_RULES;
+        incoming_response(&head, has_body, rules, self.method, &mut self.bytes, response)
+    }
+}
+
 /// Reads heads from an HTTP/1 connection.
-pub(super) struct HeadReader<'a> {
-    upstream: &'a Io,
+pub(super) struct Http1Heads<'a> {
+    upstream: Rc<Io>,
     pool: &'a BufferPool,
     method: &'a [u8],
     scanner: HeadScanner,
     slot: Option<Buffer>,
 }
 
-impl<'a> HeadReader<'a> {
+impl<'a> Http1Heads<'a> {
     /// `method` is the request's, on which the response's framing depends.
-    pub(super) fn new(upstream: &'a Io, pool: &'a BufferPool, method: &'a [u8]) -> Self {
+    pub(super) fn new(upstream: Rc<Io>, pool: &'a BufferPool, method: &'a [u8]) -> Self {
         Self { upstream, pool, method, scanner: HeadScanner::default(), slot: None }
     }
 
-    /// Reads until a head is complete. Its bytes are the first of [`HeadReader::bytes`].
-    pub(super) async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+    async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
         let limits = RESPONSE_RULES.limits();
         loop {
             if let Some(buffer) = &self.slot
@@ -42,27 +148,20 @@ impl<'a> HeadReader<'a> {
             {
                 return Ok(());
             }
-            match read_some(self.upstream, self.pool, &mut self.slot).await {
+            match read_some(&self.upstream, self.pool, &mut self.slot).await {
                 Ok(count) if count > 0 => {}
                 _ => return Err(Reason::UpstreamReset),
             }
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.slot.as_ref().map_or(&[], Buffer::filled)
-    }
-
-    /// Goes on behind a head of `length` bytes.
-    pub(super) fn skip(&mut self, length: u32) {
-        if let Some(buffer) = &mut self.slot {
-            buffer.consume(length as usize);
+    /// The body behind the last head.
+    fn into_body(self, framing: Framing) -> Reading<'static> {
+        Reading::Lent {
+            io: Wire::Upstream(self.upstream),
+            pool: self.pool.clone(),
+            buffer: self.slot.filter(|buffer| !buffer.is_empty()),
+            body: Http1Body::new(framing, Side::Response),
         }
-        self.scanner = HeadScanner::default();
-    }
-
-    /// What was read behind the last head.
-    pub(super) fn into_rest(self) -> Option<Buffer> {
-        self.slot.filter(|buffer| !buffer.is_empty())
     }
 }

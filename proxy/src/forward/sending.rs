@@ -83,8 +83,8 @@ impl Sending<'_, '_, '_> {
 }
 
 /// What an upload held goes back to the exchange, for another attempt or an answer of our own.
-pub(super) fn take_back(exchange: &mut Exchange<'_>, upload: Upload<'_>) {
-    exchange.scratch.out = upload.writing.into_out();
+pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
+    exchange.scratch.out = upload.writing.take_out();
     if let (ClientEnd::Http2 { body, .. }, Reading::Http2(reading)) =
         (exchange.end.get_mut(), upload.reading)
     {

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::sending::Sending;
+use super::sending::{Sending, take_back};
 use super::upgrade;
 use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
@@ -17,20 +17,22 @@ use crate::observe::things::EndpointMetrics;
 use crate::relay::Watch;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
+use crate::relay::writer::Writing;
 use crate::respond;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
-use crate::upstream::pool::PooledConnection;
 use crate::websocket::tunnel::Rules;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
 pub struct Answered<'c> {
     pub(super) upstream: Rc<LocalUpstream>,
-    pub(super) connection: PooledConnection,
+    pub(super) connection: Connection,
     pub(super) in_flight: InFlight,
     pub(super) _counted: Counted,
-    pub(super) begun: Begun<'c>,
+    /// Boxed: it is large, and handed from phase to phase.
+    pub(super) begun: Box<Begun<'c>>,
 }
 
 /// Both directions, ready to go on.
@@ -44,7 +46,7 @@ pub(super) struct Begun<'c> {
     /// A close would look like the end of the body.
     pub(super) until_close: bool,
     /// The upstream has switched to WebSocket, of which this holds.
-    pub(super) upgraded: Option<Box<Rules>>,
+    pub(super) upgraded: Option<Rules>,
 }
 
 /// Counts a request at its endpoint until it is dropped.
@@ -72,13 +74,13 @@ impl Drop for Counted {
 }
 
 /// Passes the response on to its end, and the rest of the request meanwhile.
-pub async fn stream<'c>(exchange: &mut Exchange<'c>, mut answered: Answered<'c>) -> Next {
-    if let Some(rules) = answered.begun.upgraded.take() {
-        return Box::pin(upgrade::tunnel(exchange, answered, *rules)).await;
+pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
+    if let Some(rules) = answered.begun.upgraded {
+        return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
     }
-    let Answered { upstream, connection, in_flight, _counted, begun } = answered;
-    let Begun { watch, mut upload, mut download, keep_alive, until_close, upgraded: _ } = begun;
-    let (watch, upload) = (&watch, &mut upload);
+    let Answered { upstream, connection, in_flight, _counted, mut begun } = answered;
+    let Begun { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
+    let (watch, keep_alive, until_close) = (&*watch, *keep_alive, *until_close);
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {
         let mut sending = Sending { upload, watch, exchange: &mut *exchange };
@@ -101,15 +103,16 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, mut answered: Answered<'c>)
         Ok(()) => {
             let complete = exchange.upload.complete.get();
             let response = &exchange.scratch.response;
-            // A connection that was asked to switch is never lent again.
-            let kept = response.keep_alive && exchange.handshake.is_none();
-            if kept && complete && download.reading.is_at_its_end() {
+            if response.keep_alive && complete && download.reading.is_at_its_end() {
                 upstream.release(connection, response.keep_alive_timeout, now);
             } else {
                 upstream.discard(connection);
             }
             exchange.finished = Some(now);
-            exchange.scratch.response_out = download.writing.into_out();
+            exchange.scratch.response_out = download.writing.take_out();
+            if let Some(upload) = upload.take() {
+                take_back(exchange, upload);
+            }
             return next(exchange, keep_alive && complete);
         }
         Err(reason) => reason,
@@ -122,9 +125,12 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, mut answered: Answered<'c>)
         in_flight.observe(Outcome { latency: None, failed: true }, now);
     }
     if !exchange.download.begun.get()
-        && let Some(next) = answer_instead(exchange, reason, download).await
+        && let Some(next) = answer_instead(exchange, reason, &mut download.writing).await
     {
         return next;
+    }
+    if let Writing::Http2(writing) = &mut download.writing {
+        writing.reset(h2::Reason::INTERNAL_ERROR);
     }
     if until_close {
         exchange.client.io.reset_on_close();
@@ -137,10 +143,10 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, mut answered: Answered<'c>)
 async fn answer_instead(
     exchange: &mut Exchange<'_>,
     reason: Reason,
-    download: Download<'_>,
+    writing: &mut Writing<'_>,
 ) -> Option<Next> {
     let current = exchange.current()?;
     let route = exchange.route.and_then(|id| current.snapshot.routes.get(id.0))?;
-    respond::take_back(exchange, download.writing);
+    respond::take_back(exchange, writing);
     Some(super::fail(exchange, &route.response_edits, reason).await)
 }

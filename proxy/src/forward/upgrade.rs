@@ -10,6 +10,7 @@ use crate::http1::body::Side;
 use crate::message::Framing;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::writer::{Http1Writing, Wire, Writing};
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::Outcome;
 use crate::websocket::tunnel::{Direction, Finished, Rules, Tunnel};
 
@@ -20,16 +21,16 @@ pub(super) async fn tunnel<'c>(
     rules: Rules,
 ) -> Next {
     let Answered { upstream, connection, in_flight, _counted, begun } = answered;
-    let Begun { download, .. } = begun;
+    let Begun { download, .. } = *begun;
+    let Connection::Http1(own) = &connection else { return Next::Abort };
     let (worker, client) = (exchange.worker, exchange.client);
     let Some((route, metrics)) = exchange.enter_tunnel() else { return Next::Abort };
     let early = exchange.detach_head();
     exchange.settle();
     let _open = metrics.websockets(worker.id()).hold();
-    let _active = upstream.live.metrics.of(worker.id()).active.hold();
 
     // The streams of a connection are told by registrations of their own.
-    let mut own = None;
+    let mut apart = None;
     let reading = match exchange.end.get_mut() {
         ClientEnd::Http1 => Reading::Lent {
             io: Wire::Client(&client.io),
@@ -38,14 +39,14 @@ pub(super) async fn tunnel<'c>(
             body: Http1Body::new(Framing::UntilClose, Side::Response),
         },
         ClientEnd::Http2 { body, .. } => {
-            own = Some(client.registration.another());
+            apart = Some(client.registration.another());
             match body.take() {
                 Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
                 None => Reading::Nothing,
             }
         }
     };
-    let wire = Wire::Upstream(std::rc::Rc::clone(&connection.io));
+    let wire = Wire::Upstream(std::rc::Rc::clone(&own.io));
     let writing = Writing::Http1(Http1Writing::new(wire, Vec::new(), Framing::UntilClose));
     let [a, b, c, d, ..] = worker.random().to_be_bytes();
     let tunnel = Tunnel {
@@ -64,7 +65,7 @@ pub(super) async fn tunnel<'c>(
         deadline: exchange.deadline,
         rules,
         random: worker.random(),
-        listener: own.as_ref().unwrap_or(&client.registration),
+        listener: apart.as_ref().unwrap_or(&client.registration),
         route: &route,
     };
     let Finished { reason, clean } = tunnel.run().await;

@@ -6,6 +6,7 @@
 //! the stream's capacity, its reset code, interim responses. What a head may hold is judged by
 //! the rules of HTTP/1: every head is written out as lines and parsed as if it had come so.
 
+pub mod client;
 pub mod connect;
 pub mod fields;
 pub mod head;

@@ -64,7 +64,7 @@ families! {
     UpstreamClosed = "portcullis_upstream_closed_connections_total", COUNTER, ["upstream"],
         "Connections to the upstream that were closed by either side.";
     UpstreamActive = "portcullis_upstream_active_connections", GAUGE, ["upstream"],
-        "Connections to the upstream that carry a request now.";
+        "Connections to the upstream that carry a request or a tunnel now; of HTTP/2, those that are open.";
     UpstreamIdle = "portcullis_upstream_idle_connections", GAUGE, ["upstream"],
         "Connections to the upstream that are kept for the next request.";
     UpstreamConnectFailures = "portcullis_upstream_connect_failures_total", COUNTER, ["upstream", "reason"],

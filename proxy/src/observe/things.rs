@@ -203,7 +203,7 @@ pub struct UpstreamShard {
     /// Connections opened.
     pub opened: Counter,
     pub closed: Counter,
-    /// Connections that carry a request now.
+    /// Connections that carry a request or a tunnel now; of HTTP/2, those that are open.
     pub active: Gauge,
     /// Connections kept for the next request.
     pub idle: Gauge,

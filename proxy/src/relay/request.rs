@@ -51,6 +51,8 @@ pub struct UploadCounters {
     pub body: Cell<u64>,
     /// Some byte of the request has left for the upstream.
     pub begun: Cell<bool>,
+    /// More of it was waited for than came with its head.
+    pub waited: Cell<bool>,
     /// The whole request has left.
     pub complete: Cell<bool>,
 }
@@ -144,6 +146,7 @@ impl<'c> Upload<'c> {
                         self.waits = Waits::Nothing;
                     }
                     self.slow = true;
+                    counters.waited.set(true);
                     match self.reading.poll_fill(cx, pinned) {
                         Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
                         Poll::Pending => break Ok(Waits::Client),

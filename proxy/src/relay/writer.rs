@@ -111,8 +111,8 @@ impl Http2Writing {
     }
 
     /// Gives the stream back of a response whose head has not left.
-    pub fn into_respond(self) -> Option<SendResponse<Bytes>> {
-        match self.state {
+    pub fn take_respond(&mut self) -> Option<SendResponse<Bytes>> {
+        match std::mem::replace(&mut self.state, Head::Gone) {
             Head::Waiting(respond, _) => Some(respond),
             Head::Sent(_) | Head::Gone => None,
         }
@@ -192,9 +192,9 @@ impl Http2Writing {
 
 impl Writing<'_> {
     /// The buffer that an HTTP/1 message was written from, for the next one.
-    pub fn into_out(self) -> Vec<u8> {
+    pub fn take_out(&mut self) -> Vec<u8> {
         match self {
-            Self::Http1(writing) => writing.out,
+            Self::Http1(writing) => std::mem::take(&mut writing.out),
             Self::Http2(_) => Vec::new(),
         }
     }

@@ -41,7 +41,6 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
     let Opened { connection, in_flight, metrics, early, gone, idle, max_age } = opened;
     let shard = metrics.of(worker.id());
     let endpoint = facts.endpoint.clone();
-    let _active = shard.active.hold();
     let _counted =
         endpoint.as_ref().map(|endpoint| endpoint.metrics.of(worker.id()).in_flight.hold());
     let tunnel = Tunnel {
@@ -67,6 +66,10 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
         () = gone.draining() => {
             tunnel.cut();
             Some(Reason::RouteGone)
+        }
+        () = client.registration.dismissed() => {
+            tunnel.cut();
+            Some(Reason::ClientRevoked)
         }
     };
     if reason == Some(Reason::UpstreamReset)

@@ -135,8 +135,8 @@ async fn connect(
         shard.requests.increment();
         facts.endpoint = Some(Rc::clone(&endpoint));
         let in_flight = picked.start();
-        let acquired =
-            upstream.acquire(&picked, started + patience, started, &|| client.ends(), |_| {}).await;
+        let ends = || client.ends();
+        let acquired = upstream.acquire_fresh(&picked, started + patience, &ends).await;
         let now = Instant::now();
         let error = match acquired {
             Ok(connection) => {

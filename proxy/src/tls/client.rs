@@ -328,7 +328,7 @@ fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(verifier.verifier.clone())
         .with_client_cert_resolver(shown.clone());
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = settings.alpn.iter().map(|token| token.clone().into_bytes()).collect();
     config.resumption = Resumption::store(sessions.clone());
     config.enable_early_data = false;
     Ok(config)

@@ -69,6 +69,7 @@ fn client_auth(
 
 fn upstream(ca: TrustAnchors) -> UpstreamTls {
     UpstreamTls {
+        alpn: vec!["http/1.1".to_owned()],
         location: at(4),
         ca,
         client_certificate: None,

@@ -23,7 +23,7 @@ impl WorldError {
     }
 
     /// About a file: the message begins with its path.
-    pub(super) fn of_file(
+    pub(crate) fn of_file(
         file: &FileRef,
         message: impl AsRef<str>,
         help: impl Into<String>,

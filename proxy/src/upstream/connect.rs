@@ -23,6 +23,8 @@ pub enum ConnectError {
     Socket(io::Error),
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
+    #[error("the endpoint does not speak HTTP/2: {0}")]
+    Http2(h2::Error),
     #[error("the endpoint's name cannot stand in a certificate")]
     Name,
 }
@@ -33,6 +35,7 @@ impl ConnectError {
             Self::Timeout => Reason::UpstreamConnectTimeout,
             Self::Socket(_) => Reason::UpstreamConnectFailed,
             Self::Tls(_) | Self::Name => Reason::UpstreamTlsFailed,
+            Self::Http2(_) => Reason::UpstreamProtocol,
         }
     }
 
@@ -42,8 +45,18 @@ impl ConnectError {
             Self::Timeout => ConnectFailure::Timeout,
             Self::Socket(error) => ConnectFailure::of(error),
             Self::Tls(_) | Self::Name => ConnectFailure::Tls,
+            Self::Http2(_) => ConnectFailure::Other,
         }
     }
+}
+
+/// What a TLS handshake offers to speak (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// As the upstream is configured.
+    Http,
+    /// What will be spoken is not known here.
+    Nothing,
 }
 
 /// Connects before `deadline`, which covers the TLS handshake too. `preface` is what the
@@ -52,9 +65,10 @@ pub async fn connect(
     tls: Option<&ClientTls>,
     endpoint: &Endpoint,
     preface: &[u8],
+    offer: Offer,
     deadline: Instant,
 ) -> Result<Rc<Io>, ConnectError> {
-    match timeout_at(deadline, establish(tls, endpoint, preface)).await {
+    match timeout_at(deadline, establish(tls, endpoint, preface, offer)).await {
         Ok(result) => result.map(Rc::new),
         Err(_) => Err(ConnectError::Timeout),
     }
@@ -64,6 +78,7 @@ async fn establish(
     tls: Option<&ClientTls>,
     endpoint: &Endpoint,
     preface: &[u8],
+    offer: Offer,
 ) -> Result<Io, ConnectError> {
     let mut socket = match &endpoint.address {
         EndpointAddress::Tcp(address) => {
@@ -80,9 +95,10 @@ async fn establish(
     }
     let Some(tls) = tls else { return Ok(Io::plain(socket)) };
     let name = tls.server_name(&endpoint.host).map_err(|_| ConnectError::Name)?;
-    let stream = TlsConnector::from(tls.client_config())
-        .connect(name, socket)
-        .await
-        .map_err(ConnectError::Tls)?;
-    Ok(Io::client(stream))
+    let connector = TlsConnector::from(tls.client_config());
+    let shaken = match offer {
+        Offer::Http => connector.connect(name, socket).await,
+        Offer::Nothing => connector.with_alpn(Vec::new()).connect(name, socket).await,
+    };
+    Ok(Io::client(shaken.map_err(ConnectError::Tls)?))
 }

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use tokio::time::Instant;
 
-use crate::error::Reason;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::EndpointMetrics;
-use crate::proxy_protocol::{self, Ends};
 use crate::snapshot::LiveUpstream;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{Balancer, Picked};
-use crate::upstream::connect::{ConnectError, connect};
-use crate::upstream::pool::{Granted, Pool, PooledConnection, Returned};
+use crate::upstream::multiplex::Multiplex;
+use crate::upstream::pool::{LentCount, Pool, PooledConnection, Returned};
 
 /// An endpoint with its counters.
 pub struct LocalEndpoint {
@@ -29,33 +28,12 @@ pub struct LocalEndpoint {
 pub struct LocalUpstream {
     pub live: Arc<LiveUpstream>,
     pub balancer: Rc<Balancer>,
-    pool: Rc<Pool>,
+    pub(super) pool: Rc<Pool>,
+    pub(super) lent: Rc<LentCount>,
+    pub(super) multiplex: Rc<Multiplex>,
     endpoints: RefCell<AHashMap<u64, Rc<LocalEndpoint>>>,
     metrics: Arc<Metrics>,
-    worker: WorkerId,
-}
-
-/// Why there is no connection to send a request on. Nothing of it was sent.
-#[derive(Debug, thiserror::Error)]
-pub enum AcquireError {
-    #[error("no connection under the cap: {}", .0.label())]
-    Cap(Reason),
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-}
-
-impl AcquireError {
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Cap(reason) => *reason,
-            Self::Connect(error) => error.reason(),
-        }
-    }
-
-    /// Another endpoint may do better; a cap is the whole upstream's.
-    pub fn may_try_another(&self) -> bool {
-        matches!(self, Self::Connect(_))
-    }
+    pub(super) worker: WorkerId,
 }
 
 impl LocalUpstream {
@@ -70,6 +48,8 @@ impl LocalUpstream {
         Self {
             balancer: Rc::new(Balancer::new(&live.cluster, seed)),
             pool: Rc::new(pool),
+            lent: Rc::new(LentCount { metrics: Arc::clone(&live.metrics), worker }),
+            multiplex: Rc::default(),
             endpoints: RefCell::default(),
             metrics,
             worker,
@@ -81,10 +61,17 @@ impl LocalUpstream {
     pub fn succeed(&self, live: Arc<LiveUpstream>) -> Self {
         let keep_alive = &live.cluster.config.keep_alive;
         self.pool.configure(*keep_alive.max_idle, *keep_alive.idle_timeout);
-        if !live.trusts_like(&self.live) || live.cluster.config.proxy_protocol.is_some() {
+        let strange = !live.trusts_like(&self.live) || live.cluster.config.proxy_protocol.is_some();
+        if strange {
             // Connections that were trusted by other rules, or told of nobody, are not lent again.
             self.count_idle(|| self.pool.sweep(Instant::now(), |_| false));
         }
+        let spoken = |live: &LiveUpstream| live.cluster.config.protocol;
+        let multiplex = if strange || spoken(&live) != spoken(&self.live) {
+            Rc::default()
+        } else {
+            Rc::clone(&self.multiplex)
+        };
         let balancer = if live.cluster.balances_like(&self.live.cluster) {
             Rc::clone(&self.balancer)
         } else {
@@ -93,6 +80,9 @@ impl LocalUpstream {
         Self {
             balancer,
             pool: Rc::clone(&self.pool),
+            // The metrics of a name are the same in every generation.
+            lent: Rc::clone(&self.lent),
+            multiplex,
             endpoints: RefCell::new(self.endpoints.take()),
             metrics: Arc::clone(&self.metrics),
             worker: self.worker,
@@ -113,68 +103,9 @@ impl LocalUpstream {
         }))
     }
 
-    /// A connection to the endpoint: an idle one, or a new one under the cap. An upstream that
-    /// wants to be told of `client` has a new one for each.
-    pub async fn acquire(
-        &self,
-        picked: &Picked,
-        deadline: Instant,
-        now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
-        mut permitted: impl FnMut(Instant),
-    ) -> Result<PooledConnection, AcquireError> {
-        let shard = self.live.metrics.of(self.worker);
-        let cluster = &self.live.cluster;
-        let personal = cluster.config.proxy_protocol;
-        if personal.is_none()
-            && !self.pool.has_waiters()
-            && let Some(connection) = self.checkout(picked.id, now)
-        {
-            permitted(now);
-            return Ok(connection);
-        }
-        let mut permit = self.pool.try_open(cluster);
-        // What is idle leads elsewhere: its place is worth more than itself.
-        if permit.is_none() && self.evict_one() {
-            permit = self.pool.try_open(cluster);
-        }
-        let permit = loop {
-            if let Some(permit) = permit.take() {
-                break permit;
-            }
-            let _pending = shard.pending.hold();
-            let granted = self.pool.wait(cluster, picked.id, deadline).await;
-            match granted.map_err(AcquireError::Cap)? {
-                Granted::Open(permit) => break permit,
-                // Of a generation in which it was nobody's in particular.
-                Granted::Kept(connection) if personal.is_some() => self.discard(connection),
-                Granted::Kept(connection) => {
-                    permitted(Instant::now());
-                    return Ok(connection);
-                }
-            }
-            permit = self.pool.try_open(cluster);
-        };
-        let now = Instant::now();
-        permitted(now);
-        let limit = deadline.min(now + *cluster.config.connect_timeout);
-        let preface = personal.map(|version| proxy_protocol::write(version, client()));
-        let preface = preface.unwrap_or_default();
-        match connect(self.live.tls.as_deref(), picked, &preface, limit).await {
-            Ok(io) => {
-                shard.opened.increment();
-                let connection = permit.connected(io, picked.id);
-                Ok(if personal.is_some() { connection.for_one_client() } else { connection })
-            }
-            Err(error) => {
-                shard.connect_failed(error.failure());
-                Err(error.into())
-            }
-        }
-    }
-
     /// Takes a connection back after a complete exchange.
-    pub fn release(&self, connection: PooledConnection, peer_timeout: Option<u32>, now: Instant) {
+    pub fn release(&self, connection: Connection, peer_timeout: Option<u32>, now: Instant) {
+        let Connection::Http1(connection) = connection else { return };
         let timeout = peer_timeout.map(|seconds| std::time::Duration::from_secs(seconds.into()));
         let shard = self.live.metrics.of(self.worker);
         match self.pool.checkin(&self.live.cluster, connection, timeout, now) {
@@ -184,7 +115,7 @@ impl LocalUpstream {
         }
     }
 
-    fn checkout(&self, endpoint: u64, now: Instant) -> Option<PooledConnection> {
+    pub(super) fn checkout(&self, endpoint: u64, now: Instant) -> Option<PooledConnection> {
         let mut closed = 0;
         let connection = self.pool.checkout(endpoint, now, &mut closed);
         let taken = i64::from(closed) + i64::from(connection.is_some());
@@ -196,7 +127,7 @@ impl LocalUpstream {
         connection
     }
 
-    fn evict_one(&self) -> bool {
+    pub(super) fn evict_one(&self) -> bool {
         let evicted = self.pool.evict_one();
         if evicted {
             let shard = self.live.metrics.of(self.worker);
@@ -206,8 +137,15 @@ impl LocalUpstream {
         evicted
     }
 
-    /// Counts a connection that is not used again.
-    pub fn discard(&self, connection: PooledConnection) {
+    /// Counts a connection that is not used again. A stream ends with its request and costs its
+    /// connection nothing.
+    pub fn discard(&self, connection: Connection) {
+        if let Connection::Http1(connection) = connection {
+            self.close(connection);
+        }
+    }
+
+    pub(super) fn close(&self, connection: PooledConnection) {
         drop(connection);
         self.live.metrics.of(self.worker).closed.increment();
     }
@@ -217,6 +155,8 @@ impl LocalUpstream {
         let set = self.live.cluster.endpoints();
         let is_current = |id: u64| set.endpoints.iter().any(|endpoint| endpoint.id == id);
         self.count_idle(|| self.pool.sweep(now, is_current));
+        let idle = *self.live.cluster.config.keep_alive.idle_timeout;
+        self.multiplex.sweep(now, idle, is_current);
         // Requests of other workers may wait for places that nobody needs here.
         let mut wanted = self.live.cluster.pending_requests();
         while wanted > 0 && !self.pool.has_waiters() && self.evict_one() {

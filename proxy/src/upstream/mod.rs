@@ -4,6 +4,7 @@
 //! runtime, `balance` is what each worker keeps for itself. Nothing here opens a connection or
 //! knows a protocol.
 
+pub mod acquire;
 pub mod balance;
 pub mod caps;
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod endpoint;
 mod fixture;
 mod hash;
 pub mod local;
+mod multiplex;
 pub mod pool;
 mod slow_start;
 mod store;

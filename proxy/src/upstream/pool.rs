@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -16,6 +17,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::Reason;
 use crate::io::Io;
+use crate::observe::counter::WorkerId;
+use crate::observe::things::UpstreamMetrics;
 use crate::upstream::caps::ConnectionPermit;
 use crate::upstream::cluster::Cluster;
 
@@ -27,7 +30,23 @@ pub struct PooledConnection {
     pub reused: bool,
     /// It has been told who its client is, and is lent to nobody else.
     personal: bool,
+    lent: Option<Lent>,
     _permit: ConnectionPermit,
+}
+
+/// Counts the connections of one upstream that a worker has lent.
+pub struct LentCount {
+    pub metrics: Arc<UpstreamMetrics>,
+    pub worker: WorkerId,
+}
+
+/// Counts a connection as lent until it is dropped.
+struct Lent(Rc<LentCount>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.metrics.of(self.0.worker).active.add(-1);
+    }
 }
 
 struct Idle {
@@ -40,11 +59,25 @@ pub struct Permit(ConnectionPermit);
 
 impl Permit {
     pub fn connected(self, io: Rc<Io>, endpoint: u64) -> PooledConnection {
-        PooledConnection { io, endpoint, reused: false, personal: false, _permit: self.0 }
+        PooledConnection {
+            io,
+            endpoint,
+            reused: false,
+            personal: false,
+            lent: None,
+            _permit: self.0,
+        }
     }
 }
 
 impl PooledConnection {
+    /// Counts it until it is put back or closed.
+    pub fn lent(mut self, count: &Rc<LentCount>) -> Self {
+        count.metrics.of(count.worker).active.add(1);
+        self.lent = Some(Lent(Rc::clone(count)));
+        self
+    }
+
     /// From now on it belongs to the client that it was opened for.
     pub fn for_one_client(self) -> Self {
         Self { personal: true, ..self }
@@ -123,6 +156,11 @@ impl Pool {
         if self.has_waiters() { None } else { cluster.try_connect().map(Permit) }
     }
 
+    /// Waits for the right to open a connection, behind those who wait already.
+    pub async fn permit(&self, cluster: &Cluster) -> Permit {
+        Permit(cluster.connect(false).await)
+    }
+
     /// Waits until `deadline` for the right to open a connection, or for one to this endpoint
     /// that a request of this worker has done with: whichever comes first, first come first
     /// served.
@@ -166,6 +204,7 @@ impl Pool {
         peer_timeout: Option<Duration>,
         now: Instant,
     ) -> Returned {
+        connection.lent = None;
         if connection.personal || self.max_idle.get() == 0 || !connection.io.is_quiet() {
             return Returned::Closed;
         }
@@ -239,7 +278,6 @@ fn shorter_than(peer: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::sync::Arc;
 
     use portcullis_config::location::Sourced;
     use portcullis_config::model::BalancePolicy;

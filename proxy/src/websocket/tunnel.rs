@@ -42,7 +42,7 @@ pub struct Tunnel<'a> {
     pub deadline: &'a Deadline,
     pub rules: Rules,
     pub random: u64,
-    /// Tells when the listener retires or the process drains.
+    /// Tells when the listener retires, the process drains, or the client is not to be served.
     pub listener: &'a Registration,
     /// Tells when the route is gone.
     pub route: &'a Registration,
@@ -145,15 +145,19 @@ impl Tunnel<'_> {
             // The goodbyes have been said: what is left to do is to close.
             clock.closing = Some((Instant::now() + CLOSE_PATIENCE, None));
         } else if clock.told.is_none() {
-            let (reason, patience) = if self.listener.poll_draining(cx) {
-                (Reason::Draining, self.listener.patience())
+            let (reason, most) = if self.listener.poll_draining(cx) {
+                // Whoever drains waits only so long: the last tunnel needs time for its goodbye.
+                let patience = self.listener.patience();
+                let most = patience.map_or(Duration::MAX, |patience| patience / 2);
+                match self.listener.is_dismissed() {
+                    true => (Reason::ClientRevoked, Duration::ZERO),
+                    false => (Reason::Draining, most),
+                }
             } else if self.route.poll_draining(cx) {
-                (Reason::RouteGone, None)
+                (Reason::RouteGone, Duration::MAX)
             } else {
                 return;
             };
-            // Whoever drains waits only so long: the last tunnel needs time for its goodbye too.
-            let most = patience.map_or(Duration::MAX, |patience| patience / 2);
             let wait = spread(self.rules.jitter.min(most), self.random);
             clock.told = Some((Instant::now() + wait, reason));
         } else {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use tokio::time::timeout;
 
 use crate::harness::{Gate, Settings, always, check, get, line, message, observe, post, verdicts};
 
@@ -170,6 +171,34 @@ async fn a_hint_of_the_upstream_is_obeyed() {
         .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nkeep-alive: timeout=1\r\n\r\nok")
         .repeat(Script::new().request().respond("late"));
     is_not_used_again(hinted, Duration::from_millis(600)).await;
+}
+
+/// A socket whose queue is full: the kernel drops what asks for a connection.
+#[tokio::test]
+async fn a_connect_that_nobody_answers_ends_at_its_deadline() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = socket.listen(1).unwrap();
+    let address = silent.local_addr().unwrap();
+    let mut queued = Vec::new();
+    let full = Duration::from_millis(100);
+    while let Ok(stream) = timeout(full, tokio::net::TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    let settings = Settings {
+        upstream: "connectTimeout: 800ms",
+        route: "retry: {retries: 0}",
+        ..Settings::default()
+    };
+    let gate = Gate::new(settings, &[address]).await;
+    let mut client = gate.client().await;
+    let begun = Instant::now();
+    client.send(get("/", &[]).as_bytes()).await.unwrap();
+    assert_eq!(observe(&mut client, false, 1).await, "504 upstream-connect-timeout, keep");
+    let taken = begun.elapsed();
+    assert!((720..=880).contains(&taken.as_millis()), "{taken:?}");
+    drop(client);
+    assert_eq!(verdicts(&gate.records().await), "504 upstream-connect-timeout");
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use portcullis_proxy::server::Server;
 use portcullis_testkit::client::{ClientError, End, RawClient};
 use portcullis_testkit::http::Response;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Lines of YAML flow put into the listener, the upstream and the route.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,12 +76,100 @@ impl Gate {
         RawClient::connect(self.address).await.unwrap()
     }
 
-    /// Ends the proxy and gives its records.
-    pub(crate) async fn records(mut self) -> Vec<serde_json::Value> {
-        self.server.drain(Duration::from_secs(10), std::future::pending()).await;
-        let text = std::fs::read_to_string(self.path("access.ndjson")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    /// Where a listener is bound.
+    pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
+        let addresses = self.server.addresses();
+        match addresses.iter().find(|(name, _)| name == listener) {
+            Some((_, ListenAddress::Tcp { address, .. })) => *address,
+            other => panic!("{listener}: {other:?}"),
+        }
     }
+
+    /// The sum of a metric's samples that have these label values.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let families = self.server.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
+        let fits = |metric: &&prometheus::proto::Metric| {
+            let has = |label| metric.get_label().iter().any(|found| found.value() == label);
+            labels.iter().all(|label| has(*label))
+        };
+        let value = |metric: &prometheus::proto::Metric| {
+            metric.get_counter().get_value() + metric.get_gauge().get_value()
+        };
+        metrics.iter().filter(fits).map(value).sum()
+    }
+
+    /// Waits until such a metric has this value.
+    pub(crate) async fn metric_is(&self, name: &str, labels: &[&str], value: f64) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while self.metric(name, labels) != value {
+            let found = self.metric(name, labels);
+            assert!(std::time::Instant::now() < deadline, "{name} {labels:?}: {found}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the proxy and gives its records.
+    pub(crate) async fn records(self) -> Vec<serde_json::Value> {
+        self.drain(Duration::from_secs(10)).await.1
+    }
+
+    /// Ends the proxy after so long at most; whether nothing was cut off, and its records.
+    pub(crate) async fn drain(mut self, patience: Duration) -> (bool, Vec<serde_json::Value>) {
+        let whole = self.server.drain(patience, std::future::pending()).await;
+        let text = std::fs::read_to_string(self.path("access.ndjson")).unwrap_or_default();
+        (whole, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+}
+
+/// A server of the test's own, that sees the very bytes.
+pub(crate) struct Sink {
+    listener: TcpListener,
+}
+
+impl Sink {
+    pub(crate) async fn new() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    pub(crate) async fn accept(&self) -> TcpStream {
+        within(self.listener.accept()).await.unwrap().0
+    }
+}
+
+/// What should take a moment must not take longer than this.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    match tokio::time::timeout(Duration::from_secs(10), future).await {
+        Ok(output) => output,
+        Err(_) => panic!("it did not happen in time"),
+    }
+}
+
+/// All that comes until the end; `None` when that is a reset.
+pub(crate) async fn rest(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    within(stream.read_to_end(&mut bytes)).await.ok().map(|_| bytes)
+}
+
+/// All up to and with the first empty line.
+pub(crate) async fn head_of(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.extend(take(stream, 1).await);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Exactly so many bytes.
+pub(crate) async fn take(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    within(stream.read_exact(&mut bytes)).await.unwrap();
+    bytes
 }
 
 /// `status reason` of each record, in order.

@@ -1,4 +1,4 @@
-//! The HTTP/1 engine over real sockets: what a client and an origin see of each other through it.
+//! The engine over real sockets: what a client and an origin see of each other through it.
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
@@ -9,6 +9,9 @@ mod bodies;
 mod faults;
 mod forwarding;
 mod limits;
+mod passthrough;
 mod paths;
+mod proxy_header;
+mod tcp;
 mod upstreams;
 mod websocket;

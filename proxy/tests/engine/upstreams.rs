@@ -268,7 +268,7 @@ async fn unix_sockets_serve_on_both_sides() {
 
 pub(crate) struct Secure {
     pub(crate) files: PemDirectory,
-    authority: Authority,
+    pub(crate) authority: Authority,
     pub(crate) client: Tls,
 }
 

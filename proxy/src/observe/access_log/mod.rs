@@ -21,6 +21,7 @@ use portcullis_config::model::AccessLogSink;
 
 use super::WorkerId;
 use super::metrics::{AccessLogMetrics, locked};
+use crate::tls::WorldError;
 use writer::{Command, Destination};
 
 pub use format::LogFormat;
@@ -47,6 +48,20 @@ pub struct AccessLog {
     metrics: Arc<AccessLogMetrics>,
 }
 
+/// A sink that is open and may be written to.
+pub struct OpenSink {
+    sink: AccessLogSink,
+    destination: Destination,
+}
+
+impl OpenSink {
+    /// # Errors
+    /// When a file cannot be opened.
+    pub fn open(sink: &AccessLogSink) -> Result<Self, WorldError> {
+        Ok(Self { destination: writer::open(sink)?, sink: sink.clone() })
+    }
+}
+
 /// Lines on their way to the writer.
 #[derive(Debug)]
 struct Batch {
@@ -67,12 +82,12 @@ struct Queue {
 pub struct Unfinished;
 
 impl AccessLog {
-    /// Opens the sink and starts the writer thread.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// When the file cannot be opened or the thread not be started.
-    pub fn start(sink: &AccessLogSink, metrics: Arc<AccessLogMetrics>) -> io::Result<Self> {
-        Self::start_with(sink.clone(), writer::open(sink)?, QUEUED_BATCHES, metrics)
+    /// When it cannot be started.
+    pub fn start(open: OpenSink, metrics: Arc<AccessLogMetrics>) -> io::Result<Self> {
+        Self::start_with(open.sink, open.destination, QUEUED_BATCHES, metrics)
     }
 
     /// What a worker writes its lines with. The seed is for sampling.
@@ -85,22 +100,27 @@ impl AccessLog {
     /// # Errors
     /// When it cannot be opened; the old file is written on.
     pub fn reopen(&self) -> io::Result<()> {
-        let sink = locked(&self.sink).clone();
-        self.redirect(&sink)
+        // Held over both steps, so that nobody redirects the log in between.
+        let current = locked(&self.sink);
+        let destination = writer::open(&current).map_err(io::Error::other)?;
+        self.switch(destination)
     }
 
     /// Sends later lines to another sink: a reload. Lines that were queued before go there too.
     ///
     /// # Errors
-    /// When it cannot be opened; the old sink is written on.
-    pub fn redirect(&self, sink: &AccessLogSink) -> io::Result<()> {
+    /// When the writer is stuck; the old sink is written on.
+    pub fn redirect(&self, open: OpenSink) -> io::Result<()> {
         // Held over both steps, so that two callers cannot leave name and file of different sinks.
         let mut current = locked(&self.sink);
-        let destination = writer::open(sink)?;
-        let stuck = |_| io::Error::other("the writer of the access log does not answer");
-        self.commands.try_send(Command::Switch(destination)).map_err(stuck)?;
-        *current = sink.clone();
+        self.switch(open.destination)?;
+        *current = open.sink;
         Ok(())
+    }
+
+    fn switch(&self, destination: Destination) -> io::Result<()> {
+        let stuck = |_| io::Error::other("the writer of the access log does not answer");
+        self.commands.try_send(Command::Switch(destination)).map_err(stuck)
     }
 
     /// Waits until all lines that were handed over before are written or lost.

@@ -180,7 +180,11 @@ impl<'a> Line<'a> {
         self.raw(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    pub(super) fn socket(&mut self, key: &[u8], socket: Option<SocketAddr>) {
+    pub(super) fn client(&mut self, client: Option<SocketAddr>) {
+        self.socket(b",\"client\":", client);
+    }
+
+    fn socket(&mut self, key: &[u8], socket: Option<SocketAddr>) {
         self.raw(key);
         let Some(socket) = socket else { return self.raw(b"\"unix\"") };
         let address = socket.ip().to_canonical();

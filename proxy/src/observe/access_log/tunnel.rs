@@ -47,7 +47,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &Clock, record: &TunnelRecord
     line.text(b",\"connection_id\":\"", record.connection_id, LONGEST_VALUE);
     line.number(b",\"generation\":", record.generation);
     line.text(b",\"listener\":\"", record.listener.as_bytes(), LONGEST_VALUE);
-    line.socket(b",\"client\":", record.client);
+    line.client(record.client);
     if let Some(tls) = record.tls {
         line.text(b",\"tls_version\":\"", tls.version.as_bytes(), LONGEST_VALUE);
     }

@@ -9,10 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
+use portcullis_config::location::FileRef;
 use portcullis_config::model::AccessLogSink;
 
 use super::{Batch, LARGEST_KEPT_BUFFER};
 use crate::observe::metrics::AccessLogMetrics;
+use crate::tls::WorldError;
 
 /// What lines are written to.
 pub(super) type Destination = Box<dyn Write + Send>;
@@ -36,16 +38,38 @@ pub(super) struct Writer {
 }
 
 /// Opens a sink for appending. A file is readable by its owner and group: it holds addresses.
-pub(super) fn open(sink: &AccessLogSink) -> io::Result<Destination> {
+pub(super) fn open(sink: &AccessLogSink) -> Result<Destination, WorldError> {
     Ok(match sink {
         AccessLogSink::Disabled => Box::new(io::sink()),
-        // Descriptors of their own: the standard library's handles buffer, lock and hide errors.
-        AccessLogSink::Stdout => Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-        AccessLogSink::Stderr => Box::new(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
-        AccessLogSink::File(path) => {
-            Box::new(OpenOptions::new().append(true).create(true).mode(0o640).open(path)?)
+        AccessLogSink::Stdout => stream(&io::stdout()),
+        AccessLogSink::Stderr => stream(&io::stderr()),
+        AccessLogSink::File(file) => {
+            let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(&file.path);
+            Box::new(opened.map_err(|error| cannot_be_opened(file, &error))?)
         }
     })
+}
+
+/// A descriptor of its own: the standard library's handles buffer, lock and hide errors.
+fn stream(stream: &impl AsFd) -> Destination {
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(File::from(descriptor)),
+        Err(error) => {
+            tracing::error!(%error, "there is no such stream for the access log; lines are lost");
+            Box::new(io::sink())
+        }
+    }
+}
+
+fn cannot_be_opened(file: &FileRef, error: &io::Error) -> WorldError {
+    let help = match error.kind() {
+        ErrorKind::NotFound => {
+            "create its folder, or correct the path: it is relative to the configuration file"
+        }
+        ErrorKind::PermissionDenied => "let the user of this process write there",
+        _ => "name a file that can be appended to, `stdout`, `stderr` or `disabled`",
+    };
+    WorldError::of_file(file, format!("the access log cannot be opened: {error}"), help)
 }
 
 pub(super) fn spawn(writer: Writer) -> io::Result<()> {

@@ -265,3 +265,13 @@ async fn the_example_of_the_manual_is_what_happens() {
     assert_eq!(sorted(&client.unwrap().1), sorted(&got));
     assert!(server.unwrap().1.contains("origin: https://shop.example.com\r\n"));
 }
+
+/// Frames need a connection of their own, so they go by HTTP/1 whatever is spoken otherwise.
+#[tokio::test]
+async fn an_upstream_of_http2_is_asked_by_http1() {
+    let settings = Settings { upstream: "protocol: http2", ..Settings::default() };
+    let ends = Ends::new(settings).await;
+    let (mut client, mut server) = ends.open().await;
+    client.send(&Frame::text("hello")).await.unwrap();
+    assert_eq!(server.expect().await.unwrap().payload, b"hello");
+}

@@ -1,9 +1,13 @@
 //! What becomes of lines on their way to the sink, and after it fails.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::rc::Rc;
 
+use portcullis_config::location::FileRef;
+
 use super::*;
+use crate::route::testing::location;
 
 /// A log into a file of a directory of its own.
 struct Logged {
@@ -13,12 +17,16 @@ struct Logged {
     clock: Clock,
 }
 
+fn open(path: PathBuf) -> Result<OpenSink, WorldError> {
+    OpenSink::open(&AccessLogSink::File(FileRef { path, location: location(7) }))
+}
+
 impl Logged {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let metrics = metrics();
-        let sink = AccessLogSink::File(directory.path().join("access.log"));
-        let log = AccessLog::start(&sink, Arc::clone(&metrics)).unwrap();
+        let sink = open(directory.path().join("access.log")).unwrap();
+        let log = AccessLog::start(sink, Arc::clone(&metrics)).unwrap();
         Self { directory, log, metrics, clock: clock() }
     }
 
@@ -104,7 +112,8 @@ fn a_sink_that_cannot_be_opened_leaves_the_old_one() {
     let logged = Logged::start();
     let worker = logged.log.worker(WorkerId(0), 7);
     let missing = logged.directory.path().join("no/such/directory/access.log");
-    assert!(logged.log.redirect(&AccessLogSink::File(missing)).is_err());
+    let error = open(missing).err().unwrap();
+    assert!(error.to_string().starts_with("gate.yaml:7:5: "), "{error}");
     logged.record(&worker, "/still-here");
     worker.flush();
     logged.log.reopen().unwrap();
@@ -116,7 +125,7 @@ fn a_sink_that_cannot_be_opened_leaves_the_old_one() {
 fn a_full_disk_loses_lines_and_nothing_else() {
     let logged = Logged::start();
     let worker = logged.log.worker(WorkerId(0), 7);
-    logged.log.redirect(&AccessLogSink::File("/dev/full".into())).unwrap();
+    logged.log.redirect(open("/dev/full".into()).unwrap()).unwrap();
     for _ in 0..3 {
         logged.record(&worker, "/lost");
     }
@@ -124,7 +133,7 @@ fn a_full_disk_loses_lines_and_nothing_else() {
     logged.log.sync(patience()).unwrap();
     assert_eq!(logged.metrics.dropped(), (0, 3));
     let file = logged.directory.path().join("access.log");
-    logged.log.redirect(&AccessLogSink::File(file)).unwrap();
+    logged.log.redirect(open(file).unwrap()).unwrap();
     logged.record(&worker, "/kept");
     worker.flush();
     logged.log.finish(patience()).unwrap();

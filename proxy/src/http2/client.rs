@@ -1,0 +1,140 @@
+//! HTTP/2 connections to upstreams: one carries the requests of many clients.
+//!
+//! A connection is driven by a task of its own and lives while somebody holds a handle to it or
+//! a stream of it goes on. Knows no endpoint and no cap; what it was opened with is kept until it
+//! has ended.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
+use tokio::time::Instant;
+
+use super::transport::Transport;
+use crate::io::Io;
+
+/// Bytes of a response that an upstream may send ahead of the client, on a stream and on all.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of a request that wait inside the connection.
+const SEND_BUFFER: usize = 64 * 1024;
+/// An upstream that names no limit of its own is given no more streams on one connection.
+const MAX_STREAMS: usize = 1000;
+/// What an upstream's head may be: as for HTTP/1.
+const HEAD_BYTES: u32 = 60 * 1024;
+
+/// A handle to an open connection.
+pub struct Channel {
+    send: SendRequest<Bytes>,
+    state: Rc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    streams: Cell<usize>,
+    closed: Cell<bool>,
+    used: Cell<bool>,
+    quiet_since: Cell<Option<Instant>>,
+}
+
+impl Channel {
+    /// Begins to speak HTTP/2 on a connection. `until_closed` is kept until it has ended, and told
+    /// of every change that others may wait for.
+    pub async fn open<K: Watcher>(io: Rc<Io>, until_closed: K) -> Result<Self, h2::Error> {
+        let (send, connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES)
+            .max_send_buffer_size(SEND_BUFFER)
+            .handshake::<_, Bytes>(Transport::new(io, None))
+            .await?;
+        let state = Rc::new(State::default());
+        state.quiet_since.set(Some(Instant::now()));
+        let driven = Rc::clone(&state);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to an upstream broke");
+            }
+            driven.closed.set(true);
+            until_closed.changed();
+        });
+        Ok(Self { send, state })
+    }
+
+    /// Another request may begin: neither side has said goodbye.
+    pub fn is_open(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        !self.state.closed.get()
+            && matches!(self.send.clone().poll_ready(&mut cx), Poll::Ready(Ok(())))
+    }
+
+    /// Whether there is room for another stream.
+    pub fn has_room(&self) -> bool {
+        self.state.streams.get() < self.send.current_max_send_streams().min(MAX_STREAMS)
+    }
+
+    /// Since when it has carried no stream; `None` while it does.
+    pub fn quiet_since(&self) -> Option<Instant> {
+        self.state.quiet_since.get()
+    }
+
+    /// The right to one stream.
+    pub fn lease(&self, freed: Rc<dyn Watcher>) -> Lease {
+        let streams = self.state.streams.get();
+        self.state.streams.set(streams + 1);
+        self.state.quiet_since.set(None);
+        let reused = self.state.used.replace(true);
+        Lease { send: self.send.clone(), state: Rc::clone(&self.state), reused, freed }
+    }
+}
+
+/// Hears of changes that others may wait for.
+pub trait Watcher: 'static {
+    fn changed(&self);
+}
+
+/// The right to one stream of a connection; given back on drop.
+pub struct Lease {
+    send: SendRequest<Bytes>,
+    state: Rc<State>,
+    reused: bool,
+    freed: Rc<dyn Watcher>,
+}
+
+impl Lease {
+    /// Its connection has carried a request before.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Sends a request's head; `whole` when nothing follows it.
+    pub fn send(
+        &mut self,
+        request: Request<()>,
+        whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.send.send_request(request, whole)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let streams = self.state.streams.get() - 1;
+        self.state.streams.set(streams);
+        if streams == 0 {
+            self.state.quiet_since.set(Some(Instant::now()));
+        }
+        self.freed.changed();
+    }
+}
+
+/// Whether an upstream surely did nothing with the request: it refused the stream, or had said
+/// goodbye before it (RFC 9113, section 8.7).
+pub fn is_refused(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
