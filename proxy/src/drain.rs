@@ -208,6 +208,20 @@ mod tests {
         assert!(registration.is_draining());
     }
 
+    /// One place wakes one task: tasks that share a connection need one each.
+    #[tokio::test]
+    async fn two_tasks_of_one_connection_both_hear_of_the_drain() {
+        let connections = Rc::new(Connections::default());
+        let first = connections.register();
+        let second = first.another();
+        assert_eq!((connections.count(), second.patience()), (2, None));
+        tokio::join!(first.draining(), second.draining(), async {
+            connections.limit(Duration::from_secs(4));
+            connections.drain(Duration::ZERO);
+        });
+        assert_eq!(second.patience(), Some(Duration::from_secs(4)));
+    }
+
     #[test]
     fn leaving_frees_the_place() {
         let connections = Rc::new(Connections::default());
