@@ -84,7 +84,8 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
         let open = Open::begin(&session.streams);
         tokio::task::spawn_local(async move {
             let _open = open;
-            handler::handle_stream(&worker, &client, stream, served).await;
+            // Boxed: a task's future is moved more than once on its way into the task.
+            Box::pin(handler::handle_stream(&worker, &client, stream, served)).await;
         });
         served += 1;
     }

@@ -168,7 +168,9 @@ impl<'c> Upload<'c> {
     fn wait(&mut self, waits: Waits, moved: bool, watch: &Watch<'_>, counters: &UploadCounters) {
         match waits {
             Waits::Upstream
-                if self.waits != Waits::Head && (moved || self.waits != Waits::Upstream) =>
+                if self.waits == Waits::Client
+                    || self.waits == Waits::Nothing
+                    || (self.waits == Waits::Upstream && moved) =>
             {
                 self.waits = waits;
                 watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.rules.patience);

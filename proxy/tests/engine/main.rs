@@ -11,6 +11,7 @@ mod forwarding;
 mod limits;
 mod passthrough;
 mod paths;
+mod protocols;
 mod proxy_header;
 mod tcp;
 mod upstreams;
