@@ -14,3 +14,4 @@ pub mod process;
 pub mod procfs;
 pub mod soak;
 pub mod unverified;
+pub mod websocket;

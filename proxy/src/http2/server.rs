@@ -75,7 +75,11 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
     let transport = Transport::new(Shared(Rc::clone(&client)), first);
     let (transport, meter) = Metered::new(transport);
     client.deadline.set(Instant::now() + head);
-    let handshake = h2::server::Builder::new()
+    let mut builder = h2::server::Builder::new();
+    if listener.settings.upgrades.websocket {
+        builder.enable_connect_protocol();
+    }
+    let handshake = builder
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

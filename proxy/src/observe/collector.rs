@@ -86,6 +86,8 @@ impl Samples {
         self.counter(Family::RequestBytes, &[name], received);
         let sent = shards.sum(|shard| &shard.response_body_bytes);
         self.counter(Family::ResponseBytes, &[name], sent);
+        let open = shards.level(|shard| &shard.websockets);
+        self.gauge(Family::WebSockets, &[name], open);
     }
 
     fn listener(&mut self, listener: &ListenerMetrics) {

@@ -43,6 +43,8 @@ families! {
         "Bytes of request bodies received from clients.";
     ResponseBytes = "portcullis_response_body_bytes_total", COUNTER, ["route"],
         "Bytes of response bodies sent to clients.";
+    WebSockets = "portcullis_websocket_connections", GAUGE, ["route"],
+        "WebSocket connections open now.";
 
     ListenerAccepted = "portcullis_listener_connections_total", COUNTER, ["listener"],
         "Client connections accepted.";

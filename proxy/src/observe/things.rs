@@ -39,6 +39,8 @@ pub(super) struct RouteShard {
     pub(super) durations: Histogram,
     pub(super) request_body_bytes: Counter,
     pub(super) response_body_bytes: Counter,
+    /// WebSocket connections open now.
+    pub(super) websockets: Gauge,
 }
 
 impl RouteMetrics {
@@ -56,6 +58,11 @@ impl RouteMetrics {
         shard.durations.record(outcome.duration);
         shard.request_body_bytes.add(outcome.request_body_bytes);
         shard.response_body_bytes.add(outcome.response_body_bytes);
+    }
+
+    /// The worker's own count of open WebSocket connections.
+    pub fn websockets(&self, worker: WorkerId) -> &Gauge {
+        &self.shards.of(worker).websockets
     }
 
     /// Requests finished, over all workers.
@@ -82,6 +89,7 @@ impl Default for RouteShard {
             durations: Histogram::default(),
             request_body_bytes: Counter::default(),
             response_body_bytes: Counter::default(),
+            websockets: Gauge::default(),
         }
     }
 }

@@ -249,6 +249,29 @@ impl Writing<'_> {
     }
 }
 
+impl Writing<'_> {
+    /// After the last flush: nothing else will be sent on a connection that carries only this.
+    pub fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx, progress))?;
+        match self {
+            Self::Http1(writing) => writing.io.poll_shutdown(cx),
+            Self::Http2(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Lets the peer see that this has not come to its end.
+    pub fn break_off(&mut self) {
+        match self {
+            Self::Http1(writing) => writing.io.reset_on_close(),
+            Self::Http2(writing) => writing.reset(h2::Reason::CANCEL),
+        }
+    }
+}
+
 impl Http1Writing<'_> {
     fn poll_data(
         &mut self,
