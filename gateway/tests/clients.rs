@@ -44,6 +44,17 @@ async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
     timeout(WITHIN, lines.next_line()).await.unwrap().unwrap().expect("a line")
 }
 
+/// The browser that `make test` installs.
+fn browser() -> Option<&'static str> {
+    const PROGRAM: &str = "/usr/bin/chromium-headless-shell";
+    if Path::new(PROGRAM).exists() {
+        return Some(PROGRAM);
+    }
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{PROGRAM} is missing");
+    eprintln!("SKIPPED: `make test` installs {PROGRAM}");
+    None
+}
+
 async fn address(gateway: &mut Process, listener: &str) -> String {
     let named = format!("listener=\"{listener}\"");
     let says = |line: &str| line.contains("listening") && line.contains(&named);
@@ -95,5 +106,79 @@ accessLog: {{path: access.log}}
         let expected = "negotiated\nexchanged\nfragmented\npinged\nclosed by us\nclosed by them\n";
         assert_eq!(played, expected);
         assert_eq!(line(&mut said).await, "closed 4001", "the server heard the client's code");
+    }
+}
+
+/// A page of the gateway's own opens WebSockets where it came from: by upgrade where only HTTP/1
+/// is spoken, by extended CONNECT on the page's own connection where HTTP/2 is. What it has seen
+/// is the last thing that it asks for.
+#[tokio::test]
+async fn a_browser_speaks_websocket_by_upgrade_and_over_http2() {
+    let (Some(python), Some(browser)) = (python(), browser()) else { return };
+    let mut server = script(&python, &["serve"]);
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+    let port = line(&mut said).await.split_off("port ".len());
+    let page = include_str!("clients/page.html").replace('\n', "\n        ");
+    let configuration = format!(
+        r#"version: v1
+workers: 1
+listeners:
+  - {{name: upgrade, address: "127.0.0.1:0", protocols: [http1], tls: {{selfSigned: true}}}}
+  - {{name: connect, address: "127.0.0.1:0", protocols: [http2], tls: {{selfSigned: true}}}}
+upstreams:
+  - {{name: origin, endpoints: [{{address: "127.0.0.1:{port}"}}]}}
+routes:
+  - {{name: live, match: {{path: {{exact: /live}}}}, backends: [{{upstream: origin}}]}}
+  - {{name: done, match: {{path: {{prefix: /done}}}}, reply: {{status: 204}}}}
+  - name: page
+    match: {{path: {{exact: /}}}}
+    reply:
+      status: 200
+      contentType: text/html
+      body: |
+        {page}
+accessLog: {{path: access.log}}
+"#
+    );
+    let mut gateway =
+        Process::start(BINARY, ["run", "--config", "a.yaml"], &[("a.yaml", &configuration)])
+            .unwrap();
+    for (listener, protocol, status) in [("upgrade", "HTTP/1.1", 101), ("connect", "HTTP/2", 200)] {
+        let address = address(&mut gateway, listener).await;
+        let profile = tempfile::tempdir().unwrap();
+        let mut window = Command::new(browser)
+            .args(["--no-sandbox", "--ignore-certificate-errors", "--remote-debugging-port=0"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("https://{address}/"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        assert_eq!(line(&mut said).await, "closed 4001", "the server heard the browser's code");
+        let records = timeout(WITHIN, records_of(&gateway, listener)).await.unwrap();
+        let done = records.iter().find(|record| record["route"] == "done").unwrap();
+        assert_eq!(done["path"], "/done/echo/pieces/ponged/4321", "{listener}");
+        let live = records.iter().filter(|record| record["route"] == "live");
+        let live: Vec<_> = live.map(|record| (&record["protocol"], &record["status"])).collect();
+        assert_eq!(live, [(&protocol.into(), &status.into()); 2], "{listener}");
+        window.kill().await.unwrap();
+    }
+}
+
+/// The listener's records, once the page has said that it is done.
+async fn records_of(gateway: &Process, listener: &str) -> Vec<serde_json::Value> {
+    let log = gateway.directory().join("access.log");
+    loop {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let records = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let records: Vec<serde_json::Value> =
+            records.filter(|record: &serde_json::Value| record["listener"] == listener).collect();
+        let ended = |route| records.iter().filter(|record| record["route"] == route).count();
+        if ended("done") > 0 && ended("live") == 2 {
+            return records;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -19,7 +19,13 @@ async def echo(peer):
             if isinstance(message, str) and message.startswith("close "):
                 await peer.close(int(message.removeprefix("close ")), "as you wish")
                 return
-            await peer.send(message)
+            if message == "in pieces":
+                await peer.send(["in ", "three ", "pieces"])
+            elif message == "ping":
+                await asyncio.wait_for(await peer.ping(), 10)
+                await peer.send("ponged")
+            else:
+                await peer.send(message)
         # The client's own code, for its next visit to ask for.
         print(f"closed {peer.close_code}", flush=True)
     except websockets.ConnectionClosed as closed:

@@ -94,7 +94,10 @@ async fn what_may_have_run_is_not_tried_again() {
     let response = send(&gate, "hello").await;
     assert_eq!(response.status, 502);
     let records = gate.records().await;
-    assert_eq!((&records[0]["attempts"], &records[0]["reason"]), (&1.into(), &"upstream-reset".into()));
+    assert_eq!(
+        (&records[0]["attempts"], &records[0]["reason"]),
+        (&1.into(), &"upstream-reset".into())
+    );
 }
 
 #[tokio::test]
