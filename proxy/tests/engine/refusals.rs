@@ -25,11 +25,11 @@ enum Act {
 
 /// An origin that acts by a list, one act for each request; tells the number of each request's
 /// connection.
-async fn origin(acts: &[Act]) -> (SocketAddr, mpsc::UnboundedReceiver<usize>) {
+async fn origin(acts: &'static [Act]) -> (SocketAddr, mpsc::UnboundedReceiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (seen, requests) = mpsc::unbounded_channel();
-    let acts = std::sync::Arc::new(std::sync::Mutex::new(acts.to_vec().into_iter()));
+    let acts = std::sync::Arc::new(std::sync::Mutex::new(acts.iter().copied()));
     tokio::spawn(async move {
         for number in 0.. {
             let Ok((stream, _)) = listener.accept().await else { return };
