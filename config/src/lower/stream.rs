@@ -124,6 +124,7 @@ pub(super) fn route(
             ("requestHeaders", at(&route.request_headers)),
             ("responseHeaders", at(&route.response_headers)),
             ("allowEncodedSlash", at(&route.allow_encoded_slash)),
+            ("grpcWeb", at(&route.grpc_web)),
             ("requestLimits", at(&route.request_limits)),
             ("timeouts.response", within(timeouts, |one| &one.response).map(|one| &one.location)),
             ("timeouts.perTry", within(timeouts, |one| &one.per_try).map(|one| &one.location)),

@@ -114,5 +114,6 @@ fn forward(
             idle: forward.timeouts.idle.value,
         },
         retries: forward.retry.retries.value,
+        grpc_web: forward.grpc_web.is_some(),
     })
 }

@@ -1,0 +1,3 @@
+//! gRPC.
+#[test]
+fn builds() {}
