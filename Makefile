@@ -15,7 +15,7 @@ ARGS ?=
 
 DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
 # program:package, as Debian names them.
-TEST_NEEDS := cc:gcc curl:curl
+TEST_NEEDS := cc:gcc curl:curl python3:python3-venv
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench soak lint fuzz

@@ -1,3 +1,0 @@
-//! gRPC.
-#[test]
-fn builds() {}
