@@ -187,13 +187,13 @@ impl<'c> Upload<'c> {
     /// deadline stands already.
     fn wait(&mut self, waits: Waits, moved: bool, watch: &Watch<'_>, counters: &UploadCounters) {
         match waits {
-            Waits::Upstream if self.waits != Waits::Head => {
-                if moved || self.waits != Waits::Upstream {
-                    self.waits = waits;
-                    let UploadRules { call, idle, patience, .. } = self.rules;
-                    let patience = if call { idle } else { patience };
-                    watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
-                }
+            Waits::Upstream if self.waits == Waits::Head => {}
+            Waits::Upstream if !moved && self.waits == waits => {}
+            Waits::Upstream => {
+                self.waits = waits;
+                let UploadRules { call, idle, patience, .. } = self.rules;
+                let patience = if call { idle } else { patience };
+                watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
             }
             Waits::Client => {
                 self.waits = waits;
@@ -207,7 +207,7 @@ impl<'c> Upload<'c> {
                     watch.expect_upload(Stage::ClientBody, until);
                 }
             }
-            _ => {}
+            Waits::Nothing | Waits::Head => {}
         }
     }
 

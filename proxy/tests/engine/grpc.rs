@@ -142,6 +142,9 @@ async fn silence(_: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
 }
 
+/// Settings, the origin, fields of the request, what the client sees, what the record says.
+type Case<'a> = (Settings, SocketAddr, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
 #[tokio::test]
 async fn what_the_proxy_answers_has_a_status_of_grpc() {
     let nobody = {
@@ -151,7 +154,7 @@ async fn what_the_proxy_answers_has_a_status_of_grpc() {
     let silent = origin(silence).await;
     let times = "timeouts: {response: 200ms, perTry: 200ms}";
     let plain = Settings::default();
-    let cases: [(Settings, SocketAddr, &[(&str, &str)], &str, &str); 4] = [
+    let cases: [Case<'_>; 4] = [
         (
             Settings { route: "match: {path: {prefix: /other}}", ..plain },
             silent,
