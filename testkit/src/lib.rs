@@ -6,6 +6,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod h2;
 pub mod http;
 pub mod load;
 pub mod origin;
@@ -13,3 +14,4 @@ pub mod process;
 pub mod procfs;
 pub mod soak;
 pub mod unverified;
+pub mod websocket;

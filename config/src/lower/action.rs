@@ -5,7 +5,7 @@ use regex::Regex;
 use super::inherit::{Inheritance, built_in, within};
 use super::matching::prefix;
 use super::route::Targets;
-use super::{at, refuse};
+use super::{at, refuse, websocket};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
@@ -66,6 +66,7 @@ fn local(route: &raw::Route, report: &mut Report) -> Option<()> {
         ("requestHeaders", at(&route.request_headers)),
         ("timeouts", at(&route.timeouts)),
         ("retry", at(&route.retry)),
+        ("websocket", at(&route.websocket)),
     ];
     let mut right = Some(());
     for (key, given) in given {
@@ -104,6 +105,7 @@ fn forward(
         timeouts,
         retry: Retry { retries },
         grpc_web: super::on(&route.grpc_web).cloned(),
+        websocket: websocket::lower(route.websocket.as_ref(), targets.inheritance, report),
     })))
 }
 

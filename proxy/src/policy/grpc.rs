@@ -59,6 +59,9 @@ impl Status {
             | Reason::VersionUnsupported
             | Reason::TransferCodingUnsupported
             | Reason::ExpectationFailed
+            | Reason::WebSocketHandshake
+            | Reason::WebSocketVersion
+            | Reason::UpgradeRefused
             | Reason::ClientHelloInvalid
             | Reason::UpstreamProtocol
             | Reason::Internal => Self::Internal,

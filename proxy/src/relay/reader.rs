@@ -4,7 +4,6 @@
 //! Knows framing; deadlines and limits are its caller's.
 
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -19,6 +18,7 @@ use crate::http2::fields::clean_trailers;
 use crate::io::Io;
 use crate::message::Framing;
 use crate::relay::filter::Filtered;
+use crate::relay::writer::Wire;
 
 /// What stands next in a body.
 pub enum Piece<'a> {
@@ -43,10 +43,11 @@ impl Data<'_> {
         }
     }
 
-    pub fn to_bytes(self) -> Bytes {
+    /// Up to so many of the bytes.
+    pub fn first(self, most: usize) -> Bytes {
         match self {
-            Self::Slice(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Shared(bytes) => bytes.clone(),
+            Self::Slice(bytes) => Bytes::copy_from_slice(&bytes[..most.min(bytes.len())]),
+            Self::Shared(bytes) => bytes.slice(..most.min(bytes.len())),
         }
     }
 }
@@ -79,9 +80,9 @@ pub enum Reading<'c> {
         io: &'c Io,
         body: Http1Body,
     },
-    /// From an upstream's connection, into a buffer that is held only while it is filled.
+    /// From a connection, into a buffer that is held only while it is filled.
     Lent {
-        io: Rc<Io>,
+        io: Wire<'c>,
         pool: BufferPool,
         buffer: Option<Buffer>,
         body: Http1Body,

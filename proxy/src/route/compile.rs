@@ -15,6 +15,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::{StickyPolicy, upstream_key};
+use crate::websocket::tunnel::Rules;
 
 /// A route that cannot be made live, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,5 +116,11 @@ fn forward(
         },
         retries: forward.retry.retries.value,
         grpc_web: forward.grpc_web.is_some(),
+        websocket: Rules {
+            idle: *forward.websocket.idle_timeout,
+            max_age: forward.websocket.max_age.as_ref().map(|age| **age),
+            close_code: forward.websocket.drain.close_code.get(),
+            jitter: *forward.websocket.drain.jitter,
+        },
     })
 }

@@ -29,6 +29,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::StickyPolicy;
+use crate::websocket;
 use backends::Backends;
 
 /// Index of a route in `Config::routes`, and in every list kept beside it.
@@ -70,6 +71,7 @@ pub struct Forward {
     pub retries: u8,
     /// Calls of gRPC-Web are translated.
     pub grpc_web: bool,
+    pub websocket: websocket::tunnel::Rules,
 }
 
 /// A route's effective timeouts; their origins stay in the configuration.

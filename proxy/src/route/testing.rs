@@ -97,6 +97,7 @@ pub(crate) fn forward(backends: &[(usize, u32)]) -> Action {
         timeouts: RouteTimeouts { response: seconds(15), per_try: seconds(5), idle: seconds(60) },
         retry: Retry { retries: Sourced::built_in(1) },
         grpc_web: None,
+        websocket: Default::default(),
     }))
 }
 
@@ -152,6 +153,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         header_underscores: Underscores::Reject,
         trust: Trust::Nobody,
         proxy_protocol: portcullis_config::model::ProxyProtocol::Disabled,
+        upgrades: Default::default(),
     };
     Config {
         workers: Workers::Auto,

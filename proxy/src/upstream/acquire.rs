@@ -162,7 +162,13 @@ impl LocalUpstream {
             }
             let _pending = shard.pending.hold();
             let _waiting = cluster.try_pend().ok_or(AcquireError::Cap(Reason::UpstreamOverflow))?;
+            // Behind an opening that is under way there is nothing that a place would be good for.
+            let opening = self.multiplex.is_opening(picked.id);
             let either = async {
+                if opening {
+                    change.await;
+                    return None;
+                }
                 tokio::select! {
                     biased;
                     () = change => None,
@@ -191,7 +197,9 @@ impl LocalUpstream {
             permitted(now);
             return Ok(connection.lent(&self.lent));
         }
-        self.acquire_more(picked, deadline, client, Offer::Http, permitted).await
+        // Boxed, as whatever only some requests come to: its state, with a handshake in it, does
+        // not weigh on the others.
+        Box::pin(self.acquire_more(picked, deadline, client, Offer::Http, permitted)).await
     }
 
     /// A connection that nothing has been said on yet, and that is never lent again: for a tunnel.

@@ -94,6 +94,10 @@ impl Multiplex {
         (!taken).then(|| Opening { pool: Rc::clone(self), endpoint })
     }
 
+    pub(super) fn is_opening(&self, endpoint: u64) -> bool {
+        self.endpoints.borrow().get(&endpoint).is_some_and(|endpoint| endpoint.opening)
+    }
+
     /// What a connection is to keep until it has ended.
     pub(super) fn kept<P>(&self, place: P) -> Kept<P> {
         Kept { changes: Rc::clone(&self.changes), _place: place }

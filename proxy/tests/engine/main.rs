@@ -12,6 +12,8 @@ mod grpc;
 mod limits;
 mod passthrough;
 mod paths;
+mod protocols;
 mod proxy_header;
 mod tcp;
 mod upstreams;
+mod websocket;
