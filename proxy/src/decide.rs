@@ -163,6 +163,10 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
     let Some(route) = found else {
         return reject(Reason::NoRoute, None);
     };
+    #[cfg(test)]
+    if let Some(reason) = crate::policy::sample::judge(&facts.head) {
+        return reject(reason, Some(route));
+    }
 
     match &route.action {
         Action::Redirect(redirect) => {

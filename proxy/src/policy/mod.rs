@@ -11,5 +11,7 @@ pub mod redirect;
 pub mod reply;
 pub mod request_id;
 pub mod rewrite;
+#[cfg(test)]
+pub mod sample;
 pub mod sticky;
 pub mod trace;

@@ -14,6 +14,7 @@ mod passthrough;
 mod paths;
 mod protocols;
 mod proxy_header;
+mod refusals;
 mod tcp;
 mod upstreams;
 mod websocket;

@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Gate, Settings};
 
+const MANUAL: &str = include_str!("../../../docs/http2.md");
+
 type Body = BoxBody<Bytes, std::io::Error>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -337,4 +339,32 @@ async fn requests_share_a_connection_to_an_http2_upstream() {
         assert_eq!(client.await.unwrap(), [StatusCode::OK; 5]);
     }
     assert_eq!(origin.connections.load(Ordering::Relaxed), 1);
+}
+
+/// The example of the manual, with ports of its own: each path goes to its upstream, whatever
+/// both sides speak.
+#[tokio::test]
+async fn the_manual_shows_what_works() {
+    let shop = Origin::start(Http::One).await;
+    let calls = Origin::start(Http::Two).await;
+    let example = MANUAL.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let blocks = example
+        .unwrap()
+        .replace("version: v1\n", "")
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:8443", "127.0.0.1:0")
+        .replace("127.0.0.1:7002", &shop.address.to_string())
+        .replace("127.0.0.1:7003", &calls.address.to_string());
+    let gate = Gate::of(&blocks).await;
+    for http in [Http::One, Http::Two] {
+        let mut client = Client::connect(http, gate.address_of("plain")).await;
+        for path in ["/calls", "/"] {
+            let seen = summary(client.send(Method::GET, path, empty()).await).await;
+            assert_eq!(seen, "200 5 hello", "{http:?} {path}");
+        }
+    }
+    assert_eq!(calls.connections.load(Ordering::Relaxed), 1);
+    let upstreams: Vec<_> =
+        gate.records().await.iter().map(|record| record["upstream"].to_string()).collect();
+    assert_eq!(upstreams, ["\"calls\"", "\"shop\"", "\"calls\"", "\"shop\""]);
 }
