@@ -437,6 +437,7 @@ fn forward_keys(forward: &Forward, route: &Route, config: &Config) -> Value {
             }),
         ),
         ("retry", json!({"retries": number(&forward.retry.retries)})),
+        ("grpcWeb", json!(forward.grpc_web.is_some())),
         ("websocket", websocket(&forward.websocket)),
     ])
 }

@@ -64,6 +64,7 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
     }
     if let Some((routes, stream_routes)) = &routes {
         reach::check(routes, report);
+        action::check_grpc_web(routes, upstreams.as_deref(), report);
         let kind_of = |at: ListenerId| match &listeners.as_ref()?.get(at.0)?.kind {
             ListenerKind::Stream(stream) => Some(stream.kind),
             ListenerKind::Http(_) | ListenerKind::Status => None,

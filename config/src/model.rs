@@ -367,6 +367,8 @@ pub struct Forward {
     pub host: HostHandling,
     pub timeouts: RouteTimeouts,
     pub retry: Retry,
+    /// Calls of gRPC-Web are translated; where that is said.
+    pub grpc_web: Option<Location>,
     pub websocket: WebSocket,
 }
 

@@ -102,6 +102,8 @@ reasons! {
     UpstreamTimeout = "upstream-timeout", 504, Upstream, "The service did not answer in time";
     /// A response body stood still for longer than the idle timeout.
     UpstreamIdle = "upstream-idle", 504, Upstream, "The service did not answer in time";
+    /// The time that the client itself gave its call (`grpc-timeout`) is over.
+    Deadline = "deadline", 504, Client, "The time of the call is over";
     Draining = "draining", 503, Proxy, "The proxy is shutting down";
     Internal = "internal", 500, Proxy, "The proxy failed";
 }

@@ -23,6 +23,7 @@ use crate::message::RequestHead;
 use crate::observe::access_log::{LogFormat, Record, TlsFacts};
 use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
 use crate::observe::timeline::{Stage, Timeline};
+use crate::policy::grpc::Call;
 use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::request_id::RequestId;
 use crate::relay::request::UploadCounters;
@@ -55,6 +56,10 @@ pub struct Exchange<'c> {
     pub attempts: u32,
     pub status: u16,
     pub reason: Option<Reason>,
+    /// The request is a call of gRPC.
+    pub call: Option<Call>,
+    /// What the upstream said when it reset the stream of this request.
+    pub upstream_reset: Option<h2::Reason>,
     pub upload: UploadCounters,
     pub download: DownloadCounters,
     /// Body bytes of a response that the proxy made.
@@ -130,6 +135,8 @@ impl<'c> Exchange<'c> {
             attempts: 0,
             status: 0,
             reason: None,
+            call: None,
+            upstream_reset: None,
             upload: UploadCounters::default(),
             download: DownloadCounters::default(),
             own_body: 0,

@@ -4,6 +4,7 @@
 //! order, and what becomes of the connection afterwards.
 
 use h2::RecvStream;
+use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
@@ -20,6 +21,7 @@ use crate::http2::head::incoming_request;
 use crate::http2::server::Stream;
 use crate::message::RequestHead;
 use crate::observe::timeline::Stage;
+use crate::policy::grpc::{Call, is_grpc};
 use crate::relay::read_some;
 use crate::respond;
 use crate::scratch::Parts;
@@ -76,6 +78,9 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
         Ok(())
     });
     exchange.head_apart = judged.is_ok();
+    if judged.is_err() && head.headers.get(CONTENT_TYPE).is_some_and(|it| is_grpc(it.as_bytes())) {
+        exchange.call = Some(Call::unread());
+    }
     drop((current, head));
     let whole = match judged {
         Ok(()) => !matches!(serve(&mut exchange).await, Next::Abort),
@@ -123,6 +128,7 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
         return Outcome::Ended(Next::Close);
     };
     exchange.learn_provenance(&listener.settings.trust);
+    exchange.call = exchange.request().and_then(|head| Call::of(head.fields(), Instant::now));
     let random = exchange.worker.random();
     let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());

@@ -57,6 +57,8 @@ pub enum Known {
     XForwardedClientCert,
     Traceparent,
     Tracestate,
+    ContentType,
+    GrpcTimeout,
     /// Another claim that only a trusted hop may make: `x-real-ip`, or a known one with `_`.
     OtherClaim,
 }

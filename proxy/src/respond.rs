@@ -14,6 +14,7 @@ use crate::http1::write::Line;
 use crate::http2::head::whole_response;
 use crate::message::Framing;
 use crate::observe::timeline::Stage;
+use crate::policy::grpc::{self, Call, Status};
 use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::websocket::handshake;
 
@@ -30,6 +31,9 @@ pub async fn problem(
     if reason.status() == 0 {
         return false;
     }
+    if let Some(call) = exchange.call {
+        return refuse_call(exchange, call, reason, edits, keep_alive).await;
+    }
     // The words are ours and hold nothing that JSON would escape.
     let body = format!(
         "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"reason\":\"{}\",\"requestId\":\"{}\"}}\n",
@@ -42,9 +46,37 @@ pub async fn problem(
         status: reason.status(),
         content_type: Some(PROBLEM),
         body: body.as_bytes(),
+        lines: &[],
         location: false,
         edits,
         keep_alive,
+    };
+    send(exchange, &response).await
+}
+
+/// Answers a call of gRPC, whose clients look for the reason in two fields.
+async fn refuse_call(
+    exchange: &mut Exchange<'_>,
+    call: Call,
+    reason: Reason,
+    edits: Option<&Edits>,
+    keep_alive: bool,
+) -> bool {
+    let status = [Status::of(reason, exchange.upstream_reset).text().as_bytes()];
+    let message = grpc::message(reason);
+    let message = [message.as_bytes()];
+    let lines = [
+        Line { name: b"grpc-status", value: &status },
+        Line { name: b"grpc-message", value: &message },
+    ];
+    let response = Own {
+        status: 200,
+        content_type: Some(call.content_type()),
+        body: b"",
+        lines: &lines,
+        edits,
+        keep_alive,
+        location: false,
     };
     send(exchange, &response).await
 }
@@ -56,6 +88,7 @@ pub async fn reply(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>, keep_ali
         status: reply.status,
         content_type: reply.content_type.map(str::as_bytes),
         body: reply.body,
+        lines: &[],
         location: reply.has_location,
         edits: Some(&reply.route.response_edits),
         keep_alive,
@@ -67,6 +100,8 @@ struct Own<'a> {
     status: u16,
     content_type: Option<&'a [u8]>,
     body: &'a [u8],
+    lines: &'a [Line<'a>],
+    /// Besides, the location that was decided.
     location: bool,
     edits: Option<&'a Edits>,
     keep_alive: bool,
@@ -88,7 +123,7 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
         _ if own.location => &line,
         // Which one would be right (RFC 6455, section 4.4).
         Some(Reason::WebSocketVersion) => &version,
-        _ => &[],
+        _ => own.lines,
     };
     let response = SimpleResponse {
         status: own.status,

@@ -26,12 +26,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("portcullis-testkit", &["portcullis-config"]),
     ("portcullis-benches", &["portcullis-testkit"]),
     ("portcullis-demo", &["portcullis-config", "portcullis-testkit"]),
+    ("portcullis-conformance", &[]),
 ];
 
 /// What tests may use besides. The shop's services are no part of it: they stand alone.
 const ARROWS_OF_TESTS: &[(&str, &[&str])] = &[
     ("portcullis-proxy", &["portcullis-testkit"]),
     ("portcullis-gateway", &["portcullis-testkit"]),
+    ("portcullis-conformance", &["portcullis-config", "portcullis-proxy", "portcullis-testkit"]),
 ];
 
 #[test]

@@ -9,8 +9,8 @@ use super::{at, refuse, websocket};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
-    Action, Backend, Forward, HostHandling, Redirect, RedirectPath, Reply, Retry, Rewrite,
-    RouteTimeouts, StickyCookie, UpstreamId,
+    Action, Backend, Forward, HostHandling, Redirect, RedirectPath, Reply, Retry, Rewrite, Route,
+    RouteTimeouts, StickyCookie, Upstream, UpstreamId, UpstreamProtocol,
 };
 use crate::raw;
 use crate::text::Template;
@@ -62,6 +62,7 @@ fn local(route: &raw::Route, report: &mut Report) -> Option<()> {
         ("rewrite", at(&route.rewrite)),
         ("host", at(&route.host)),
         ("sticky", at(&route.sticky)),
+        ("grpcWeb", super::on(&route.grpc_web)),
         ("requestHeaders", at(&route.request_headers)),
         ("timeouts", at(&route.timeouts)),
         ("retry", at(&route.retry)),
@@ -103,6 +104,7 @@ fn forward(
         host: route.host.as_ref().map_or(HostHandling::Preserve, |host| host.value.clone()),
         timeouts,
         retry: Retry { retries },
+        grpc_web: super::on(&route.grpc_web).cloned(),
         websocket: websocket::lower(route.websocket.as_ref(), targets.inheritance, report),
     })))
 }
@@ -148,6 +150,39 @@ pub(super) fn backends(
         }
     }
     Some(backends)
+}
+
+/// What translates to gRPC needs an upstream that can speak it.
+pub(super) fn check_grpc_web(
+    routes: &[Route],
+    upstreams: Option<&[Upstream]>,
+    report: &mut Report,
+) {
+    for route in routes {
+        let Action::Forward(forward) = &route.action else { continue };
+        let Some(said) = &forward.grpc_web else { continue };
+        for backend in &forward.backends {
+            let Some(upstream) = upstreams.and_then(|all| all.get(backend.upstream.0)) else {
+                continue;
+            };
+            let speaks = match upstream.protocol {
+                UpstreamProtocol::Http1 => false,
+                UpstreamProtocol::Http2 => true,
+                UpstreamProtocol::Auto => upstream.tls.is_some(),
+            };
+            if !speaks {
+                let message = format!(
+                    "gRPC needs HTTP/2, which the upstream `{}` is not spoken to in",
+                    upstream.name
+                );
+                report.push(
+                    Diagnostic::error(backend.location.clone(), message)
+                        .related(said.clone(), "gRPC-Web is translated to gRPC here")
+                        .help("`protocol: http2` in the upstream"),
+                );
+            }
+        }
+    }
 }
 
 fn timeouts(

@@ -125,6 +125,7 @@ pub(super) fn route(
             ("requestHeaders", at(&route.request_headers)),
             ("responseHeaders", at(&route.response_headers)),
             ("allowEncodedSlash", at(&route.allow_encoded_slash)),
+            ("grpcWeb", at(&route.grpc_web)),
             ("websocket", at(&route.websocket)),
             ("requestLimits", at(&route.request_limits)),
             ("timeouts.response", within(timeouts, |one| &one.response).map(|one| &one.location)),

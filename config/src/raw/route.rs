@@ -42,6 +42,8 @@ object! {
         retry: optional Retry = "retry",
         /// A path may hold `%2f`, handed on as it came.
         allow_encoded_slash: optional Flag = "allowEncodedSlash",
+        /// Calls of gRPC-Web are translated to gRPC for the upstream.
+        grpc_web: optional Flag = "grpcWeb",
         /// The largest request accepted on this route.
         request_limits: optional RouteRequestLimits = "requestLimits",
         /// Its WebSocket connections.

@@ -1,6 +1,5 @@
 //! The request out and the head of its response back, over one upstream connection.
 
-use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -21,12 +20,16 @@ use crate::http1::body::Side;
 use crate::http1::known::KnownSet;
 use crate::http1::simple::write_informational;
 use crate::http1::write::{
-    Line, OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
+    Line, OutgoingRequest, OutgoingResponse, client_framing, wants_trailers, write_request,
+    write_response,
 };
 use crate::http2::head::{outgoing_request, outgoing_response};
-use crate::message::{Framing, Known, RequestHead, ResponseHead, Version};
+use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::forwarded::Forwarded;
+use crate::policy::grpc::{is_grpc, write_timeout};
+use crate::policy::grpc_web::{self, Web};
+use crate::relay::filter::{Filter, Filtered};
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
 use crate::relay::response::Download;
@@ -48,7 +51,9 @@ pub(super) async fn converse<'c>(
     sent_at: Instant,
 ) -> Result<Box<Begun<'c>>, Failure> {
     exchange.upload = Default::default();
-    let watch = Watch { deadline: exchange.deadline, stage: Cell::new(Stage::ResponseHead) };
+    exchange.upstream_reset = None;
+    let end = exchange.call.and_then(|call| call.deadline);
+    let watch = Watch::new(exchange.deadline, end);
     watch.deadline.set(target.give_up);
     let mut method = [0; METHOD_ROOM];
     let method = {
@@ -60,6 +65,10 @@ pub(super) async fn converse<'c>(
     let position = exchange.head.as_ref().map(HeadBuffer::position);
     let worker = exchange.worker;
     let (upload, mut reader) = match connection {
+        Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
+            tracing::debug!("an upstream of gRPC does not speak HTTP/2");
+            return Err(Failure::sent(Reason::UpstreamProtocol));
+        }
         Connection::Http1(connection) => {
             encode_request(exchange, target);
             let out = std::mem::take(&mut exchange.scratch.out);
@@ -118,6 +127,7 @@ pub(super) async fn converse<'c>(
     assert_ne!(response.status, 599, "a test asks for a panic");
     exchange.scratch.response = response;
     if let Err(reason) = ended {
+        exchange.upstream_reset = reader.reset_code();
         // What was refused can be sent again while all that was sent of it is still here.
         let unsent =
             !exchange.upload.begun.get() || (reader.was_refused() && !exchange.upload.waited.get());
@@ -139,6 +149,7 @@ pub(super) async fn converse<'c>(
     let outcome = Outcome { latency: Some(answered - sent_at), failed: exchange.status >= 500 };
     in_flight.observe(outcome, answered);
 
+    let web = web_response(exchange, reader.bytes());
     let (writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
     reader.skip(exchange.scratch.response.length);
@@ -146,10 +157,19 @@ pub(super) async fn converse<'c>(
         Some(_) => Framing::UntilClose,
         None => exchange.scratch.response.framing,
     };
-    let reading = reader.into_body(framing, &mut exchange.scratch.response_head);
+    let mut reading = reader.into_body(framing, &mut exchange.scratch.response_head);
+    if let Some(web) = web.filter(|_| !framing.is_empty()) {
+        let filter = Filter::to_web(web.text_back);
+        reading = Reading::Filtered(Box::new(Filtered::new(reading, filter)));
+    }
     watch.stage.set(Stage::ResponseBody);
-    let client_patience = *target.listener.settings.timeouts.body;
-    let download = Download::new(reading, writing, target.plan.timeouts.idle, client_patience);
+    let idle = target.plan.timeouts.idle;
+    let download = if exchange.call.is_some() {
+        Download::new(reading, writing, idle, idle).of_call()
+    } else {
+        let client_patience = *target.listener.settings.timeouts.body;
+        Download::new(reading, writing, idle, client_patience)
+    };
     Ok(Box::new(Begun { watch, upload, download, keep_alive, until_close, upgraded }))
 }
 
@@ -225,13 +245,17 @@ fn begin_upload<'c>(
     let client: &'c crate::connection::Client = exchange.client;
     let request = &exchange.scratch.request;
     let framing = request.framing;
+    let web = exchange.call.and_then(|call| call.web);
+    let call = exchange.call.is_some() && web.is_none() && matches!(writing, Writing::Http2(_));
     let rules = UploadRules {
         limit: target.limit,
         patience: *target.listener.settings.timeouts.body,
+        idle: target.plan.timeouts.idle,
+        call,
         answer_patience: target.plan.timeouts.per_try,
         held_back: request.expect_continue,
     };
-    let reading = match exchange.end.get_mut() {
+    let mut reading = match exchange.end.get_mut() {
         _ if framing.is_empty() => Reading::Nothing,
         ClientEnd::Http1 => {
             Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
@@ -241,7 +265,25 @@ fn begin_upload<'c>(
             None => Reading::Nothing,
         },
     };
+    if web.is_some_and(|web| web.text) && !framing.is_empty() {
+        reading = Reading::Filtered(Box::new(Filtered::new(reading, Filter::from_text())));
+    }
     Upload::new(reading, writing, rules)
+}
+
+/// How the response of a call is translated. One that is not gRPC's own goes on as it came.
+fn web_response(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Option<Web> {
+    let web = exchange.call?.web?;
+    let parts = &mut exchange.scratch.response;
+    let fields = Fields { bytes, fields: &parts.fields };
+    if !fields.known(Known::ContentType).is_some_and(is_grpc) {
+        return None;
+    }
+    if !parts.framing.is_empty() {
+        // The trailers join the body.
+        parts.framing = Framing::Chunked;
+    }
+    Some(web)
 }
 
 /// The head for the client, whether its connection goes on, and whether only the connection's
@@ -270,14 +312,22 @@ fn begin_response<'c>(
     }
     let date = exchange.worker.clock().http_date(answered.into_std());
     let head = ResponseHead { bytes, parts: response };
+    let web = exchange.call.and_then(|call| call.web);
+    let content_type =
+        web.and_then(|web| grpc_web::to_client(web, head.fields().known(Known::ContentType)?));
+    let line = [Line { name: b"content-type", value: content_type.as_deref().unwrap_or_default() }];
+    let (drop, append) = match content_type {
+        Some(_) => (KnownSet::of(&[Known::ContentType]), &line[..]),
+        None => (KnownSet::EMPTY, &[][..]),
+    };
     let plan = OutgoingResponse {
         client: request.version,
         keep_alive,
         framing,
         date: &date,
         edits: Some(&target.plan.route.response_edits),
-        drop: KnownSet::EMPTY,
-        append: &[],
+        drop,
+        append,
         append_raw: lines,
         keep_upgrade: switching,
     };
@@ -328,9 +378,29 @@ fn outgoing<R>(
         exchange.client.address_text(),
         &exchange.request_id,
     );
+    let left = exchange.call.and_then(|call| call.deadline);
+    let left = left.map(|at| write_timeout(at.saturating_duration_since(Instant::now())));
+    let left = [left.as_deref().unwrap_or_default()];
+    let web = exchange.call.and_then(|call| call.web);
+    let content_type = head.fields().known(Known::ContentType).unwrap_or_default();
+    let content_type = web.map(|_| grpc_web::to_service(content_type)).unwrap_or_default();
     let upgrade = exchange.handshake.as_ref();
     let key = upgrade.map(|handshake| [handshake.key()]);
-    let (mut lines, mut drop) = (told.lines(), told.dropped());
+    let (mut drop, mut lines, mut framing) = (told.dropped(), told.lines(), request.framing);
+    if !left[0].is_empty() {
+        drop = drop.with(Known::GrpcTimeout);
+        lines.push(Line { name: b"grpc-timeout", value: &left });
+    }
+    if let Some(web) = web {
+        drop = drop.with(Known::ContentType);
+        lines.push(Line { name: b"content-type", value: &content_type });
+        if !wants_trailers(&head) {
+            lines.push(Line { name: b"te", value: &[b"trailers"] });
+        }
+        if web.text && !framing.is_empty() {
+            framing = Framing::Chunked;
+        }
+    }
     if let Some(key) = &key {
         // Of several protocols that the client offers, this one alone.
         drop = drop.with(Known::Upgrade);
@@ -347,7 +417,7 @@ fn outgoing<R>(
             HostSource::Endpoint => target.picked.authority.as_bytes(),
             HostSource::Fixed(host) => host.as_bytes(),
         },
-        framing: request.framing,
+        framing,
         edits: Some(&target.plan.route.request_edits),
         drop,
         append: &lines,

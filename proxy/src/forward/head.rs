@@ -13,7 +13,7 @@ use crate::http1::body::Side;
 use crate::http1::request::Parsed;
 use crate::http1::response::{ResponseRules, parse_response};
 use crate::http1::scan::HeadScanner;
-use crate::http2::client::is_refused;
+use crate::http2::client::{is_refused, reset_code};
 use crate::http2::head::incoming_response;
 use crate::io::Io;
 use crate::message::{Framing, ResponseParts};
@@ -80,6 +80,14 @@ impl HeadReader<'_> {
     pub(super) fn was_refused(&self) -> bool {
         matches!(self, Self::Http2(heads) if heads.refused)
     }
+
+    /// What the upstream said when it reset the stream.
+    pub(super) fn reset_code(&self) -> Option<h2::Reason> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(heads) => heads.reset,
+        }
+    }
 }
 
 /// Reads heads from a stream of an HTTP/2 connection.
@@ -91,12 +99,13 @@ pub(super) struct Http2Heads<'a> {
     /// The stream behind the final head.
     body: Option<RecvStream>,
     refused: bool,
+    reset: Option<h2::Reason>,
 }
 
 impl<'a> Http2Heads<'a> {
     /// `bytes` is what heads are written out into.
     pub(super) fn new(response: ResponseFuture, method: &'a [u8], bytes: Vec<u8>) -> Self {
-        Self { response, method, bytes, body: None, refused: false }
+        Self { response, method, bytes, body: None, refused: false, reset: None }
     }
 
     async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
@@ -112,6 +121,7 @@ impl<'a> Http2Heads<'a> {
             Err(error) => {
                 tracing::debug!(%error, "no response on an HTTP/2 stream");
                 self.refused = is_refused(&error);
+                self.reset = reset_code(&error);
                 return Err(Reason::UpstreamReset);
             }
         };

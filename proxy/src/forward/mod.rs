@@ -14,6 +14,7 @@ use crate::exchange::Exchange;
 use crate::handler::{Next, Outcome, next};
 use crate::http1::edits::Edits;
 use crate::message::Framing;
+use crate::policy::grpc::Call;
 use crate::respond;
 use crate::snapshot::HttpListener;
 use crate::upstream::balance::{PickKey, hash_of};
@@ -57,9 +58,21 @@ pub async fn forward<'c>(
     routed: Instant,
 ) -> Outcome<'c> {
     let edits = &plan.route.response_edits;
+    if plan.forward.grpc_web
+        && let Some(head) = exchange.request()
+        && let Some(call) = Call::of_web(head.fields(), routed)
+    {
+        exchange.call = Some(call);
+    }
+    let call = exchange.call;
+    if call.is_some_and(|call| call.is_over(routed)) {
+        return Outcome::Ended(fail(exchange, edits, Reason::Deadline).await);
+    }
     let limit = plan.route.body_limit.unwrap_or(*listener.settings.request_limits.body);
     if let Framing::Length(length) = exchange.scratch.request.framing
         && length > limit
+        // Of a call the limit is for each message.
+        && call.is_none_or(|call| call.web.is_some())
     {
         return Outcome::Ended(fail(exchange, edits, Reason::BodyTooLarge).await);
     }
@@ -67,7 +80,10 @@ pub async fn forward<'c>(
         return Outcome::Ended(fail(exchange, edits, Reason::Internal).await);
     };
     let key = pick_key(exchange, upstream, plan);
-    let give_up = routed + plan.timeouts.response;
+    let mut give_up = routed + plan.timeouts.response;
+    if let Some(deadline) = call.and_then(|call| call.deadline) {
+        give_up = give_up.min(deadline);
+    }
     let mut now = routed;
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
     loop {
@@ -92,7 +108,9 @@ pub async fn forward<'c>(
         let again =
             failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
         if !again {
-            return Outcome::Ended(fail(exchange, edits, failure.reason).await);
+            let over = call.is_some_and(|call| call.is_over(now)) && failure.reason.status() != 0;
+            let reason = if over { Reason::Deadline } else { failure.reason };
+            return Outcome::Ended(fail(exchange, edits, reason).await);
         }
         upstream.live.metrics.of(exchange.worker.id()).resends.increment();
         if tried.len() < MAX_TRIED {

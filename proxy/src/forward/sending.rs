@@ -78,15 +78,19 @@ impl Sending<'_, '_, '_> {
     }
 
     pub(super) fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<Reason> {
-        self.watch.deadline.poll_expired(cx).map(|()| self.watch.stage.get().timeout())
+        self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout())
     }
 }
 
 /// What an upload held goes back to the exchange, for another attempt or an answer of our own.
 pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
     exchange.scratch.out = upload.writing.take_out();
+    let reading = match upload.reading {
+        Reading::Filtered(filtered) => filtered.into_inner(),
+        direct => direct,
+    };
     if let (ClientEnd::Http2 { body, .. }, Reading::Http2(reading)) =
-        (exchange.end.get_mut(), upload.reading)
+        (exchange.end.get_mut(), reading)
     {
         *body = Some(reading.into_stream());
     }

@@ -14,6 +14,7 @@ use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
 use crate::observe::things::EndpointMetrics;
+use crate::policy::grpc::trailers;
 use crate::relay::Watch;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
@@ -117,6 +118,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         }
         Err(reason) => reason,
     };
+    exchange.upstream_reset = download.reading.reset_code();
     upstream.discard(connection);
     if reason.fault() == Fault::Upstream {
         if let Some(endpoint) = &exchange.endpoint {
@@ -130,6 +132,14 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         return next;
     }
     if let Writing::Http2(writing) = &mut download.writing {
+        let call = exchange.call.filter(|call| call.web.is_none());
+        if call.is_some() && writing.break_off(trailers(reason, exchange.upstream_reset)) {
+            exchange.reason = Some(reason);
+            if let Some(upload) = upload.take() {
+                take_back(exchange, upload);
+            }
+            return Next::Close;
+        }
         writing.reset(h2::Reason::INTERNAL_ERROR);
     }
     if until_close {

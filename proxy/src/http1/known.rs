@@ -15,7 +15,10 @@ pub fn known(name: &[u8]) -> Known {
             &[Known::Connection, Known::KeepAlive, Known::Tracestate],
         ),
         11 => (&[b"traceparent"], &[Known::Traceparent]),
-        12 => (&[b"x-request-id"], &[Known::XRequestId]),
+        12 => (
+            &[b"content-type", b"x-request-id", b"grpc-timeout"],
+            &[Known::ContentType, Known::XRequestId, Known::GrpcTimeout],
+        ),
         14 => (&[b"content-length"], &[Known::ContentLength]),
         15 => (&[b"x-forwarded-for"], &[Known::XForwardedFor]),
         16 => (

@@ -133,6 +133,11 @@ impl Drop for Lease {
     }
 }
 
+/// The code with which the peer has reset the stream.
+pub fn reset_code(error: &h2::Error) -> Option<h2::Reason> {
+    error.reason().filter(|_| error.is_remote() && error.is_reset())
+}
+
 /// Whether an upstream surely did nothing with the request: it refused the stream, or had said
 /// goodbye before it (RFC 9113, section 8.7).
 pub fn is_refused(error: &h2::Error) -> bool {

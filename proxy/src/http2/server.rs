@@ -83,7 +83,8 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(listener.rules.head_bytes).unwrap_or(u32::MAX))
+        // More than is let pass: what is above this is refused by the crate, without our words.
+        .max_header_list_size(u32::try_from(2 * listener.rules.head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
         .max_local_error_reset_streams(Some(MAX_MISTAKES))

@@ -4,6 +4,8 @@
 //! forwarded; header edits come last, so that they see (and may remove) what the proxy adds.
 
 pub mod forwarded;
+pub mod grpc;
+pub mod grpc_web;
 pub mod provenance;
 pub mod redirect;
 pub mod reply;

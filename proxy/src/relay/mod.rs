@@ -15,6 +15,8 @@ use crate::deadline::Deadline;
 use crate::error::Reason;
 use crate::io::Io;
 
+pub mod filter;
+pub mod messages;
 pub mod pipe;
 pub mod reader;
 pub mod request;
@@ -55,13 +57,31 @@ fn least(patience: Duration) -> u64 {
 pub struct Watch<'a> {
     pub deadline: &'a Deadline,
     pub stage: Cell<Stage>,
+    /// The end of everything, whatever makes progress.
+    end: Option<Instant>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    pub fn new(deadline: &'a Deadline, end: Option<Instant>) -> Self {
+        Self { deadline, stage: Cell::new(Stage::ResponseHead), end }
+    }
+
     /// From now on `stage` has `patience` to make progress.
     pub fn expect(&self, stage: Stage, patience: Duration) {
         self.stage.set(stage);
-        self.deadline.set(Instant::now() + patience);
+        self.set(Instant::now() + patience);
+    }
+
+    fn set(&self, until: Instant) {
+        self.deadline.set(self.end.map_or(until, |end| end.min(until)));
+    }
+
+    /// Why the exchange ends when the deadline has passed.
+    pub fn timeout(&self) -> Reason {
+        match self.end {
+            Some(end) if end <= Instant::now() => Reason::Deadline,
+            _ => self.stage.get().timeout(),
+        }
     }
 
     /// The same for the side that sends the request. Once its response has begun, the response's
@@ -69,11 +89,11 @@ impl Watch<'_> {
     pub fn expect_upload(&self, stage: Stage, until: Instant) {
         if self.is_answered() {
             if until > self.deadline.wanted() {
-                self.deadline.set(until);
+                self.set(until);
             }
         } else {
             self.stage.set(stage);
-            self.deadline.set(until);
+            self.set(until);
         }
     }
 

@@ -13,9 +13,11 @@ use http::HeaderMap;
 use crate::buffer::{Buffer, BufferPool, HeadBuffer};
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
+use crate::http2::client::reset_code;
 use crate::http2::fields::clean_trailers;
 use crate::io::Io;
 use crate::message::Framing;
+use crate::relay::filter::Filtered;
 use crate::relay::writer::Wire;
 
 /// What stands next in a body.
@@ -86,6 +88,8 @@ pub enum Reading<'c> {
         body: Http1Body,
     },
     Http2(Http2Body),
+    /// Rewritten on its way.
+    Filtered(Box<Filtered<'c>>),
 }
 
 /// How far a body has been decoded.
@@ -116,12 +120,14 @@ pub struct Http2Body {
     chunk: Bytes,
     trailers: Option<HeaderMap>,
     ended: bool,
+    /// What the peer said where it broke the stream off.
+    reset: Option<h2::Reason>,
 }
 
 impl Http2Body {
     pub fn new(stream: RecvStream, side: Side) -> Self {
         let ended = stream.is_end_stream();
-        Self { stream, side, chunk: Bytes::new(), trailers: None, ended }
+        Self { stream, side, chunk: Bytes::new(), trailers: None, ended, reset: None }
     }
 
     pub fn into_stream(self) -> RecvStream {
@@ -132,14 +138,19 @@ impl Http2Body {
         self.ended && self.chunk.is_empty()
     }
 
+    fn broke(&mut self, error: h2::Error) -> io::Error {
+        self.reset = reset_code(&error);
+        io::Error::other(error)
+    }
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
         while self.chunk.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                Some(Err(error)) => return Poll::Ready(Err(self.broke(error))),
                 None => {
-                    let trailers =
-                        ready!(self.stream.poll_trailers(cx)).map_err(io::Error::other)?;
+                    let trailers = ready!(self.stream.poll_trailers(cx));
+                    let trailers = trailers.map_err(|error| self.broke(error))?;
                     self.trailers = trailers.map(|trailers| clean_trailers(trailers, self.side));
                     self.ended = true;
                     break;
@@ -157,6 +168,16 @@ impl Reading<'_> {
             Self::Nothing => true,
             Self::Pinned { body, .. } | Self::Lent { body, .. } => body.is_done(),
             Self::Http2(body) => body.is_done(),
+            Self::Filtered(filtered) => filtered.is_done(),
+        }
+    }
+
+    /// What a peer said that broke its stream off.
+    pub fn reset_code(&self) -> Option<h2::Reason> {
+        match self {
+            Self::Http2(body) => body.reset,
+            Self::Filtered(filtered) => filtered.inner().reset_code(),
+            Self::Nothing | Self::Pinned { .. } | Self::Lent { .. } => None,
         }
     }
 
@@ -180,6 +201,7 @@ impl Reading<'_> {
             } else {
                 Piece::Starved
             }),
+            Self::Filtered(filtered) => filtered.piece(pinned),
         }
     }
 
@@ -202,6 +224,7 @@ impl Reading<'_> {
                 // Fails only on a stream that is gone, which the next read tells.
                 let _ = body.stream.flow_control().release_capacity(count);
             }
+            Self::Filtered(filtered) => filtered.take(count),
         }
     }
 
@@ -214,6 +237,7 @@ impl Reading<'_> {
         let count = match self {
             Self::Nothing => return Poll::Ready(Ok(Filled::Eof)),
             Self::Http2(body) => return body.poll_fill(cx),
+            Self::Filtered(filtered) => return filtered.poll_fill(cx, pinned),
             Self::Pinned { io, .. } => {
                 let Some(buffer) = pinned else { return Poll::Ready(Ok(Filled::Eof)) };
                 buffer.compact();
@@ -242,6 +266,7 @@ impl Reading<'_> {
                 body.closed = true;
                 Ok(())
             }
+            Self::Filtered(filtered) => filtered.inner_mut().finish_on_eof(),
             Self::Nothing | Self::Http2(_) => Ok(()),
         }
     }
@@ -252,6 +277,7 @@ impl Reading<'_> {
             Self::Lent { body, buffer, .. } => {
                 !body.closed && body.is_done() && buffer.filled().len() == body.behind
             }
+            Self::Filtered(filtered) => filtered.is_done() && filtered.inner().is_at_its_end(),
             Self::Nothing | Self::Pinned { .. } | Self::Http2(_) => self.is_done(),
         }
     }

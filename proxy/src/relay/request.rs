@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::messages::Messages;
 use super::reader::{Filled, Piece, Reading};
 use super::writer::Writing;
 use super::{Stage, Watch, least};
@@ -29,6 +30,7 @@ pub struct Upload<'c> {
     pub rules: UploadRules,
     pace: Pace,
     waits: Waits,
+    messages: Messages,
     /// A wait for the client lay between two parts of the body.
     slow: bool,
 }
@@ -39,6 +41,11 @@ pub struct UploadRules {
     /// Bytes that a body may have.
     pub limit: u64,
     pub patience: Duration,
+    /// How long both sides may be quiet once the response has begun; of a call, from its start.
+    pub idle: Duration,
+    /// A call of gRPC: a stream of messages that lives by `idle`, and of which `limit` is what
+    /// each message may have.
+    pub call: bool,
     /// How long the upstream has for its answer once a slow body has been sent.
     pub answer_patience: Duration,
     /// The client waits for a 100 before it sends its body: until then the response is awaited.
@@ -68,19 +75,19 @@ enum Waits {
 
 /// How fast a body comes. A client that sends a byte now and then does not hold a connection
 /// for ever: its time begins anew only with so many bytes.
+#[derive(Default)]
 struct Pace {
-    patience: Duration,
     until: Option<Instant>,
     /// Where in the body the time began.
     from: u64,
 }
 
 impl Pace {
-    fn until(&mut self, body: u64) -> Instant {
+    fn until(&mut self, body: u64, patience: Duration, least: u64) -> Instant {
         match self.until {
-            Some(until) if body - self.from < least(self.patience) => until,
+            Some(until) if body - self.from < least => until,
             _ => {
-                let until = Instant::now() + self.patience;
+                let until = Instant::now() + patience;
                 (self.until, self.from) = (Some(until), body);
                 until
             }
@@ -90,8 +97,15 @@ impl Pace {
 
 impl<'c> Upload<'c> {
     pub fn new(reading: Reading<'c>, writing: Writing<'c>, rules: UploadRules) -> Self {
-        let pace = Pace { patience: rules.patience, until: None, from: 0 };
-        Self { reading, writing, rules, pace, waits: Waits::Head, slow: false }
+        Self {
+            reading,
+            writing,
+            rules,
+            pace: Pace::default(),
+            waits: Waits::Head,
+            messages: Messages::default(),
+            slow: false,
+        }
     }
 
     /// Goes on until the whole request has left. `pinned` holds what was read behind the head.
@@ -112,11 +126,17 @@ impl<'c> Upload<'c> {
                 Piece::Data(data) => {
                     self.rules.held_back = false;
                     let body = counters.body.get();
-                    if body + data.as_slice().len() as u64 > self.rules.limit {
+                    let fits =
+                        self.rules.call || body + data.as_slice().len() as u64 <= self.rules.limit;
+                    if !fits {
                         return Poll::Ready(Err(UploadError::Client(Reason::BodyTooLarge)));
                     }
                     match self.writing.poll_data(cx, data, &mut progress) {
                         Poll::Ready(Ok(count)) => {
+                            let taken = &data.as_slice()[..count];
+                            if self.rules.call && !self.messages.follow(taken, self.rules.limit) {
+                                return Poll::Ready(Err(UploadError::Client(Reason::BodyTooLarge)));
+                            }
                             self.reading.take(pinned, count);
                             counters.body.set(body + count as u64);
                         }
@@ -167,21 +187,27 @@ impl<'c> Upload<'c> {
     /// deadline stands already.
     fn wait(&mut self, waits: Waits, moved: bool, watch: &Watch<'_>, counters: &UploadCounters) {
         match waits {
-            Waits::Upstream
-                if self.waits == Waits::Client
-                    || self.waits == Waits::Nothing
-                    || (self.waits == Waits::Upstream && moved) =>
-            {
+            Waits::Upstream if self.waits == Waits::Head => {}
+            Waits::Upstream if !moved && self.waits == waits => {}
+            Waits::Upstream => {
                 self.waits = waits;
-                watch.expect_upload(Stage::UpstreamWrite, Instant::now() + self.rules.patience);
+                let UploadRules { call, idle, patience, .. } = self.rules;
+                let patience = if call { idle } else { patience };
+                watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
             }
             Waits::Client => {
                 self.waits = waits;
                 if !self.rules.held_back {
-                    watch.expect_upload(Stage::ClientBody, self.pace.until(counters.body.get()));
+                    let UploadRules { call, idle, patience, .. } = self.rules;
+                    // A stream may be quiet, and its messages short.
+                    let streams = call || watch.is_answered();
+                    let (patience, least) =
+                        if streams { (idle, 1) } else { (patience, least(patience)) };
+                    let until = self.pace.until(counters.body.get(), patience, least);
+                    watch.expect_upload(Stage::ClientBody, until);
                 }
             }
-            _ => {}
+            Waits::Nothing | Waits::Head => {}
         }
     }
 
@@ -237,12 +263,18 @@ mod tests {
         let body = Http1Body::new(framing, Side::Request);
         let writing = Http1Writing::new(Wire::Upstream(Rc::new(upstream)), HEAD.to_vec(), framing);
         let patience = Duration::from_secs(5);
-        let rules =
-            UploadRules { limit: 100, patience, answer_patience: patience, held_back: false };
+        let rules = UploadRules {
+            limit: 100,
+            patience,
+            idle: patience,
+            call: false,
+            answer_patience: patience,
+            held_back: false,
+        };
         let mut upload =
             Upload::new(Reading::Pinned { io: client, body }, Writing::Http1(writing), rules);
         let deadline = Deadline::at(Instant::now() + patience);
-        let watch = Watch { deadline: &deadline, stage: Cell::new(Stage::ResponseHead) };
+        let watch = Watch::new(&deadline, None);
         let counters = UploadCounters::default();
         let sent = std::future::poll_fn(|cx| upload.poll(cx, pinned, &watch, &counters)).await;
         (sent, counters)

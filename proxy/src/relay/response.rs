@@ -20,6 +20,8 @@ pub struct Download<'c> {
     waits: Waits,
     /// Bytes taken by the client since its time began.
     moved: u64,
+    /// What it must have taken for its time to begin anew.
+    least: u64,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,13 @@ impl<'c> Download<'c> {
             client_patience,
             waits: Waits::Nothing,
             moved: 0,
+            least: least(client_patience),
         }
+    }
+
+    /// Of a stream of messages: any progress is enough.
+    pub fn of_call(self) -> Self {
+        Self { least: 1, ..self }
     }
 
     /// Goes on until the body's own end has been written.
@@ -114,7 +122,7 @@ impl<'c> Download<'c> {
         match waits {
             Waits::Client => {
                 self.moved += moved;
-                if changed || self.moved >= least(self.client_patience) {
+                if changed || self.moved >= self.least {
                     self.moved = 0;
                     watch.expect(Stage::ClientWrite, self.client_patience);
                 }

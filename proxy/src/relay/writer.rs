@@ -118,6 +118,18 @@ impl Http2Writing {
         }
     }
 
+    /// Ends a message early by trailers that say why. False where it is too late, or too early:
+    /// its head has not left, or its end has.
+    pub fn break_off(&mut self, trailers: HeaderMap) -> bool {
+        let Head::Sent(stream) = &mut self.state else { return false };
+        if matches!(self.end, End::Said) || stream.send_trailers(trailers).is_err() {
+            return false;
+        }
+        self.pending = Bytes::new();
+        self.end = End::Said;
+        true
+    }
+
     /// Breaks the message off.
     pub fn reset(&mut self, reason: h2::Reason) {
         match &mut self.state {

@@ -115,6 +115,7 @@ fn forward(
             idle: forward.timeouts.idle.value,
         },
         retries: forward.retry.retries.value,
+        grpc_web: forward.grpc_web.is_some(),
         websocket: Rules {
             idle: *forward.websocket.idle_timeout,
             max_age: forward.websocket.max_age.as_ref().map(|age| **age),

@@ -69,6 +69,8 @@ pub struct Forward {
     pub timeouts: Timeouts,
     /// Extra tries of a request that surely was not sent.
     pub retries: u8,
+    /// Calls of gRPC-Web are translated.
+    pub grpc_web: bool,
     pub websocket: websocket::tunnel::Rules,
 }
 

@@ -96,6 +96,7 @@ pub(crate) fn forward(backends: &[(usize, u32)]) -> Action {
         host: HostHandling::Preserve,
         timeouts: RouteTimeouts { response: seconds(15), per_try: seconds(5), idle: seconds(60) },
         retry: Retry { retries: Sourced::built_in(1) },
+        grpc_web: None,
         websocket: Default::default(),
     }))
 }

@@ -8,6 +8,7 @@ mod basics;
 mod bodies;
 mod faults;
 mod forwarding;
+mod grpc;
 mod limits;
 mod passthrough;
 mod paths;
