@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_testkit::client::RawClient;
+use portcullis_testkit::client::{RawClient, fetch};
 use portcullis_testkit::h2::frame::{self, WHOLE, headers};
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::load::{Load, LoadRequest, Outcome};
@@ -207,6 +207,23 @@ async fn a_signal_that_comes_twice_counts_once() {
     let last = client.response().await.unwrap();
     assert_eq!((last.status, last.keep_alive()), (200, false));
     closed(&mut client).await;
+    gateway.ends(Duration::from_secs(3), 0).await;
+}
+
+/// A hook that drains before the supervisor signals, as Kubernetes has it.
+#[tokio::test]
+async fn a_signal_after_a_drain_does_not_cut_it() {
+    let origin = Origin::start("a").await.unwrap();
+    let settings = "shutdown: {drainTimeout: 30s}\nadmin: {address: \"127.0.0.1:0\"}";
+    let mut gateway = Gateway::start(&forwarding(&[origin.address()], settings));
+    let (address, admin) = (gateway.address("public").await, gateway.address("admin").await);
+    let mut client = in_flight(&origin, address, 1_000).await;
+    let host = format!("host: {admin}");
+    let drained = fetch(admin, "POST", "/drain", &[&host, "content-length: 0"]).await.unwrap();
+    assert_eq!(drained.status, 202);
+    gateway.signal(Signal::TERM);
+    assert_eq!(client.response().await.unwrap().status, 200);
+    drop(client);
     gateway.ends(Duration::from_secs(3), 0).await;
 }
 

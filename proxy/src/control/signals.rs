@@ -42,12 +42,15 @@ impl Signals {
     }
 
     /// One of them again, from somebody who has lost patience. `first` is when the end was asked
-    /// for by a signal, if it was.
+    /// for by a signal; after a drain by other means the first signal asks for no more than that.
     pub async fn end_now(&mut self, first: Option<Instant>) {
+        let mut first = first;
         loop {
             self.end().await;
-            if first.is_none_or(|first| first.elapsed() >= ECHO) {
-                return;
+            match first {
+                Some(first) if first.elapsed() >= ECHO => return,
+                Some(_) => {}
+                None => first = Some(Instant::now()),
             }
         }
     }

@@ -2,46 +2,39 @@
 
 use crate::message::Known;
 
-/// Tells a name apart, in any case.
+/// Tells a name apart, in any case. Length and first byte leave one candidate, or none.
 pub fn known(name: &[u8]) -> Known {
-    let (candidates, known): (&[&[u8]], &[Known]) = match name.len() {
-        2 => (&[b"te"], &[Known::Te]),
-        4 => (&[b"host", b"date"], &[Known::Host, Known::Date]),
-        6 => (&[b"cookie", b"expect", b"server"], &[Known::Cookie, Known::Expect, Known::Server]),
-        7 => (&[b"upgrade", b"trailer"], &[Known::Upgrade, Known::Trailer]),
-        9 => (&[b"forwarded"], &[Known::Forwarded]),
-        10 => (
-            &[b"connection", b"keep-alive", b"tracestate"],
-            &[Known::Connection, Known::KeepAlive, Known::Tracestate],
-        ),
-        11 => (&[b"traceparent"], &[Known::Traceparent]),
-        12 => (
-            &[b"content-type", b"x-request-id", b"grpc-timeout"],
-            &[Known::ContentType, Known::XRequestId, Known::GrpcTimeout],
-        ),
-        14 => (&[b"content-length"], &[Known::ContentLength]),
-        15 => (&[b"x-forwarded-for"], &[Known::XForwardedFor]),
-        16 => (
-            &[b"proxy-connection", b"x-forwarded-host", b"x-forwarded-port"],
-            &[Known::ProxyConnection, Known::XForwardedHost, Known::XForwardedPort],
-        ),
-        17 => (
-            &[b"transfer-encoding", b"x-forwarded-proto"],
-            &[Known::TransferEncoding, Known::XForwardedProto],
-        ),
-        23 => return long(name),
+    let Some(first) = name.first() else { return Known::Other };
+    let (candidate, known): (&[u8], Known) = match (name.len(), first.to_ascii_lowercase()) {
+        (2, b't') => (b"te", Known::Te),
+        (4, b'h') => (b"host", Known::Host),
+        (4, b'd') => (b"date", Known::Date),
+        (6, b'c') => (b"cookie", Known::Cookie),
+        (6, b'e') => (b"expect", Known::Expect),
+        (6, b's') => (b"server", Known::Server),
+        (7, b'u') => (b"upgrade", Known::Upgrade),
+        (7, b't') => (b"trailer", Known::Trailer),
+        (9, b'f') => (b"forwarded", Known::Forwarded),
+        (10, b'c') => (b"connection", Known::Connection),
+        (10, b'k') => (b"keep-alive", Known::KeepAlive),
+        (10, b't') => (b"tracestate", Known::Tracestate),
+        (11, b't') => (b"traceparent", Known::Traceparent),
+        (12, b'c') => (b"content-type", Known::ContentType),
+        (12, b'x') => (b"x-request-id", Known::XRequestId),
+        (12, b'g') => (b"grpc-timeout", Known::GrpcTimeout),
+        (14, b'c') => (b"content-length", Known::ContentLength),
+        (15, b'x') => (b"x-forwarded-for", Known::XForwardedFor),
+        (16, b'p') => (b"proxy-connection", Known::ProxyConnection),
+        (16, b'x') if name[12].eq_ignore_ascii_case(&b'p') => {
+            (b"x-forwarded-port", Known::XForwardedPort)
+        }
+        (16, b'x') => (b"x-forwarded-host", Known::XForwardedHost),
+        (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
+        (17, b'x') => (b"x-forwarded-proto", Known::XForwardedProto),
+        (23, b'x') => (b"x-forwarded-client-cert", Known::XForwardedClientCert),
         _ => return claim(name),
     };
-    let found = candidates.iter().position(|candidate| name.eq_ignore_ascii_case(candidate));
-    found.map_or_else(|| claim(name), |index| known[index])
-}
-
-fn long(name: &[u8]) -> Known {
-    if name.eq_ignore_ascii_case(b"x-forwarded-client-cert") {
-        Known::XForwardedClientCert
-    } else {
-        claim(name)
-    }
+    if name.eq_ignore_ascii_case(candidate) { known } else { claim(name) }
 }
 
 fn claim(name: &[u8]) -> Known {
@@ -125,6 +118,45 @@ impl KnownSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_told_apart_in_any_case() {
+        for (name, expected) in [
+            ("te", Known::Te),
+            ("host", Known::Host),
+            ("date", Known::Date),
+            ("cookie", Known::Cookie),
+            ("expect", Known::Expect),
+            ("server", Known::Server),
+            ("upgrade", Known::Upgrade),
+            ("trailer", Known::Trailer),
+            ("forwarded", Known::Forwarded),
+            ("connection", Known::Connection),
+            ("keep-alive", Known::KeepAlive),
+            ("tracestate", Known::Tracestate),
+            ("traceparent", Known::Traceparent),
+            ("content-type", Known::ContentType),
+            ("x-request-id", Known::XRequestId),
+            ("grpc-timeout", Known::GrpcTimeout),
+            ("content-length", Known::ContentLength),
+            ("x-forwarded-for", Known::XForwardedFor),
+            ("x-forwarded-host", Known::XForwardedHost),
+            ("x-forwarded-port", Known::XForwardedPort),
+            ("proxy-connection", Known::ProxyConnection),
+            ("x-forwarded-proto", Known::XForwardedProto),
+            ("transfer-encoding", Known::TransferEncoding),
+            ("x-forwarded-client-cert", Known::XForwardedClientCert),
+            ("x-real-ip", Known::OtherClaim),
+            ("x-forwarded-path", Known::OtherClaim),
+            ("hosts", Known::Other),
+            ("ho", Known::Other),
+            ("x-forwardec-port", Known::Other),
+            ("", Known::Other),
+        ] {
+            assert_eq!(known(name.as_bytes()), expected, "{name}");
+            assert_eq!(known(name.to_ascii_uppercase().as_bytes()), expected, "{name}");
+        }
+    }
 
     #[test]
     fn claims_are_known_in_any_case_and_with_underscores() {
