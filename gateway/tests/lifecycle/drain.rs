@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_testkit::client::{RawClient, fetch};
+use portcullis_testkit::client::RawClient;
 use portcullis_testkit::h2::frame::{self, WHOLE, headers};
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::load::{Load, LoadRequest, Outcome};
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
 use portcullis_testkit::soak::{Intensity, SigtermDrain, sigterm_drain};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use crate::gateway::{Gateway, closed, forwarding};
@@ -214,13 +214,16 @@ async fn a_signal_that_comes_twice_counts_once() {
 #[tokio::test]
 async fn a_signal_after_a_drain_does_not_cut_it() {
     let origin = Origin::start("a").await.unwrap();
-    let settings = "shutdown: {drainTimeout: 30s}\nadmin: {address: \"127.0.0.1:0\"}";
+    let settings = "shutdown: {drainTimeout: 30s}\nadmin: {address: \"unix:admin.sock\"}";
     let mut gateway = Gateway::start(&forwarding(&[origin.address()], settings));
-    let (address, admin) = (gateway.address("public").await, gateway.address("admin").await);
+    let address = gateway.address("public").await;
     let mut client = in_flight(&origin, address, 1_000).await;
-    let host = format!("host: {admin}");
-    let drained = fetch(admin, "POST", "/drain", &[&host, "content-length: 0"]).await.unwrap();
-    assert_eq!(drained.status, 202);
+    let socket = gateway.process.directory().join("admin.sock");
+    let mut admin = tokio::net::UnixStream::connect(socket).await.unwrap();
+    admin.write_all(b"POST /drain HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let mut status = [0; 12];
+    admin.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 202");
     gateway.signal(Signal::TERM);
     assert_eq!(client.response().await.unwrap().status, 200);
     drop(client);
