@@ -15,7 +15,7 @@ ARGS ?=
 
 DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
 # program:package, as Debian names them.
-TEST_NEEDS := cc:gcc curl:curl
+TEST_NEEDS := cc:gcc curl:curl python3:python3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench soak lint fuzz
@@ -31,6 +31,7 @@ demo: ## Build, open the shop behind its gateway, send a customer, stay up until
 
 test: ## Every test, and the demo's scripted part
 	@tools/need.sh $(TEST_NEEDS)
+	@tools/python.sh $(TARGET)/python
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 	$(TARGET)/debug/shop-demo --ports free --once

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::counts::{self, Counts};
 use crate::engines::{ENGINES, Engine, Missing, Running, start_origin};
 use crate::stats::{median, median_upper_95};
-use crate::{setup, table, wrk};
+use crate::{h2load, setup, table, wrk};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -25,9 +25,12 @@ pub(crate) struct Options {
     /// Length of a slice in seconds.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
-    /// Client connections.
+    /// Client connections; of HTTP/2, requests under way on a few connections.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// What clients speak. The origin speaks HTTP/1 in either case.
+    #[arg(long, value_enum, default_value_t = Protocol::Http1)]
+    protocol: Protocol,
     /// What is asked of the origin: /128, /16k or /1m.
     #[arg(long, default_value = "/128")]
     path: String,
@@ -42,6 +45,14 @@ pub(crate) struct Options {
     json: PathBuf,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    Http1,
+    /// HTTP/2 by prior knowledge, without TLS.
+    H2c,
+}
+
 /// Everything that one run found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
@@ -49,6 +60,7 @@ pub(crate) struct Outcome {
     rounds: usize,
     slice_seconds: u64,
     connections: usize,
+    protocol: Protocol,
     path: String,
     pub(crate) engines: Vec<Figures>,
     pub(crate) warnings: Vec<String>,
@@ -113,18 +125,22 @@ struct Contestant {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let engines: Vec<&'static Engine> = if options.engines.is_empty() {
-        ENGINES.iter().collect()
+        ENGINES.iter().filter(|engine| engine.speaks(options.protocol)).collect()
     } else {
         options.engines.iter().map(|name| Engine::find(name)).collect::<Result<_, _>>()?
     };
-    let mut needs = vec![setup::WRK];
+    let mut needs = vec![match options.protocol {
+        Protocol::Http1 => setup::WRK,
+        Protocol::H2c => setup::H2LOAD,
+    }];
+    let counted = !options.no_counts && options.protocol == Protocol::Http1;
     needs.extend(engines.iter().filter_map(|engine| engine.need));
-    if !options.no_counts {
+    if counted {
         needs.extend([setup::PERF, setup::VALGRIND]);
     }
     setup::require(&needs)?;
     let base = tempfile::Builder::new().prefix("portcullis-bench-").tempdir()?;
-    let outcome = compare(options, &engines, base.path())?;
+    let outcome = compare(options, &engines, counted, base.path())?;
     println!("{}", table::comparison(&outcome));
     if let Some(parent) = options.json.parent() {
         std::fs::create_dir_all(parent)?;
@@ -134,7 +150,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyhow::Result<Outcome> {
+fn compare(
+    options: &Options,
+    engines: &[&'static Engine],
+    counted: bool,
+    base: &Path,
+) -> anyhow::Result<Outcome> {
     let cores = std::thread::available_parallelism()?.get();
     if cores < 2 {
         bail!("a comparison needs two cores: one for the engine, one for origin and generator");
@@ -143,7 +164,8 @@ fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyho
     let mut contestants = Vec::new();
     for engine in engines {
         eprintln!("starting {}", engine.name);
-        let running = engine.start(origin.address, base, &[]).context(engine.name)?;
+        let running =
+            engine.start(origin.address, options.protocol, base, &[]).context(engine.name)?;
         contestants.push(Contestant::new(engine, running));
     }
     for contestant in &mut contestants {
@@ -166,9 +188,9 @@ fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyho
     }
     let all: Vec<Counts> = contestants
         .iter()
-        .map(|contestant| match options.no_counts {
-            true => Ok(Counts::default()),
-            false => {
+        .map(|contestant| match counted {
+            false => Ok(Counts::default()),
+            true => {
                 eprintln!("counting system calls and instructions of {}", contestant.engine.name);
                 let path = &options.path;
                 let connections = options.connections;
@@ -199,6 +221,7 @@ fn compare(options: &Options, engines: &[&'static Engine], base: &Path) -> anyho
         rounds: options.rounds,
         slice_seconds: options.seconds,
         connections: options.connections,
+        protocol: options.protocol,
         path: options.path.clone(),
         engines: figures.collect(),
         warnings,
@@ -246,7 +269,11 @@ impl Contestant {
         let others_before = sum(&others, procfs::cpu_nanoseconds)?;
         let start = Instant::now();
         let duration = Duration::from_secs(options.seconds);
-        let slice = wrk::run(self.running.address, &options.path, options.connections, duration)?;
+        let run = match options.protocol {
+            Protocol::Http1 => wrk::run,
+            Protocol::H2c => h2load::run,
+        };
+        let slice = run(self.running.address, &options.path, options.connections, duration)?;
         let wall = start.elapsed().as_secs_f64();
         let cpu = seconds(cpu()? - before);
         let ticks_after = ticks(&processes)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use crate::compare::Protocol;
 use crate::compare::as_float;
 use crate::engines::{Engine, Running};
 use crate::{setup, wrk};
@@ -110,7 +111,7 @@ fn instructions(
         "--trace-children=yes",
         "--log-file=@DIR@/valgrind.%p",
     ];
-    let mut running = engine.start(origin.address, base, &wrapper)?;
+    let mut running = engine.start(origin.address, Protocol::Http1, base, &wrapper)?;
     exchange(running.address, &wrk::request(path), requests)?;
     running.stop();
     let mut sum = 0;

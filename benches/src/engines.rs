@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use portcullis_testkit::process::{free_address, workspace_binary};
 use portcullis_testkit::procfs;
 
+use crate::compare::Protocol;
 use crate::setup::Need;
 use crate::sink::Sink;
 
@@ -106,10 +107,16 @@ impl Engine {
         found.with_context(|| format!("no engine is called {name}; there are {}", known()))
     }
 
+    /// Whether it can take part where clients speak this.
+    pub(crate) fn speaks(&self, protocol: Protocol) -> bool {
+        protocol == Protocol::Http1 || self.configuration.is_some()
+    }
+
     /// Starts it on a port of its own; `wrapper` stands before its command.
     pub(crate) fn start(
         &self,
         origin: SocketAddr,
+        protocol: Protocol,
         base: &Path,
         wrapper: &[&str],
     ) -> anyhow::Result<Running> {
@@ -125,6 +132,7 @@ impl Engine {
                 .replace("@PORT@", &address.port().to_string())
                 .replace("@ORIGIN@", &origin.port().to_string())
                 .replace("@SINK@", &sink_port.to_string())
+                .replace("@HTTP2@", if protocol == Protocol::H2c { " http2" } else { "" })
         };
         if let Some((file, template)) = self.configuration {
             fs::write(directory.join(file), fill(template))?;
@@ -302,15 +310,16 @@ mod tests {
                 eprintln!("{} is not here", engine.name);
                 continue;
             }
-            let mut running = match engine.start(origin.address(), base.path(), &[]) {
-                Ok(running) => running,
-                // A workspace in which the gateway is only a stub yet.
-                Err(error) if error.to_string().contains("(exit status: 0)") => {
-                    eprintln!("{error}");
-                    continue;
-                }
-                Err(error) => panic!("{error:?}"),
-            };
+            let mut running =
+                match engine.start(origin.address(), Protocol::Http1, base.path(), &[]) {
+                    Ok(running) => running,
+                    // A workspace in which the gateway is only a stub yet.
+                    Err(error) if error.to_string().contains("(exit status: 0)") => {
+                        eprintln!("{error}");
+                        continue;
+                    }
+                    Err(error) => panic!("{error:?}"),
+                };
             let mut client = RawClient::connect(running.address).await.unwrap();
             for _ in 0..2 {
                 client.send(&wrk::request("/echo")).await.unwrap();

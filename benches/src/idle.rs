@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use portcullis_testkit::procfs;
 
+use crate::compare::Protocol;
 use crate::compare::as_float;
 use crate::counts::read_response;
 use crate::engines::{ENGINES, Engine, Running, start_origin};
@@ -38,7 +39,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let origin = start_origin(base.path())?;
     let mut rows = vec![["engine", "at rest, MiB", "KiB/connection"].map(str::to_owned).to_vec()];
     for engine in engines {
-        let running = engine.start(origin.address, base.path(), &[]).context(engine.name)?;
+        let running =
+            engine.start(origin.address, Protocol::Http1, base.path(), &[]).context(engine.name)?;
         rows.push(measure(engine, &running, options.connections).context(engine.name)?);
     }
     println!("{}", table::aligned(&rows));

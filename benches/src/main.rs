@@ -4,6 +4,7 @@ mod compare;
 mod counts;
 mod engines;
 mod floor;
+mod h2load;
 mod idle;
 mod origin;
 mod setup;

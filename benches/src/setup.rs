@@ -9,6 +9,7 @@ use anyhow::bail;
 pub(crate) type Need = (&'static str, &'static str);
 
 pub(crate) const WRK: Need = ("wrk", "wrk");
+pub(crate) const H2LOAD: Need = ("h2load", "nghttp2-client");
 pub(crate) const PERF: Need = ("perf", "linux-perf");
 pub(crate) const VALGRIND: Need = ("valgrind", "valgrind");
 

@@ -15,8 +15,8 @@ use crate::model::{
     CertificateSource, ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey,
     HeaderEdits, HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener,
     ListenerKind, ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme,
-    TlsVersion, Trust, TrustAnchors, Underscores, Upstream, UpstreamProtocol, UpstreamTls,
-    ValueMatch, ValueTest, Workers,
+    TlsVersion, Trust, TrustAnchors, Underscores, Upgrades, Upstream, UpstreamProtocol,
+    UpstreamTls, ValueMatch, ValueTest, WebSocket, Workers,
 };
 use crate::units::{format_duration, format_share, format_size};
 use crate::values::{HeaderName, PathPattern};
@@ -141,6 +141,7 @@ fn http_keys(http: &HttpListener) -> Value {
                 Underscores::Allow => "allow",
             }),
         ),
+        ("upgrades", json!(upgrades(http.upgrades))),
         ("proxyProtocol", stream::proxy_protocol(http.proxy_protocol)),
         ("trustedProxies", trusted_proxies(&http.trust)),
         ("trustedHops", trusted_hops(&http.trust)),
@@ -190,6 +191,24 @@ fn listener_tls(tls: &ListenerTls) -> Value {
 fn protocols(spoken: Protocols) -> Vec<&'static str> {
     let all = [(spoken.http1, "http1"), (spoken.http2, "http2")];
     all.into_iter().filter(|(spoken, _)| *spoken).map(|(_, word)| word).collect()
+}
+
+fn upgrades(allowed: Upgrades) -> Vec<&'static str> {
+    if allowed.websocket { vec!["websocket"] } else { Vec::new() }
+}
+
+fn websocket(one: &WebSocket) -> Value {
+    object([
+        ("idleTimeout", duration(&one.idle_timeout)),
+        ("maxAge", one.max_age.as_ref().map_or(Value::Null, duration)),
+        (
+            "drain",
+            json!({
+                "closeCode": sourced(&one.drain.close_code, |code| json!(code.get())),
+                "jitter": duration(&one.drain.jitter),
+            }),
+        ),
+    ])
 }
 
 fn upstream_protocol(protocol: UpstreamProtocol) -> &'static str {
@@ -418,6 +437,7 @@ fn forward_keys(forward: &Forward, route: &Route, config: &Config) -> Value {
             }),
         ),
         ("retry", json!({"retries": number(&forward.retry.retries)})),
+        ("websocket", websocket(&forward.websocket)),
     ])
 }
 

@@ -15,6 +15,7 @@ mod reach;
 mod route;
 mod stream;
 mod upstream;
+mod websocket;
 
 use std::collections::HashSet;
 

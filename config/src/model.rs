@@ -6,6 +6,7 @@
 
 mod stream;
 mod upstream;
+mod websocket;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
@@ -24,6 +25,7 @@ pub use upstream::{
     BalancePolicy, Concurrency, EndpointSource, EndpointTarget, HashKey, KeepAlive, LoadBalancer,
     TrustAnchors, Upstream, UpstreamTls,
 };
+pub use websocket::{CloseCode, Upgrade, Upgrades, WebSocket, WebSocketDrain};
 
 /// A whole configuration, valid in itself. What needs the world (certificates, name servers)
 /// is checked when the live state is built from it.
@@ -160,6 +162,7 @@ pub struct HttpListener {
     pub header_underscores: Underscores,
     pub trust: Trust,
     pub proxy_protocol: ProxyProtocol,
+    pub upgrades: Upgrades,
 }
 
 /// Whose word on a client is believed: the address it claims to forward for, and all that goes
@@ -364,6 +367,7 @@ pub struct Forward {
     pub host: HostHandling,
     pub timeouts: RouteTimeouts,
     pub retry: Retry,
+    pub websocket: WebSocket,
 }
 
 #[derive(Debug, Clone)]

@@ -26,7 +26,7 @@ pub(crate) use listener::{Certificate, ClientAuth, ClientAuthChoice, Listener, L
 pub(crate) use process::{AccessLog, Admin, Defaults, Document, LogTarget, Shutdown};
 pub(crate) use route::{
     Backend, CookieMatch, HeaderEdit, HeaderEdits, HeaderMatch, Match, PathMatch, QueryMatch,
-    Redirect, Reply, Rewrite, Route, ValueMatch,
+    Redirect, Reply, Rewrite, Route, ValueMatch, WebSocket,
 };
 pub(crate) use shape::Shape;
 pub(crate) use upstream::{

@@ -222,7 +222,7 @@ async fn wait_for_request(
 }
 
 /// Sends what says goodbye, then listens for a moment to bytes that nobody wants.
-async fn close(worker: &Worker, client: &Client) {
+pub async fn close(worker: &Worker, client: &Client) {
     let start = Instant::now();
     client.deadline.set(start + LINGER_SILENT);
     let goodbye = async {

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -68,6 +69,12 @@ impl Deadline {
     }
 }
 
+/// Up to a tenth less, so that connections which began together do not end together.
+pub fn jittered(age: Duration, random: u64) -> Duration {
+    let parts = u32::try_from(random % 1_000).unwrap_or(0);
+    age - age / 10_000 * parts
+}
+
 /// The deadline came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the deadline has passed")]
@@ -75,9 +82,17 @@ pub struct Expired;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_lifetime_is_at_most_a_tenth_shorter() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(jittered(hour, 0), hour);
+        for random in 0..5_000 {
+            let age = jittered(hour, random);
+            assert!(age <= hour && age > hour * 9 / 10, "{age:?}");
+        }
+    }
 
     async fn waits(deadline: &Deadline) -> Duration {
         let start = Instant::now();

@@ -17,6 +17,7 @@ use crate::tls::PeerIdentity;
 pub struct Connections {
     draining: Cell<bool>,
     grace: Cell<Duration>,
+    patience: Cell<Option<Duration>>,
     lingering: Cell<usize>,
     entries: RefCell<Slab<Entry>>,
 }
@@ -58,6 +59,11 @@ impl Connections {
             }
         }
         dismissed
+    }
+
+    /// Whoever drains these waits for their end only so long. To be said before.
+    pub fn limit(&self, patience: Duration) {
+        self.patience.set(Some(patience));
     }
 
     pub fn is_draining(&self) -> bool {
@@ -104,6 +110,23 @@ impl Registration {
     /// Whether not even a request that has come already is to be taken.
     pub fn is_dismissed(&self) -> bool {
         self.connections.entries.borrow().get(self.key).is_some_and(|entry| entry.dismissed)
+    }
+
+    /// A place beside this one, for a task of its own on the same connection.
+    pub fn another(&self) -> Self {
+        let another = self.connections.register();
+        let mut entries = self.connections.entries.borrow_mut();
+        if let Some(Entry { peer, dismissed, .. }) = entries.get(self.key) {
+            let entry = Entry { waker: None, peer: peer.clone(), dismissed: *dismissed };
+            entries[another.key] = entry;
+        }
+        drop(entries);
+        another
+    }
+
+    /// How long the end is waited for; `None` where nobody waits.
+    pub fn patience(&self) -> Option<Duration> {
+        self.connections.patience.get()
     }
 
     pub fn grace(&self) -> Duration {
@@ -183,6 +206,20 @@ mod tests {
         let registration = connections.register();
         tokio::join!(registration.draining(), async { connections.drain(Duration::ZERO) });
         assert!(registration.is_draining());
+    }
+
+    /// One place wakes one task: tasks that share a connection need one each.
+    #[tokio::test]
+    async fn two_tasks_of_one_connection_both_hear_of_the_drain() {
+        let connections = Rc::new(Connections::default());
+        let first = connections.register();
+        let second = first.another();
+        assert_eq!((connections.count(), second.patience()), (2, None));
+        tokio::join!(first.draining(), second.draining(), async {
+            connections.limit(Duration::from_secs(4));
+            connections.drain(Duration::ZERO);
+        });
+        assert_eq!(second.patience(), Some(Duration::from_secs(4)));
     }
 
     #[test]

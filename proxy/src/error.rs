@@ -60,6 +60,9 @@ reasons! {
     Misdirected = "misdirected", 421, Client, "The request was sent to the wrong connection";
     HeadTimeout = "head-timeout", 408, Client, "The request head took too long";
     BodyTimeout = "body-timeout", 408, Client, "The request body took too long";
+    /// A request for a WebSocket that breaks RFC 6455, section 4.2.1.
+    WebSocketHandshake = "websocket-handshake", 400, Client, "The WebSocket handshake is not valid";
+    WebSocketVersion = "websocket-version", 400, Client, "The WebSocket version is not supported";
     /// The client went away before its response was complete, or reset a tunnel.
     ClientAborted = "client-aborted", 0, Client, "The client closed the connection";
     /// The client did not read its response in time.
@@ -92,6 +95,9 @@ reasons! {
     UpstreamTruncated = "upstream-truncated", 502, Upstream, "The service closed the connection";
     UpstreamProtocol = "upstream-protocol", 502, Upstream, "The service sent an invalid response";
     UpstreamHeadTooLarge = "upstream-head-too-large", 502, Upstream, "The service sent an invalid response";
+    /// The upstream answered a request for a WebSocket with success, but did not switch. Only of
+    /// HTTP/2, where a client would take that for the tunnel.
+    UpgradeRefused = "upgrade-refused", 502, Upstream, "The service speaks no WebSocket here";
     /// No response head within the response or the per-try timeout.
     UpstreamTimeout = "upstream-timeout", 504, Upstream, "The service did not answer in time";
     /// A response body stood still for longer than the idle timeout.

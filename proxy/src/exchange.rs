@@ -14,9 +14,10 @@ use h2::server::SendResponse;
 use portcullis_config::model::Trust;
 use tokio::time::Instant;
 
-use crate::buffer::HeadBuffer;
+use crate::buffer::{Buffer, HeadBuffer};
 use crate::connection::Client;
 use crate::deadline::Deadline;
+use crate::drain::Registration;
 use crate::error::Reason;
 use crate::message::RequestHead;
 use crate::observe::access_log::{LogFormat, Record, TlsFacts};
@@ -29,6 +30,7 @@ use crate::relay::response::DownloadCounters;
 use crate::route::RouteId;
 use crate::scratch::Scratch;
 use crate::upstream::local::LocalEndpoint;
+use crate::websocket::handshake::Handshake;
 use crate::worker::{Current, Worker};
 
 /// Everything that one request has of its own.
@@ -62,6 +64,8 @@ pub struct Exchange<'c> {
     recorded: bool,
     /// Something was heard of the client since it sent its request.
     pub client_spoke: bool,
+    /// It asks for a WebSocket, and may.
+    pub handshake: Option<Handshake>,
     /// The end, where somebody has read the clock for it already.
     pub finished: Option<Instant>,
 }
@@ -132,6 +136,7 @@ impl<'c> Exchange<'c> {
             number: served + 1,
             recorded: false,
             client_spoke: false,
+            handshake: None,
             finished: None,
         }
     }
@@ -207,6 +212,29 @@ impl<'c> Exchange<'c> {
             head.extend_from_slice(buffer.head());
             self.head_apart = true;
         }
+    }
+}
+
+impl Exchange<'_> {
+    /// From here on the exchange is a tunnel through its route: what tells it that the route is
+    /// gone, and what counts it. `None` once the generation was let go.
+    pub fn enter_tunnel(&self) -> Option<(Registration, Arc<RouteMetrics>)> {
+        let current = self.current()?;
+        let snapshot = &current.snapshot;
+        let id = self.route?;
+        let route = snapshot.routes.get(id.0)?;
+        let metrics = Arc::clone(snapshot.route_metrics.get(id.0)?);
+        Some((self.worker.enter_tunnel(snapshot.generation, &route.name), metrics))
+    }
+
+    /// Keeps a copy of the head and gives the buffer with what came behind it.
+    pub fn detach_head(&mut self) -> Option<Buffer> {
+        let buffer = self.head.take()?;
+        let head = &mut self.scratch.head;
+        head.clear();
+        head.extend_from_slice(buffer.head());
+        self.head_apart = true;
+        Some(buffer.release()).filter(|rest| !rest.is_empty())
     }
 }
 

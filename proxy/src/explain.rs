@@ -6,6 +6,7 @@
 
 mod head;
 mod report;
+mod upgrade;
 
 use std::net::IpAddr;
 
@@ -94,7 +95,14 @@ pub fn explain<'t>(
 
     let mut scratch = Scratch::default();
     let step = decide(table, &facts, &mut scratch);
-    let (route, outcome) = outcome(config, &step, &facts, &scratch);
+    let (route, mut outcome) = outcome(config, &step, &facts, &scratch);
+    let upgrade = match (&step, &listener.kind) {
+        (Step::Plan(plan), ListenerKind::Http(http)) if facts.head.parts.upgrade => {
+            let route = &config.routes[plan.route.id.0];
+            Some(upgrade::tell(&facts.head, http.upgrades, &route.action, &mut outcome))
+        }
+        _ => None,
+    };
     let candidates = candidates(table, &facts.head);
     let configured = route.map(|route| &config.routes[route.id.0]);
     let mut report = Explanation {
@@ -110,7 +118,7 @@ pub fn explain<'t>(
         request_headers: configured.map(|it| edits(&it.request_headers)).unwrap_or_default(),
         response_headers: configured.map(|it| edits(&it.response_headers)).unwrap_or_default(),
     };
-    report.phases = phases(&facts.head, &provenance, &report);
+    report.phases = phases(&facts.head, &provenance, upgrade, &report);
     Ok(report)
 }
 
@@ -234,7 +242,12 @@ fn candidates(table: &Table, head: &RequestHead<'_>) -> Vec<Candidate> {
 }
 
 /// The verdict of each phase, in the order in which [`decide`] goes through them.
-fn phases(head: &RequestHead<'_>, provenance: &Provenance, report: &Explanation) -> Vec<PhaseTold> {
+fn phases(
+    head: &RequestHead<'_>,
+    provenance: &Provenance,
+    upgrade: Option<String>,
+    report: &Explanation,
+) -> Vec<PhaseTold> {
     let mut phases = Vec::new();
     let mut tell = |phase, verdict| phases.push(PhaseTold { phase, verdict });
     let (mut path_scratch, mut host_scratch) = (Vec::new(), Vec::new());
@@ -269,6 +282,9 @@ fn phases(head: &RequestHead<'_>, provenance: &Provenance, report: &Explanation)
             _ => "none".to_owned(),
         },
     );
+    if let Some(verdict) = upgrade {
+        tell("upgrade", verdict);
+    }
     tell("action", report.outcome.to_string());
     phases
 }
@@ -356,7 +372,8 @@ fn choose_listener<'c>(
 fn trust_of(listener: &Listener) -> &Trust {
     match &listener.kind {
         ListenerKind::Http(http) => &http.trust,
-        ListenerKind::Status | ListenerKind::Stream(_) => &Trust::Nobody,
+        // `explain` refuses those that do not route requests.
+        ListenerKind::Stream(_) | ListenerKind::Status => &Trust::Nobody,
     }
 }
 

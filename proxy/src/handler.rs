@@ -15,6 +15,7 @@ use crate::exchange::{ClientEnd, Exchange};
 use crate::forward::{self, Answered};
 use crate::http1::request::{Parsed, leading_empty_line, parse_request};
 use crate::http1::scan::HeadScanner;
+use crate::http2::connect;
 use crate::http2::head::incoming_request;
 use crate::http2::server::Stream;
 use crate::message::RequestHead;
@@ -23,6 +24,7 @@ use crate::relay::read_some;
 use crate::respond;
 use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
+use crate::websocket::handshake;
 use crate::worker::Worker;
 
 /// What is to become of the connection.
@@ -57,7 +59,7 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
 
 /// Handles one stream of an HTTP/2 connection. False when it can only be broken off.
 pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, served: u32) -> bool {
-    let Stream { head, body, respond } = stream;
+    let Stream { mut head, body, respond } = stream;
     let deadline = Deadline::at(Instant::now() + client.patience);
     let has_body = !body.is_end_stream();
     let end = ClientEnd::Http2 { respond: Some(respond), body: Some(body) };
@@ -65,8 +67,14 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
     let Some(current) = exchange.current() else { return false };
     let Some(listener) = current.listener(client.listener.id) else { return false };
     let parts = &mut *exchange.scratch;
-    let judged =
-        incoming_request(&head, has_body, &listener.rules, &mut parts.head, &mut parts.request);
+    let judged = connect::as_get(&mut head).and_then(|upgrade| {
+        // What follows a request for a WebSocket is no body.
+        let has_body = has_body && !upgrade;
+        let Parts { head: bytes, request, .. } = parts;
+        incoming_request(&head, has_body, &listener.rules, bytes, request)?;
+        request.upgrade = upgrade;
+        Ok(())
+    });
     exchange.head_apart = judged.is_ok();
     drop((current, head));
     let whole = match judged {
@@ -145,6 +153,16 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
         Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
+            let allowed = listener.settings.upgrades;
+            let random = || exchange.worker.random_128();
+            let asked = exchange.request().map(|head| handshake::wanted(&head, allowed, random));
+            match asked.transpose().map(Option::flatten) {
+                Ok(handshake) => exchange.handshake = handshake,
+                Err(reason) => {
+                    let edits = Some(&plan.route.response_edits);
+                    return Outcome::Ended(refuse(exchange, reason, edits).await);
+                }
+            }
             forward::forward(exchange, &current, listener, &plan, routed).await
         }
     }

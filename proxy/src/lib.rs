@@ -34,4 +34,5 @@ pub mod sockets;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
+pub mod websocket;
 pub mod worker;

@@ -15,6 +15,7 @@ use crate::http2::head::whole_response;
 use crate::message::Framing;
 use crate::observe::timeline::Stage;
 use crate::relay::writer::{Http1Writing, Wire, Writing};
+use crate::websocket::handshake;
 
 const PROBLEM: &[u8] = b"application/problem+json";
 
@@ -82,11 +83,18 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
     let parts = &mut *exchange.scratch;
     let location = [parts.decide.location()];
     let line = [Line { name: b"location", value: &location }];
+    let version = [Line { name: b"sec-websocket-version", value: &[handshake::VERSION] }];
+    let headers: &[_] = match exchange.reason {
+        _ if own.location => &line,
+        // Which one would be right (RFC 6455, section 4.4).
+        Some(Reason::WebSocketVersion) => &version,
+        _ => &[],
+    };
     let response = SimpleResponse {
         status: own.status,
         content_type: own.content_type,
         body: own.body,
-        headers: if own.location { &line } else { &[] },
+        headers,
         edits: own.edits,
         date: &date,
         head_only,

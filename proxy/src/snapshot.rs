@@ -14,7 +14,7 @@ use crate::listener::ListenerId;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics, UpstreamMetrics};
-use crate::route::{Route, Table, compile};
+use crate::route::{Action, Route, Table, compile};
 use crate::stream::{self, SniTable, StreamListener, StreamRoute};
 use crate::tls::{ClientTls, ServerTls, WorldError};
 use crate::upstream::cluster::Cluster;
@@ -188,6 +188,12 @@ impl Snapshot {
         let http = self.listeners.iter().map(|one| (&one.name, &one.tls));
         let streams = self.streams.iter().map(|one| (&one.name, &one.tls));
         http.chain(streams).filter_map(|(name, tls)| Some((name, tls.as_ref()?)))
+    }
+
+    /// The names of the routes that forward, of which long connections live on.
+    pub fn forwarding(&self) -> impl Iterator<Item = &str> {
+        let forwards = |route: &&Arc<Route>| matches!(route.action, Action::Forward(_));
+        self.routes.iter().filter(forwards).map(|route| route.name.as_str())
     }
 
     fn tls_of(&self, id: ListenerId) -> Option<&ServerTls> {

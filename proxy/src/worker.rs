@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::buffer::BufferPool;
+use crate::drain::Registration;
 use crate::listener::{Acceptor, Bound, ListenerId, Live};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
@@ -26,6 +27,7 @@ use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::{HttpListener, Snapshot};
 use crate::stream::{LocalRoute, StreamListener};
 use crate::upstream::local::LocalUpstream;
+use crate::websocket::live::Tunnels;
 
 /// How often batched log lines leave, whatever their number.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
@@ -91,6 +93,7 @@ pub struct Worker {
     current: RefCell<Rc<Current>>,
     buffers: BufferPool,
     pipes: PipePool,
+    tunnels: Tunnels,
     scratch: ScratchPool,
     log: AccessLogWorker,
     clock: Clock,
@@ -114,6 +117,7 @@ impl Worker {
             current: RefCell::new(Rc::new(first)),
             buffers: BufferPool::default(),
             pipes: PipePool::default(),
+            tunnels: Tunnels::default(),
             scratch: ScratchPool::default(),
             log,
             random: RefCell::new(random),
@@ -143,6 +147,7 @@ impl Worker {
                 }
             }
             LocalRoute::end_missing(&before.stream_routes, &current.stream_routes);
+            self.tunnels.settle(current.snapshot.forwarding());
         }
         Rc::clone(&current)
     }
@@ -181,6 +186,15 @@ impl Worker {
 
     pub fn pipes(&self) -> &PipePool {
         &self.pipes
+    }
+
+    /// A WebSocket connection through a route of that generation.
+    pub fn enter_tunnel(&self, generation: u64, route: &str) -> Registration {
+        let newest = &self.current().snapshot;
+        if newest.generation != generation && !newest.forwarding().any(|name| name == route) {
+            return Tunnels::enter_gone();
+        }
+        self.tunnels.enter(route)
     }
 
     pub fn scratch(&self) -> Scratch {
@@ -235,6 +249,7 @@ impl Worker {
             Command::Drain { patience, done } => {
                 let grace = DRAIN_GRACE.min(patience / 2);
                 for bound in &*self.listeners.borrow() {
+                    bound.connections.limit(patience);
                     bound.retire(grace);
                 }
                 tokio::task::spawn_local(drained(Rc::clone(self), patience, done));

@@ -170,6 +170,7 @@ fn forward() -> Forward {
         host: HostHandling::Preserve,
         timeouts: RouteTimeouts { response: second(), per_try: second(), idle: second() },
         retry: Retry { retries: Sourced::built_in(1) },
+        websocket: Default::default(),
     }
 }
 

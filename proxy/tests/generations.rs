@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use portcullis_proxy::server::Server;
 use portcullis_proxy::snapshot::Snapshot;
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::websocket::{Frame, WebSocketOrigin, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -87,6 +89,10 @@ impl Fixture {
 }
 
 fn configuration(origin: &Origin) -> String {
+    configuration_of(origin.address())
+}
+
+fn configuration_of(origin: SocketAddr) -> String {
     format!(
         r#"version: v1
 workers: 2
@@ -98,7 +104,7 @@ routes:
   - {{name: all, match: {{path: {{prefix: /}}}}, backends: [{{upstream: origin}}]}}
 accessLog: {{path: disabled}}
 "#,
-        origin.address()
+        origin
     )
 }
 
@@ -203,6 +209,37 @@ async fn counters_go_on_and_files_left_behind_are_named() {
     assert!(!stale.iter().any(named), "{stale:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_outlives_the_generation_that_let_it_in() {
+    let origin = WebSocketOrigin::start().await.unwrap();
+    let text = configuration_of(origin.address().unwrap());
+    let mut fixture = Fixture::start(&[("a.yaml", &text)]).await;
+    let first = fixture.serving();
+    let (_, ListenAddress::Tcp { address, .. }) = fixture.server.addresses().remove(0) else {
+        panic!("not TCP")
+    };
+    let (client, server) = tokio::join!(connect(address, "/live"), origin.accept());
+    let (mut client, mut server) = (client.unwrap().0, server.unwrap().0);
+    assert_eq!(fixture.reload(Trigger::Asked).await.unwrap().generation, 2);
+    dropped(&first).await;
+    client.send(&Frame::text("still here")).await.unwrap();
+    assert_eq!(server.expect().await.unwrap().payload, b"still here");
+    let open = || -> f64 {
+        let samples = fixture.samples("portcullis_websocket_connections");
+        samples.iter().map(|(_, value)| value).sum()
+    };
+    assert_eq!(open(), 1.0);
+    client.send(&Frame::close(1000)).await.unwrap();
+    server.expect().await.unwrap();
+    server.send(&Frame::close(1000)).await.unwrap();
+    client.expect().await.unwrap();
+    assert_eq!(client.next().await.unwrap(), None);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while open() > 0.0 {
+        assert!(tokio::time::Instant::now() < deadline, "it is still counted");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 /// A listener of this kind with a route of this name to the address.
 fn tunnels(kind: &str, route: &str, keys: &str, to: std::net::SocketAddr) -> String {
     format!(

@@ -7,6 +7,7 @@
 pub mod ca;
 pub mod chaos;
 pub mod client;
+pub mod h2;
 pub mod http;
 pub mod load;
 pub mod origin;
@@ -14,3 +15,4 @@ pub mod process;
 pub mod procfs;
 pub mod soak;
 pub mod unverified;
+pub mod websocket;

@@ -5,13 +5,28 @@ use std::io;
 
 /// Resident bytes of one process.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most that was resident since the process began, or since [`forget_peak`].
+pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// From now on the peak is counted anew.
+pub fn forget_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
+fn status_bytes(pid: u32, field: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|number| number.trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS: the process has ended"))
+    kib.map(|kib| kib * 1024)
+        .ok_or_else(|| io::Error::other(format!("no {field} is told: the process has ended")))
 }
 
 /// Open descriptors of one process.
@@ -83,6 +98,7 @@ mod tests {
     fn reads_this_process() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 100_000);
+        assert!(peak_resident_bytes(pid).unwrap() > 100_000);
         assert!(descriptors(pid).unwrap() >= 3);
         assert!(cpu_nanoseconds(pid).unwrap() > 0);
         assert_eq!(family(pid).unwrap()[0], pid);

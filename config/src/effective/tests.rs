@@ -86,3 +86,18 @@ fn values_say_where_they_come_from() {
     assert_eq!(shown["listeners"][0]["address"], "[::]:8080");
     assert_eq!(shown["shutdown"]["drainTimeout"]["value"], "30s");
 }
+
+#[test]
+fn upgrades_and_what_holds_for_them_are_shown() {
+    let text = TEXT.replace("[::]:8080\"", "[::]:8080\", upgrades: []").replace(
+        "    backends: [{upstream: users}]",
+        "    websocket: {maxAge: 12h, drain: {closeCode: 1012}}\n    backends: [{upstream: users}]",
+    );
+    let shown = effective(&parse_str_with("a.yaml", &text, &Secret).unwrap().config);
+    assert_eq!(shown["listeners"][0]["upgrades"], json!([]));
+    let websocket = &shown["routes"][0]["websocket"];
+    assert_eq!(websocket["idleTimeout"], json!({"value": "5m", "origin": "built-in default"}));
+    assert_eq!(websocket["maxAge"]["value"], "12h");
+    assert_eq!(websocket["drain"]["closeCode"]["value"], 1012);
+    assert_eq!(websocket["drain"]["jitter"]["value"], "30s");
+}

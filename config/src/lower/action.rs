@@ -5,7 +5,7 @@ use regex::Regex;
 use super::inherit::{Inheritance, built_in, within};
 use super::matching::prefix;
 use super::route::Targets;
-use super::{at, refuse};
+use super::{at, refuse, websocket};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
@@ -65,6 +65,7 @@ fn local(route: &raw::Route, report: &mut Report) -> Option<()> {
         ("requestHeaders", at(&route.request_headers)),
         ("timeouts", at(&route.timeouts)),
         ("retry", at(&route.retry)),
+        ("websocket", at(&route.websocket)),
     ];
     let mut right = Some(());
     for (key, given) in given {
@@ -102,6 +103,7 @@ fn forward(
         host: route.host.as_ref().map_or(HostHandling::Preserve, |host| host.value.clone()),
         timeouts,
         retry: Retry { retries },
+        websocket: websocket::lower(route.websocket.as_ref(), targets.inheritance, report),
     })))
 }
 

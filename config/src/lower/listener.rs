@@ -7,7 +7,7 @@ use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
     CertificateSource, ClientAuth, ClientAuthMode, ConnectionLimits, HttpListener, HttpProtocol,
     ListenAddress, Listener, ListenerKind, ListenerTimeouts, ListenerTls, Protocols, ProxyProtocol,
-    RequestLimits, StreamKind, TlsVersion, Trust, Underscores,
+    RequestLimits, StreamKind, TlsVersion, Trust, Underscores, Upgrade, Upgrades,
 };
 use crate::networks::Networks;
 use crate::raw::{self, Address, ClientAuthChoice};
@@ -63,6 +63,7 @@ fn status(raw: &raw::Listener, report: &mut Report) -> Option<ListenerKind> {
         ("connectionLimits", at(&raw.connection_limits)),
         ("timeouts", at(&raw.timeouts)),
         ("headerUnderscores", at(&raw.header_underscores)),
+        ("upgrades", at(&raw.upgrades)),
         ("proxyProtocol", at(&raw.proxy_protocol)),
         ("trustedProxies", at(&raw.trusted_proxies)),
         ("trustedHops", at(&raw.trusted_hops)),
@@ -112,7 +113,13 @@ fn http(
             .map_or(Underscores::Reject, |one| one.value),
         trust: trust?,
         proxy_protocol: age.and(proxy_protocol)?,
+        upgrades: upgrades(raw),
     })))
+}
+
+fn upgrades(raw: &raw::Listener) -> Upgrades {
+    let Some(listed) = &raw.upgrades else { return Upgrades::default() };
+    Upgrades { websocket: listed.value.iter().any(|one| one.value == Upgrade::WebSocket) }
 }
 
 fn protocols(raw: &raw::Listener, report: &mut Report) -> Option<Protocols> {

@@ -45,6 +45,7 @@ fn what_nobody_says_is_built_in() {
     assert_eq!(http.timeouts.handshake.value, seconds(10));
     assert_eq!(http.header_underscores, Underscores::Reject);
     assert_eq!(http.trust, Trust::Nobody);
+    assert!(http.upgrades.websocket);
     assert!(http.tls.is_none());
     let upstream = &config.upstreams[0];
     assert_eq!(upstream.load_balancer.policy.value, BalancePolicy::RoundRobin);
@@ -58,6 +59,11 @@ fn what_nobody_says_is_built_in() {
     assert_eq!(route.timeouts.per_try.value, seconds(5));
     assert_eq!(route.timeouts.idle.value, seconds(60));
     assert_eq!(route.retry.retries.value, 1);
+    let websocket = &route.websocket;
+    assert_eq!(websocket.idle_timeout.value, seconds(5 * 60));
+    assert!(websocket.max_age.is_none());
+    assert_eq!(websocket.drain.close_code.get(), 1001);
+    assert_eq!(websocket.drain.jitter.value, seconds(30));
     assert_eq!(route.host, HostHandling::Preserve);
     assert!(matches!(&config.routes[0].matcher.path, PathPattern::Prefix(root) if root.is_empty()));
     assert_eq!(config.access_log.sink, AccessLogSink::Stdout);

@@ -6,7 +6,7 @@ use super::scalars::{
 };
 use super::shape::{List, choice, object};
 use super::texts::{Name, TlsVersionText};
-use crate::model::{HttpProtocol, ProxyProtocol, ProxyVersion, Underscores};
+use crate::model::{HttpProtocol, ProxyProtocol, ProxyVersion, Underscores, Upgrade};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListenerKind {
@@ -69,6 +69,11 @@ choice! {
 }
 
 choice! {
+    /// A protocol that a connection may be upgraded to; others are never passed on.
+    UpgradeText: Upgrade { "websocket" => Upgrade::WebSocket, }
+}
+
+choice! {
     /// Whether clients show a certificate: `none`, `optional` (verified when shown), `required`.
     ClientAuthText: ClientAuthChoice {
         "none" => ClientAuthChoice::None,
@@ -100,6 +105,8 @@ object! {
         timeouts: optional ListenerTimeouts = "timeouts",
         /// Headers with `_` in their names; `reject` unless said.
         header_underscores: optional UnderscoresText = "headerUnderscores",
+        /// What connections may be upgraded to; `[websocket]` unless said.
+        upgrades: optional List<UpgradeText> = "upgrades",
         /// Whether connections begin with a PROXY protocol header; `disabled` unless said.
         proxy_protocol: optional ProxyProtocolText = "proxyProtocol",
         /// Networks of the proxies whose word on a client is believed; none unless said.

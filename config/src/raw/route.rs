@@ -1,7 +1,9 @@
 //! Routes as written.
 
 use super::addresses::{HostPatternText, HostText};
-use super::scalars::{BackendWeight, DurationText, Flag, Port, SizeText, StatusCode, Tries};
+use super::scalars::{
+    BackendWeight, CloseCodeNumber, DurationText, Flag, Port, SizeText, StatusCode, Tries,
+};
 use super::shape::{List, object};
 use super::texts::{
     CookieName, EditedHeader, HeaderNameText, HeaderValue, HostHandlingText, MediaType, Method,
@@ -42,6 +44,8 @@ object! {
         allow_encoded_slash: optional Flag = "allowEncodedSlash",
         /// The largest request accepted on this route.
         request_limits: optional RouteRequestLimits = "requestLimits",
+        /// Its WebSocket connections.
+        websocket: optional WebSocket = "websocket",
     }
 }
 
@@ -253,5 +257,27 @@ object! {
     RouteRequestLimits, "the `requestLimits` of a route" {
         /// Body, without its transfer coding; the listener's limit unless said.
         body: optional SizeText = "body",
+    }
+}
+
+object! {
+    /// What holds for the WebSocket connections of a route.
+    WebSocket, "`websocket`" {
+        /// Without one byte in either direction; 5m unless said.
+        idle_timeout: optional DurationText = "idleTimeout",
+        /// However busy it is; without end unless said.
+        max_age: optional DurationText = "maxAge",
+        /// How the proxy ends one.
+        drain: optional WebSocketDrain = "drain",
+    }
+}
+
+object! {
+    /// How the proxy ends WebSocket connections.
+    WebSocketDrain, "the `drain` of `websocket`" {
+        /// The status in its Close frame; 1001, going away, unless said.
+        close_code: optional CloseCodeNumber = "closeCode",
+        /// Over how long the ends of many are spread when they are drained; 30s unless said.
+        jitter: optional DurationText = "jitter",
     }
 }

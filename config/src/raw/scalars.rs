@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::shape::{Reader, scalar};
-use crate::model::Workers;
+use crate::model::{CloseCode, Workers};
 use crate::tree::{Content, Node, is_boolean, old_boolean};
 use crate::units;
 use crate::values::{Share, Status};
@@ -120,6 +120,19 @@ scalar! {
         let code = number(node, reader, "a status", 200..=599).and_then(narrow)?;
         reader.accept(node, Status::parse(code))
     }, {"type": "integer", "minimum": 200, "maximum": 599}
+}
+
+scalar! {
+    /// A status of a Close frame that may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999.
+    CloseCodeNumber: CloseCode = |node, reader| {
+        let code = number(node, reader, "a close code", 1_000..=4_999).and_then(narrow)?;
+        let known = CloseCode::try_new(code);
+        if known.is_none() {
+            let message = format!("{code} is never sent in a Close frame");
+            reader.error(&node.location, message);
+        }
+        known
+    }, {"type": "integer", "minimum": 1000, "maximum": 4999}
 }
 
 scalar! {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use portcullis_testkit::ca::{Authority, Leaf};
 use portcullis_testkit::client::{RawClient, Stream, Tls};
+use portcullis_testkit::h2::frame::{self, WHOLE, headers};
+use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::load::{Load, LoadRequest};
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
@@ -150,7 +152,16 @@ async fn the_connections_of_a_revoked_client_end() {
     tunnel.send(fast).await.unwrap();
     tunnel.response().await.unwrap();
     busy.send(slow).await.unwrap();
-    while origin.requests() < 4 {
+    let mut config = (*bad.config).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let multiplexed = Tls { name: bad.name.clone(), config: Arc::new(config) };
+    let mut streams = H2Client::open(address, Some(&multiplexed), &[]).await.unwrap();
+    let head = |path| {
+        let target = [(":path", path), (":authority", "shop.example")];
+        [frame::block(&[(":method", "GET"), (":scheme", "https")]), frame::block(&target)].concat()
+    };
+    streams.send(&headers(1, WHOLE, head("/delay/3000/x"))).await.unwrap();
+    while origin.requests() < 5 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let begun = Instant::now();
@@ -160,9 +171,15 @@ async fn the_connections_of_a_revoked_client_end() {
     let (rest, _) = tunnel.read_to_end().await.unwrap();
     assert!(rest.is_empty(), "{rest:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    streams.until(|seen| matches!(seen, Seen::GoAway { .. })).await.unwrap();
+    streams.send(&headers(3, WHOLE, head("/echo"))).await.unwrap();
+    let refused = streams.until(|seen| seen.ended() == Some(3)).await.unwrap();
+    assert_eq!(refused, Seen::Reset { stream: 3, code: 7 }, "what has begun is the last");
     let last = busy.response().await.unwrap();
     assert_eq!((last.status, last.keep_alive()), (200, false));
     closed(&mut busy).await;
+    let rest = streams.until_end().await.unwrap();
+    assert!(rest.iter().any(|seen| seen.status() == Some("200")), "{rest:?}");
     kept.send(fast).await.unwrap();
     assert!(kept.response().await.unwrap().keep_alive(), "others hear nothing of it");
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_testkit::client::RawClient;
+use portcullis_testkit::h2::frame::{self, WHOLE, headers};
+use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::load::{Load, LoadRequest, Outcome};
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
@@ -134,6 +136,47 @@ async fn a_long_response_comes_to_its_end() {
     }
     assert!(total > length, "{total} of more than {length} bytes");
     gateway.ends(Duration::from_secs(3), 0).await;
+}
+
+/// By the signal, and by a reload that takes the listener away.
+#[tokio::test]
+async fn an_http2_connection_is_told_and_finishes_its_streams() {
+    let origin = Origin::start("a").await.unwrap();
+    for by_signal in [true, false] {
+        let configuration = draining(&origin, "5s");
+        let mut gateway = Gateway::start(&configuration);
+        let address = gateway.address("public").await;
+        let before = origin.requests();
+        let mut client = H2Client::open(address, None, &[]).await.unwrap();
+        client.send(&headers(1, WHOLE, frame::get("/delay/700/x", &[]))).await.unwrap();
+        while origin.requests() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if by_signal {
+            gateway.signal(Signal::TERM);
+        } else {
+            let other = r#"name: other, address: "127.0.0.2:0""#;
+            let public = r#"name: public, address: "127.0.0.1:0""#;
+            gateway.write(&configuration.replace(public, other));
+            gateway.signal(Signal::HUP);
+        }
+        let mut last = None;
+        while last != Some(1) {
+            match client.next().await.unwrap() {
+                Some(Seen::GoAway { last: named, code: 0 }) => last = Some(named),
+                Some(Seen::Ping { ack: false, payload }) => {
+                    client.send(&frame::pong(payload)).await.unwrap();
+                }
+                other => assert!(matches!(other, Some(Seen::WindowUpdate { .. })), "{other:?}"),
+            }
+        }
+        let rest = client.until_end().await.unwrap();
+        assert!(rest.iter().any(|seen| seen.status() == Some("200")), "{rest:?}");
+        assert_eq!(rest.iter().find_map(Seen::ended), Some(1), "{rest:?}");
+        if by_signal {
+            gateway.ends(Duration::from_secs(3), 0).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -15,3 +15,4 @@ mod log;
 mod reload;
 mod shortage;
 mod watch;
+mod websocket;

@@ -1,7 +1,8 @@
 //! A request head that nobody sent, in the form that the codec would have produced.
 
 use crate::http1::known::known;
-use crate::message::{Field, RequestHead, RequestParts, Span};
+use crate::http1::syntax::elements;
+use crate::message::{Field, Fields, Known, RequestHead, RequestParts, Span};
 
 /// Owns what a [`RequestHead`] points into.
 #[derive(Debug, Clone)]
@@ -48,10 +49,17 @@ impl HypotheticalHead {
         }
         put("\r\n")?;
         parts.length = u32::try_from(bytes.len()).ok()?;
+        parts.upgrade = wants_upgrade(Fields { bytes: &bytes, fields: &parts.fields });
         Some(Self { bytes, parts })
     }
 
     pub(crate) fn view(&self) -> RequestHead<'_> {
         RequestHead { bytes: &self.bytes, parts: &self.parts }
     }
+}
+
+fn wants_upgrade(fields: Fields<'_>) -> bool {
+    let options = fields.all("connection").flat_map(elements);
+    fields.known(Known::Upgrade).is_some()
+        && options.into_iter().any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }

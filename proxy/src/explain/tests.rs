@@ -167,3 +167,29 @@ fn the_listener_follows_scheme_and_port() {
         assert_eq!(choose_listener(&config, &question, &url).unwrap().1.name, expected);
     }
 }
+
+#[test]
+fn the_wish_for_a_websocket_has_a_verdict() {
+    let live = config(vec![route(0, "prefix:/live")]);
+    let good = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let check = |headers: &[(&str, &str)], expected: Option<&str>| {
+        let told = ask(&live, "GET", "/live", headers);
+        let verdict = told.phases.iter().find(|it| it.phase == "upgrade");
+        assert_eq!(verdict.map(|it| it.verdict.as_str()), expected, "{headers:?}");
+        told.to_string()
+    };
+    let told = check(&good, Some("websocket, if the upstream switches"));
+    for setting in ["websocket.idleTimeout 300s", "websocket.drain.closeCode 1001"] {
+        assert!(told.contains(setting), "{told}");
+    }
+    let told = check(&good[..3], Some("refused: websocket-handshake"));
+    assert!(told.contains("400, refused: websocket-handshake"), "{told}");
+    check(&[good[0], ("upgrade", "h2c")], Some("dropped: only `websocket` is passed on"));
+    let told = check(&good[1..], None);
+    assert!(!told.contains("websocket."), "{told}");
+}

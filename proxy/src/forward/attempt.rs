@@ -13,6 +13,7 @@ use crate::error::Fault;
 use crate::exchange::Exchange;
 use crate::observe::timeline::Stage as Mark;
 use crate::snapshot::HttpListener;
+use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{Outcome, Picked};
 use crate::upstream::local::LocalUpstream;
 
@@ -45,11 +46,14 @@ pub(super) async fn attempt<'c>(
 
     let waited = Cell::new(None);
     let client = exchange.client;
-    let acquired = upstream
-        .acquire(picked, target.give_up, target.started, &|| client.ends(), |at| {
-            waited.set(Some(at));
-        })
-        .await;
+    let ends = || client.ends();
+    let acquired = if exchange.handshake.is_some() {
+        // Whatever the upstream speaks otherwise: a tunnel has a connection of HTTP/1 for itself.
+        upstream.acquire_fresh(picked, target.give_up, &ends).await.map(Connection::Http1)
+    } else {
+        let permitted = |at| waited.set(Some(at));
+        upstream.acquire(picked, target.give_up, target.started, &ends, permitted).await
+    };
     let mut ready = target.started;
     if let Some(at) = waited.get() {
         ready = at;

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::Failure;
@@ -20,10 +21,10 @@ use crate::http1::body::Side;
 use crate::http1::known::KnownSet;
 use crate::http1::simple::write_informational;
 use crate::http1::write::{
-    OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
+    Line, OutgoingRequest, OutgoingResponse, client_framing, write_request, write_response,
 };
 use crate::http2::head::{outgoing_request, outgoing_response};
-use crate::message::{Framing, RequestHead, ResponseHead, Version};
+use crate::message::{Framing, Known, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::forwarded::Forwarded;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
@@ -94,7 +95,12 @@ pub(super) async fn converse<'c>(
             break Err(reason);
         }
         match response.status {
-            101 => break Err(Reason::UpstreamProtocol),
+            101 => {
+                let head = ResponseHead { bytes: reader.bytes(), parts: &response };
+                let asked = exchange.handshake.filter(|_| upload.is_none());
+                let switches = asked.is_some_and(|it| it.is_answered_by(&head));
+                break if switches { Ok(()) } else { Err(Reason::UpstreamProtocol) };
+            }
             100..=199 => interim += 1,
             _ => break Ok(()),
         }
@@ -125,6 +131,8 @@ pub(super) async fn converse<'c>(
         }
         return Err(Failure { reason, not_sent });
     }
+    let upgraded = exchange.scratch.response.status == 101;
+    let upgraded = upgraded.then_some(target.plan.forward.websocket);
     let answered = Instant::now();
     exchange.timeline.mark(Mark::FirstByte, answered.into_std());
     exchange.status = exchange.scratch.response.status;
@@ -134,12 +142,15 @@ pub(super) async fn converse<'c>(
     let (writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
     reader.skip(exchange.scratch.response.length);
-    let framing = exchange.scratch.response.framing;
+    let framing = match &upgraded {
+        Some(_) => Framing::UntilClose,
+        None => exchange.scratch.response.framing,
+    };
     let reading = reader.into_body(framing, &mut exchange.scratch.response_head);
     watch.stage.set(Stage::ResponseBody);
     let client_patience = *target.listener.settings.timeouts.body;
     let download = Download::new(reading, writing, target.plan.timeouts.idle, client_patience);
-    Ok(Box::new(Begun { watch, upload, download, keep_alive, until_close }))
+    Ok(Box::new(Begun { watch, upload, download, keep_alive, until_close, upgraded }))
 }
 
 /// Runs `receive` to its end while the request goes on being sent.
@@ -243,7 +254,13 @@ fn begin_response<'c>(
 ) -> Result<(Writing<'c>, bool, bool), Reason> {
     let Parts { request, response, lines, response_out, .. } = &mut *exchange.scratch;
     let framing = client_framing(response.framing, request.version);
+    let switching = response.status == 101;
+    // What came behind a request for a WebSocket may be frames: nobody is to read them as requests.
+    let spoiled = exchange.handshake.is_some()
+        && (exchange.client_spoke
+            || exchange.head.as_ref().is_some_and(|head| !head.body().is_empty()));
     let keep_alive = request.keep_alive
+        && !spoiled
         && exchange.upload.complete.get()
         && framing != Framing::UntilClose
         && !exchange.client.registration.is_draining();
@@ -262,17 +279,26 @@ fn begin_response<'c>(
         drop: KnownSet::EMPTY,
         append: &[],
         append_raw: lines,
-        keep_upgrade: false,
+        keep_upgrade: switching,
     };
     let writing = match exchange.end.get_mut() {
         ClientEnd::Http1 => {
             response_out.clear();
             write_response(response_out, &head, &plan);
             let wire = Wire::Client(&exchange.client.io);
+            let framing = if switching { Framing::UntilClose } else { framing };
             Writing::Http1(Http1Writing::new(wire, std::mem::take(response_out), framing))
         }
         ClientEnd::Http2 { respond, .. } => {
-            let response = outgoing_response(&head, &plan)?;
+            let mut response = outgoing_response(&head, &plan)?;
+            if switching {
+                // RFC 8441, section 5.
+                *response.status_mut() = StatusCode::OK;
+                response.headers_mut().remove("sec-websocket-accept");
+                exchange.status = 200;
+            } else if exchange.handshake.is_some() && response.status().is_success() {
+                return Err(Reason::UpgradeRefused);
+            }
             let respond = respond.take().ok_or(Reason::Internal)?;
             Writing::Http2(Http2Writing::response(respond, response))
         }
@@ -302,6 +328,17 @@ fn outgoing<R>(
         exchange.client.address_text(),
         &exchange.request_id,
     );
+    let upgrade = exchange.handshake.as_ref();
+    let key = upgrade.map(|handshake| [handshake.key()]);
+    let (mut lines, mut drop) = (told.lines(), told.dropped());
+    if let Some(key) = &key {
+        // Of several protocols that the client offers, this one alone.
+        drop = drop.with(Known::Upgrade);
+        lines.push(Line { name: b"upgrade", value: &[b"websocket"] });
+        if request.version == Version::Http2 {
+            lines.push(Line { name: b"sec-websocket-key", value: key });
+        }
+    }
     let plan = OutgoingRequest {
         path: target.plan.path(&head, decide),
         query: head.query(),
@@ -312,10 +349,10 @@ fn outgoing<R>(
         },
         framing: request.framing,
         edits: Some(&target.plan.route.request_edits),
-        drop: told.dropped(),
-        append: &told.lines(),
+        drop,
+        append: &lines,
         keep_expect: request.expect_continue,
-        keep_upgrade: false,
+        keep_upgrade: upgrade.is_some(),
         keep_alive: true,
     };
     encode(&head, &plan)

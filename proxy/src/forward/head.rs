@@ -19,6 +19,7 @@ use crate::io::Io;
 use crate::message::{Framing, ResponseParts};
 use crate::relay::read_some;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::writer::Wire;
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
 pub(super) const MAX_INTERIM: u32 = 16;
@@ -157,7 +158,7 @@ impl<'a> Http1Heads<'a> {
     /// The body behind the last head.
     fn into_body(self, framing: Framing) -> Reading<'static> {
         Reading::Lent {
-            io: self.upstream,
+            io: Wire::Upstream(self.upstream),
             pool: self.pool.clone(),
             buffer: self.slot.filter(|buffer| !buffer.is_empty()),
             body: Http1Body::new(framing, Side::Response),

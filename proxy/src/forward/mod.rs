@@ -25,6 +25,7 @@ mod converse;
 mod head;
 mod sending;
 mod stream;
+mod upgrade;
 
 /// Endpoints that a request remembers as tried.
 const MAX_TRIED: usize = 8;

@@ -9,6 +9,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::sending::{Sending, take_back};
+use super::upgrade;
 use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
@@ -21,6 +22,7 @@ use crate::respond;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
+use crate::websocket::tunnel::Rules;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
@@ -43,6 +45,8 @@ pub(super) struct Begun<'c> {
     pub(super) keep_alive: bool,
     /// A close would look like the end of the body.
     pub(super) until_close: bool,
+    /// The upstream has switched to WebSocket, of which this holds.
+    pub(super) upgraded: Option<Rules>,
 }
 
 /// Counts a request at its endpoint until it is dropped.
@@ -71,8 +75,11 @@ impl Drop for Counted {
 
 /// Passes the response on to its end, and the rest of the request meanwhile.
 pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
+    if let Some(rules) = answered.begun.upgraded {
+        return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
+    }
     let Answered { upstream, connection, in_flight, _counted, mut begun } = answered;
-    let Begun { watch, upload, download, keep_alive, until_close } = &mut *begun;
+    let Begun { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
     let (watch, keep_alive, until_close) = (&*watch, *keep_alive, *until_close);
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {

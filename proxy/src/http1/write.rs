@@ -115,10 +115,11 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, plan: &OutgoingR
     }
     put(out, &[b" HTTP/1.1\r\nhost: ", plan.host, b"\r\n"]);
 
-    let mut dropped = HOP_BY_HOP.with(Known::Host).union(plan.drop);
+    let mut dropped = HOP_BY_HOP.with(Known::Host);
     if plan.keep_upgrade {
         dropped = dropped.without(Known::Upgrade);
     }
+    dropped = dropped.union(plan.drop);
     if !plan.keep_expect {
         dropped = dropped.with(Known::Expect);
     }

@@ -53,6 +53,10 @@ pub fn incoming_request(
         bytes.extend_from_slice(piece.as_bytes());
     }
     let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    // An empty scheme passes the library, which keeps one beside an authority only.
+    if authority.is_some() && head.uri.scheme_str().is_none_or(str::is_empty) {
+        return Err(Reason::BadRequest);
+    }
     if let Some(authority) = authority {
         put_line(bytes, b"host", authority);
     }

@@ -7,7 +7,10 @@
 //! the rules of HTTP/1: every head is written out as lines and parsed as if it had come so.
 
 pub mod client;
+pub mod connect;
 pub mod fields;
 pub mod head;
+mod meter;
+mod metered;
 pub mod server;
 mod transport;

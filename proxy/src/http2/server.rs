@@ -2,21 +2,26 @@
 //!
 //! Knows connections and their end; what a request is to become is the handler's.
 
-use std::cell::Cell;
-use std::ops::Deref;
+use std::cell::{Cell, RefCell};
+use std::ops::{ControlFlow, Deref};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Connection, SendResponse};
 use tokio::time::Instant;
 
+use super::meter::Meter;
+use super::metered::Metered;
 use super::transport::Transport;
 use crate::buffer::Buffer;
-use crate::connection::Client;
+use crate::connection::{self, Client};
 use crate::handler;
 use crate::io::Io;
+use crate::observe::things::BrokenOff;
 use crate::worker::Worker;
 
 /// What every client's connection begins with (RFC 9113, section 3.4).
@@ -29,6 +34,18 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of a response that wait inside the connection for the client to take them.
 const SEND_BUFFER: usize = 64 * 1024;
+/// Requests taken back before anybody has looked at them: a client may change its mind about all
+/// that it may have open. They reach no upstream, and the meter counts them too.
+const MAX_UNSEEN_RESETS: usize = MAX_STREAMS as usize;
+/// Streams that a client's own mistakes may end, in a connection's whole life. Each may have cost
+/// an upstream a request, as if the client itself had taken it back.
+const MAX_MISTAKES: usize = 200;
+/// Streams that we broke off are remembered for so long, so that what a client had already sent
+/// for them does not count as a mistake: at 1 Mbit/s a full window takes two seconds.
+const REMEMBER_RESETS: Duration = Duration::from_secs(5);
+
+/// How long a client that was told goodbye has to answer, or to take what it is told.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// One request of a connection.
 pub struct Stream {
@@ -56,107 +73,248 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
     let timeouts = &listener.settings.timeouts;
     let (head, idle) = (*timeouts.head, *timeouts.idle);
     let transport = Transport::new(Shared(Rc::clone(&client)), first);
+    let (transport, meter) = Metered::new(transport);
     client.deadline.set(Instant::now() + head);
-    let handshake = h2::server::Builder::new()
+    let mut builder = h2::server::Builder::new();
+    if listener.settings.upgrades.websocket {
+        builder.enable_connect_protocol();
+    }
+    let handshake = builder
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(listener.rules.head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
+        .max_local_error_reset_streams(Some(MAX_MISTAKES))
+        .max_concurrent_reset_streams(MAX_STREAMS as usize)
+        .reset_stream_duration(REMEMBER_RESETS)
+        // The budget of small DATA frames is the library's own: half of the connection's window.
         .handshake::<_, Bytes>(transport);
+    let metrics = Arc::clone(&listener.metrics);
     drop(current);
-    let Ok(Ok(connection)) = client.deadline.bound(handshake).await else { return };
-    client.quiet_since.set(Instant::now());
-    let mut session = Session {
-        connection,
-        client: &client,
-        streams: Rc::default(),
-        ending: false,
-        idle: if idle.is_zero() { head } else { idle },
+    let ended = match client.deadline.bound(handshake).await {
+        Ok(Ok(connection)) => {
+            client.quiet_since.set(Instant::now());
+            let idle = if idle.is_zero() { head } else { idle };
+            let mut session = Session::new(connection, &client, meter, idle);
+            let mut served = 0;
+            loop {
+                match std::future::poll_fn(|cx| session.poll_stream(cx)).await {
+                    ControlFlow::Continue(stream) => {
+                        let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
+                        let open = Open::begin(&session.streams);
+                        tokio::task::spawn_local(async move {
+                            let _open = open;
+                            // Boxed: a task's future is moved more than once before it runs.
+                            Box::pin(handler::handle_stream(&worker, &client, stream, served))
+                                .await;
+                        });
+                        served += 1;
+                    }
+                    ControlFlow::Break(ended) => break ended,
+                }
+            }
+        }
+        Ok(Err(error)) => broken(&error),
+        Err(_) => None,
     };
-    let mut served = 0;
-    while let Some(stream) = std::future::poll_fn(|cx| session.poll_stream(cx)).await {
-        let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
-        let open = Open::begin(&session.streams);
-        tokio::task::spawn_local(async move {
-            let _open = open;
-            handler::handle_stream(&worker, &client, stream, served).await;
-        });
-        served += 1;
+    if let Some(reason) = ended {
+        metrics.of(worker.id()).broken_off(reason);
+        let (listener, reason) = (&*client.listener_name, reason.label());
+        tracing::debug!(listener, reason, peer = ?client.address, "broke an HTTP/2 connection off");
     }
+    connection::close(&worker, &client).await;
 }
+
+/// What comes next on a connection: a stream, or its end with what was wrong with the client, if
+/// anything was.
+type Step = ControlFlow<Option<BrokenOff>, Stream>;
 
 /// A connection between two of its streams.
 struct Session<'a> {
-    connection: Connection<Transport<Shared>, Bytes>,
+    connection: Connection<Metered<Transport<Shared>>, Bytes>,
     client: &'a Client,
-    /// How many streams are being handled.
-    streams: Rc<Cell<u32>>,
-    /// The client was told that no other stream will be taken.
-    ending: bool,
-    idle: std::time::Duration,
+    meter: Rc<RefCell<Meter>>,
+    streams: Rc<Streams>,
+    phase: Phase,
+    idle: Duration,
+    /// When it began, later when it was told goodbye.
+    told: Instant,
+    /// Bytes that had gone to the client when that was last looked at, and when it last changed.
+    sent: u64,
+    moved: Instant,
 }
 
-impl Session<'_> {
-    /// Moves the connection on until a request is there; `None` at its end.
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
-        if !self.ending && self.client.registration.poll_draining(cx) {
-            self.end();
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The client was told that no other stream will be taken; it has a moment to hear of it.
+    Leaving,
+    /// It has had that moment, or deserves none: streams that it still opens are refused.
+    Left,
+    /// It was told to go, and has a moment to take it.
+    Flooded,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        connection: Connection<Metered<Transport<Shared>>, Bytes>,
+        client: &'a Client,
+        meter: Rc<RefCell<Meter>>,
+        idle: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            client,
+            meter,
+            streams: Rc::default(),
+            phase: Phase::Open,
+            idle,
+            told: now,
+            sent: 0,
+            moved: now,
+        }
+    }
+
+    /// Moves the connection on until a request is there, or its end.
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if self.phase == Phase::Open && self.client.registration.poll_draining(cx) {
+            self.leave();
+        }
+        if self.phase == Phase::Leaving && self.client.registration.is_dismissed() {
+            self.phase = Phase::Left;
         }
         loop {
-            match self.connection.poll_accept(cx) {
+            let polled = self.connection.poll_accept(cx);
+            if self.phase != Phase::Flooded && self.meter.borrow().is_spent() {
+                self.phase = Phase::Flooded;
+                self.connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                self.client.deadline.set(Instant::now() + LAST_WORDS);
+                continue;
+            }
+            match polled {
+                // What a flood brought along is not begun.
+                Poll::Ready(Some(Ok(_))) if self.phase == Phase::Flooded => continue,
+                Poll::Ready(Some(Ok((_, mut respond)))) if self.phase == Phase::Left => {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    continue;
+                }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let (head, body) = request.into_parts();
-                    return Poll::Ready(Some(Stream { head, body, respond }));
+                    return Poll::Ready(ControlFlow::Continue(Stream { head, body, respond }));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::debug!(%error, "an HTTP/2 connection broke");
-                    return Poll::Ready(None);
+                    return Poll::Ready(ControlFlow::Break(self.verdict().or(broken(&error))));
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => return Poll::Ready(ControlFlow::Break(self.verdict())),
                 Poll::Pending => {}
             }
-            if self.streams.get() > 0 {
-                return Poll::Pending;
-            }
-            if !self.ending {
-                self.client.deadline.set(self.client.quiet_since.get() + self.idle);
+            let handled = self.streams.any(cx);
+            match self.phase {
+                Phase::Open | Phase::Left if handled => return Poll::Pending,
+                Phase::Open => self.patience(self.idle),
+                Phase::Leaving | Phase::Left if !handled => self.patience(LAST_WORDS),
+                Phase::Leaving | Phase::Left | Phase::Flooded => {}
             }
             if self.client.deadline.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
-            if self.ending {
-                // It does not even answer the last ping.
-                return Poll::Ready(None);
+            match self.phase {
+                Phase::Open if !self.connection.has_streams() => self.leave(),
+                Phase::Leaving if handled => {
+                    self.phase = Phase::Left;
+                    return Poll::Pending;
+                }
+                // It takes nothing of what it was answered, or does not even answer the last ping.
+                _ => return Poll::Ready(ControlFlow::Break(self.verdict())),
             }
-            self.end();
         }
     }
 
+    /// How long the connection may be quiet now that no stream is being handled.
+    fn patience(&mut self, quiet: Duration) {
+        let since = self.client.quiet_since.get().max(self.told);
+        let until = if self.connection.has_streams() {
+            // The last bytes of responses stand inside the connection: as long as the client
+            // takes some, it is not quiet.
+            let sent = self.meter.borrow().sent();
+            if std::mem::replace(&mut self.sent, sent) != sent {
+                self.moved = Instant::now();
+            }
+            since.max(self.moved) + self.client.patience
+        } else {
+            since + quiet
+        };
+        self.client.deadline.set(until);
+    }
+
+    fn verdict(&self) -> Option<BrokenOff> {
+        (self.phase == Phase::Flooded).then_some(BrokenOff::Flood)
+    }
+
     /// Says goodbye; what is under way goes on to its end.
-    fn end(&mut self) {
-        self.ending = true;
+    fn leave(&mut self) {
+        self.phase = Phase::Leaving;
         self.connection.graceful_shutdown();
+        self.told = Instant::now();
         let patience = self.client.registration.grace().max(LAST_WORDS);
-        self.client.deadline.set(Instant::now() + patience);
+        self.client.deadline.set(self.told + patience);
     }
 }
 
-/// How long a client that was told goodbye has for its last ping.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+/// What was wrong with a client of which the library wants to hear no more; nothing when it is
+/// the client that left.
+fn broken(error: &h2::Error) -> Option<BrokenOff> {
+    error.is_library().then(|| match error.reason() {
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => BrokenOff::Flood,
+        _ => BrokenOff::Protocol,
+    })
+}
+
+/// The streams that are being handled.
+#[derive(Default)]
+struct Streams {
+    count: Cell<u32>,
+    /// Whoever waits for the last of them: the library wakes nobody for a stream that ends while
+    /// nothing can be written, and then no deadline would be looked at any more.
+    waiting: RefCell<Option<Waker>>,
+}
+
+impl Streams {
+    /// Whether there are any; if so, the task is woken when the last one ends.
+    fn any(&self, cx: &Context<'_>) -> bool {
+        let any = self.count.get() > 0;
+        if any {
+            let mut waiting = self.waiting.borrow_mut();
+            match &mut *waiting {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waiting = Some(cx.waker().clone()),
+            }
+        }
+        any
+    }
+}
 
 /// Counts a stream until its task has ended.
-struct Open(Rc<Cell<u32>>);
+struct Open(Rc<Streams>);
 
 impl Open {
-    fn begin(streams: &Rc<Cell<u32>>) -> Self {
-        streams.set(streams.get() + 1);
+    fn begin(streams: &Rc<Streams>) -> Self {
+        streams.count.set(streams.count.get() + 1);
         Self(Rc::clone(streams))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let left = self.0.count.get() - 1;
+        self.0.count.set(left);
+        if left == 0
+            && let Some(waker) = self.0.waiting.take()
+        {
+            waker.wake();
+        }
     }
 }

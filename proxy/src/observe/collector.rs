@@ -12,7 +12,7 @@ use super::histogram::Distribution;
 use super::metrics::{Metrics, ReloadResult, locked};
 use super::status;
 use super::things::{
-    ConnectFailure, EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics,
+    BrokenOff, ConnectFailure, EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics,
 };
 use crate::error::Reason;
 
@@ -86,6 +86,8 @@ impl Samples {
         self.counter(Family::RequestBytes, &[name], received);
         let sent = shards.sum(|shard| &shard.response_body_bytes);
         self.counter(Family::ResponseBytes, &[name], sent);
+        let open = shards.level(|shard| &shard.websockets);
+        self.gauge(Family::WebSockets, &[name], open);
     }
 
     fn listener(&mut self, listener: &ListenerMetrics) {
@@ -93,12 +95,17 @@ impl Samples {
         if !shards.is_used() {
             return;
         }
-        let labels = &[&*listener.name];
+        let name = &*listener.name;
+        let labels = &[name];
         self.counter(Family::ListenerAccepted, labels, shards.sum(|shard| &shard.accepted));
         self.gauge(Family::ListenerActive, labels, shards.level(|shard| &shard.active));
         self.counter(Family::ListenerRefused, labels, shards.sum(|shard| &shard.refused));
         let failures = shards.sum(|shard| &shard.handshake_failures);
         self.counter(Family::ListenerHandshakeFailures, labels, failures);
+        for reason in BrokenOff::ALL {
+            let count = shards.sum(|shard| &shard.broken_off[*reason as usize]);
+            self.event(Family::ListenerBrokenOff, &[name, reason.label()], count);
+        }
         let failures = shards.sum(|shard| &shard.proxy_header_failures);
         self.counter(Family::ListenerProxyHeaderFailures, labels, failures);
         self.counter(Family::ListenerRequests, labels, shards.sum(|shard| &shard.requests));

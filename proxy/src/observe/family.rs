@@ -43,6 +43,8 @@ families! {
         "Bytes of request bodies received from clients.";
     ResponseBytes = "portcullis_response_body_bytes_total", COUNTER, ["route"],
         "Bytes of response bodies sent to clients.";
+    WebSockets = "portcullis_websocket_connections", GAUGE, ["route"],
+        "WebSocket connections open now.";
 
     ListenerAccepted = "portcullis_listener_connections_total", COUNTER, ["listener"],
         "Client connections accepted.";
@@ -52,6 +54,8 @@ families! {
         "Client connections closed at once because the listener was at its limit.";
     ListenerHandshakeFailures = "portcullis_listener_handshake_failures_total", COUNTER, ["listener"],
         "TLS handshakes with clients that failed or took too long.";
+    ListenerBrokenOff = "portcullis_listener_broken_off_connections_total", COUNTER, ["listener", "reason"],
+        "HTTP/2 connections broken off for what the client sent, by reason.";
     ListenerProxyHeaderFailures = "portcullis_listener_proxy_header_failures_total", COUNTER, ["listener"],
         "Client connections closed for want of a PROXY protocol header of a trusted proxy.";
     ListenerRequests = "portcullis_listener_requests_total", COUNTER, ["listener"],

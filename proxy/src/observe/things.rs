@@ -39,6 +39,8 @@ pub(super) struct RouteShard {
     pub(super) durations: Histogram,
     pub(super) request_body_bytes: Counter,
     pub(super) response_body_bytes: Counter,
+    /// WebSocket connections open now.
+    pub(super) websockets: Gauge,
 }
 
 impl RouteMetrics {
@@ -56,6 +58,11 @@ impl RouteMetrics {
         shard.durations.record(outcome.duration);
         shard.request_body_bytes.add(outcome.request_body_bytes);
         shard.response_body_bytes.add(outcome.response_body_bytes);
+    }
+
+    /// The worker's own count of open WebSocket connections.
+    pub fn websockets(&self, worker: WorkerId) -> &Gauge {
+        &self.shards.of(worker).websockets
     }
 
     /// Requests finished, over all workers.
@@ -82,6 +89,7 @@ impl Default for RouteShard {
             durations: Histogram::default(),
             request_body_bytes: Counter::default(),
             response_body_bytes: Counter::default(),
+            websockets: Gauge::default(),
         }
     }
 }
@@ -107,6 +115,13 @@ pub struct ListenerShard {
     pub proxy_header_failures: Counter,
     /// Requests whose head arrived.
     pub requests: Counter,
+    pub(super) broken_off: [Counter; BrokenOff::ALL.len()],
+}
+
+impl ListenerShard {
+    pub fn broken_off(&self, reason: BrokenOff) {
+        self.broken_off[reason as usize].increment();
+    }
 }
 
 impl ListenerMetrics {
@@ -130,14 +145,17 @@ impl ListenerMetrics {
     }
 }
 
-macro_rules! connect_failures {
-    ($($(#[$doc:meta])* $name:ident = $label:literal;)*) => {
-        /// Why a connection to an upstream could not be opened.
+macro_rules! labelled {
+    (
+        $(#[$about:meta])* $group:ident:
+        $($(#[$doc:meta])* $name:ident = $label:literal;)*
+    ) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum ConnectFailure { $($(#[$doc])* $name,)* }
+        pub enum $group { $($(#[$doc])* $name,)* }
 
-        impl ConnectFailure {
+        impl $group {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The metric's label.
@@ -148,7 +166,18 @@ macro_rules! connect_failures {
     };
 }
 
-connect_failures! {
+labelled! {
+    /// Why an HTTP/2 connection of a client was broken off.
+    BrokenOff:
+    /// It sent too much that led to nothing.
+    Flood = "flood";
+    /// It broke the rules of the protocol.
+    Protocol = "protocol";
+}
+
+labelled! {
+    /// Why a connection to an upstream could not be opened.
+    ConnectFailure:
     Refused = "refused";
     /// No route to the host or the network, or no such Unix socket.
     Unreachable = "unreachable";

@@ -4,7 +4,6 @@
 //! Knows framing; deadlines and limits are its caller's.
 
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -17,6 +16,7 @@ use crate::http1::body::{BodyDecoder, Side};
 use crate::http2::fields::clean_trailers;
 use crate::io::Io;
 use crate::message::Framing;
+use crate::relay::writer::Wire;
 
 /// What stands next in a body.
 pub enum Piece<'a> {
@@ -41,10 +41,11 @@ impl Data<'_> {
         }
     }
 
-    pub fn to_bytes(self) -> Bytes {
+    /// Up to so many of the bytes.
+    pub fn first(self, most: usize) -> Bytes {
         match self {
-            Self::Slice(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Shared(bytes) => bytes.clone(),
+            Self::Slice(bytes) => Bytes::copy_from_slice(&bytes[..most.min(bytes.len())]),
+            Self::Shared(bytes) => bytes.slice(..most.min(bytes.len())),
         }
     }
 }
@@ -77,9 +78,9 @@ pub enum Reading<'c> {
         io: &'c Io,
         body: Http1Body,
     },
-    /// From an upstream's connection, into a buffer that is held only while it is filled.
+    /// From a connection, into a buffer that is held only while it is filled.
     Lent {
-        io: Rc<Io>,
+        io: Wire<'c>,
         pool: BufferPool,
         buffer: Option<Buffer>,
         body: Http1Body,

@@ -65,12 +65,13 @@ pub enum End {
 
 /// Which side of a direction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Broken {
+pub enum Broken {
     Source,
     Sink,
 }
 
-type Ended = Result<(), Broken>;
+/// How one direction ended.
+pub type Ended = Result<(), Broken>;
 
 impl Tunnel<'_> {
     /// Runs to the end. Dropping it in between leaves both connections as they are.
@@ -191,7 +192,7 @@ enum Spliced {
 
 /// A side that cannot be read is gone, and so is its tunnel. One that only takes no more may
 /// still have something to say, and is heard to its end.
-fn verdict(up: Option<Ended>, down: Option<Ended>) -> Option<End> {
+pub fn verdict(up: Option<Ended>, down: Option<Ended>) -> Option<End> {
     match (up, down) {
         (Some(Err(Broken::Source)), _) => Some(End::ClientBroke),
         (_, Some(Err(Broken::Source))) => Some(End::UpstreamBroke),

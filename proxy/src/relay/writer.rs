@@ -211,7 +211,7 @@ impl Writing<'_> {
             Self::Http1(writing) => writing.poll_data(cx, data.as_slice(), progress),
             Self::Http2(writing) => {
                 ready!(writing.poll_flush(cx, progress))?;
-                writing.pending = data.to_bytes();
+                writing.pending = data.first(MOST_AT_ONCE);
                 Poll::Ready(Ok(writing.pending.len()))
             }
         }
@@ -245,6 +245,29 @@ impl Writing<'_> {
                 if writing.io.is_tls() { writing.io.poll_flush(cx) } else { Poll::Ready(Ok(())) }
             }
             Self::Http2(writing) => writing.poll_flush(cx, progress),
+        }
+    }
+}
+
+impl Writing<'_> {
+    /// After the last flush: nothing else will be sent on a connection that carries only this.
+    pub fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx, progress))?;
+        match self {
+            Self::Http1(writing) => writing.io.poll_shutdown(cx),
+            Self::Http2(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Lets the peer see that this has not come to its end.
+    pub fn break_off(&mut self) {
+        match self {
+            Self::Http1(writing) => writing.io.reset_on_close(),
+            Self::Http2(writing) => writing.reset(h2::Reason::CANCEL),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::{StickyPolicy, upstream_key};
+use crate::websocket::tunnel::Rules;
 
 /// A route that cannot be made live, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,5 +115,11 @@ fn forward(
             idle: forward.timeouts.idle.value,
         },
         retries: forward.retry.retries.value,
+        websocket: Rules {
+            idle: *forward.websocket.idle_timeout,
+            max_age: forward.websocket.max_age.as_ref().map(|age| **age),
+            close_code: forward.websocket.drain.close_code.get(),
+            jitter: *forward.websocket.drain.jitter,
+        },
     })
 }

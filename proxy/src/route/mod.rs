@@ -29,6 +29,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::StickyPolicy;
+use crate::websocket;
 use backends::Backends;
 
 /// Index of a route in `Config::routes`, and in every list kept beside it.
@@ -68,6 +69,7 @@ pub struct Forward {
     pub timeouts: Timeouts,
     /// Extra tries of a request that surely was not sent.
     pub retries: u8,
+    pub websocket: websocket::tunnel::Rules,
 }
 
 /// A route's effective timeouts; their origins stay in the configuration.

@@ -96,6 +96,7 @@ pub(crate) fn forward(backends: &[(usize, u32)]) -> Action {
         host: HostHandling::Preserve,
         timeouts: RouteTimeouts { response: seconds(15), per_try: seconds(5), idle: seconds(60) },
         retry: Retry { retries: Sourced::built_in(1) },
+        websocket: Default::default(),
     }))
 }
 
@@ -151,6 +152,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         header_underscores: Underscores::Reject,
         trust: Trust::Nobody,
         proxy_protocol: portcullis_config::model::ProxyProtocol::Disabled,
+        upgrades: Default::default(),
     };
     Config {
         workers: Workers::Auto,

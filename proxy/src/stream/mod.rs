@@ -7,15 +7,14 @@ mod open;
 mod record;
 mod route;
 
-use std::rc::Rc;
-use std::time::Duration;
-
 use crate::connection::Client;
+use crate::deadline::jittered;
 use crate::error::Reason;
 use crate::relay::tunnel::{Early, End, Tunnel};
 use crate::worker::Worker;
 use open::Opened;
 use record::Facts;
+use std::rc::Rc;
 
 pub use route::{LocalRoute, SniTable, StreamListener, StreamRoute, compile};
 
@@ -83,25 +82,9 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
     reason
 }
 
-/// Up to a tenth less, so that connections which began together do not end together.
-fn jittered(age: Duration, random: u64) -> Duration {
-    let parts = u32::try_from(random % 1_000).unwrap_or(0);
-    age - age / 10_000 * parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lifetime_is_at_most_a_tenth_shorter() {
-        let hour = Duration::from_secs(3_600);
-        assert_eq!(jittered(hour, 0), hour);
-        for random in 0..5_000 {
-            let age = jittered(hour, random);
-            assert!(age <= hour && age > hour * 9 / 10, "{age:?}");
-        }
-    }
 
     /// A tunnel at rest is this, its two connections and their sockets' registrations.
     #[test]

@@ -197,7 +197,9 @@ impl LocalUpstream {
             permitted(now);
             return Ok(connection.lent(&self.lent));
         }
-        self.acquire_more(picked, deadline, client, Offer::Http, permitted).await
+        // Boxed, as whatever only some requests come to: its state, with a handshake in it, does
+        // not weigh on the others.
+        Box::pin(self.acquire_more(picked, deadline, client, Offer::Http, permitted)).await
     }
 
     /// A connection that nothing has been said on yet, and that is never lent again: for a tunnel.

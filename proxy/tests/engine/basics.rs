@@ -117,7 +117,7 @@ async fn interim_responses_pass() {
             .origin(Script::new().head().send("HTTP/1.1 100 Continue\r\n\r\n").request().respond("ok"))
             .sees("100, 200 ok, keep")
             .origin_sees("POST / hello"),
-        line("an uninvited 101", get("/", &["connection: upgrade", "upgrade: websocket"]))
+        line("an uninvited 101", get("/", &["connection: upgrade", "upgrade: h2c"]))
             .answers("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
             .sees("502 upstream-protocol, keep")
             .records("502 upstream-protocol"),

@@ -15,3 +15,4 @@ mod protocols;
 mod proxy_header;
 mod tcp;
 mod upstreams;
+mod websocket;

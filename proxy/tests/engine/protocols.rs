@@ -44,7 +44,8 @@ fn empty() -> Body {
 
 /// A body in pieces, of unknown length, with a trailer.
 fn pieces(count: usize, size: usize) -> Body {
-    let data = (0..count).map(move |n| Ok(Frame::data(vec![b'a' + (n % 26) as u8; size].into())));
+    let letter = |n: usize| b"abcdefghijklmnopqrstuvwxyz"[n % 26];
+    let data = (0..count).map(move |n| Ok(Frame::data(vec![letter(n); size].into())));
     let mut trailers = HeaderMap::new();
     trailers.insert("x-check", HeaderValue::from_static("done"));
     let frames = data.chain([Ok(Frame::trailers(trailers))]);

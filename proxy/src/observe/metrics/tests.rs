@@ -5,7 +5,7 @@ use super::*;
 use crate::error::Reason;
 use crate::observe::exposition;
 use crate::observe::family::Family;
-use crate::observe::things::{ConnectFailure, RequestOutcome};
+use crate::observe::things::{BrokenOff, ConnectFailure, RequestOutcome};
 
 fn started(workers: usize) -> (Arc<Metrics>, Registry) {
     let registry = Registry::new();
@@ -55,6 +55,7 @@ fn the_whole_exposition() {
     shard.active.add(2);
     shard.refused.increment();
     shard.handshake_failures.increment();
+    shard.broken_off(BrokenOff::Flood);
     shard.requests.add(4);
     let upstream = metrics.upstream("orders");
     let shard = upstream.of(WorkerId(1));

@@ -1,0 +1,293 @@
+//! Floods of HTTP/2 frames against the real binary: how they end, and what they cost it.
+
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use portcullis_testkit::client::fetch;
+use portcullis_testkit::h2::frame::{
+    END_HEADERS, END_STREAM, INITIAL_WINDOW_SIZE, PADDED, WHOLE, block, code_name, continuation,
+    data, frame, get, headers, ping, priority, request, reset, settings, text, window_update,
+};
+use portcullis_testkit::h2::{H2Client, Seen};
+use portcullis_testkit::origin::{Connection, Origin, Script, ScriptedOrigin};
+use portcullis_testkit::process::Process;
+use portcullis_testkit::procfs;
+
+const LONG: Duration = Duration::from_secs(20);
+const MIB: u64 = 1024 * 1024;
+/// What a client does not read stays in the gateway, once the kernel takes no more.
+const LITTLE: usize = 4096;
+const MOST: u32 = 0x7fff_ffff;
+
+struct Gateway {
+    process: Process,
+    address: SocketAddr,
+    status: SocketAddr,
+}
+
+impl Gateway {
+    /// One that has served something, so that what it needs for that is there.
+    async fn start(origin: SocketAddr) -> Self {
+        let configuration = format!(
+            "version: v1\nworkers: 1\nlisteners:\n\
+             \x20 - {{name: public, address: \"127.0.0.1:0\", timeouts: {{body: 1s, idle: 1s}}}}\n\
+             \x20 - {{name: status, address: \"127.0.0.1:0\", kind: status}}\n\
+             upstreams:\n  - {{name: back, endpoints: [{{address: \"{origin}\"}}]}}\n\
+             routes:\n\
+             \x20 - {{name: own, match: {{path: {{prefix: /own}}}}, reply: {{status: 200, body: hello}}}}\n\
+             \x20 - {{name: all, backends: [{{upstream: back}}]}}\n\
+             accessLog: {{path: access.log}}\n"
+        );
+        let binary = env!("CARGO_BIN_EXE_portcullis-gateway");
+        let files = [("portcullis.yaml", &*configuration)];
+        let mut process =
+            Process::start(binary, ["run", "--config", "portcullis.yaml"], &files).unwrap();
+        let address = bound(&mut process, "public").await;
+        let status = bound(&mut process, "status").await;
+        let gateway = Self { process, address, status };
+        let mut client = gateway.client(&[]).await;
+        let heads = (0..100).map(|at| headers(2 * at + 1, WHOLE, get("/own", &[])));
+        client.send(&heads.collect::<Vec<_>>().concat()).await.unwrap();
+        client.until(|seen| seen.ended() == Some(199)).await.unwrap();
+        gateway
+    }
+
+    async fn client(&self, settings: &[(u16, u32)]) -> H2Client {
+        H2Client::open(self.address, None, settings).await.unwrap()
+    }
+
+    /// The value of a metric; absent is nothing.
+    async fn metric(&self, line: &str) -> u64 {
+        let text = fetch(self.status, "GET", "/metrics", &[]).await.unwrap().text();
+        let found = text.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(' '));
+        found.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric of the listener has this value.
+    async fn counts(&self, name: &str, labels: &str, expected: u64) {
+        let line = format!("portcullis_listener_{name}{{listener=\"public\"{labels}}}");
+        let deadline = tokio::time::Instant::now() + LONG;
+        loop {
+            let value = self.metric(&line).await;
+            if value == expected {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{line} {value}, ought {expected}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn counts_floods(&self, expected: u64) {
+        self.counts("broken_off_connections_total", ",reason=\"flood\"", expected).await;
+    }
+
+    fn meter(&self) -> Cost<'_> {
+        let pid = self.process.pid();
+        procfs::forget_peak(pid).unwrap();
+        let resident = procfs::resident_bytes(pid).unwrap();
+        Cost { gateway: self, resident, processor: procfs::cpu_nanoseconds(pid).unwrap() }
+    }
+}
+
+async fn bound(process: &mut Process, listener: &str) -> SocketAddr {
+    let name = format!("listener=\"{listener}\"");
+    let says = |line: &str| line.contains("listening") && line.contains(&name);
+    let line = process.line(LONG, says).await.unwrap();
+    let (_, address) = line.split_once("address=").unwrap();
+    address.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// What a flood costs the gateway since this was made.
+struct Cost<'a> {
+    gateway: &'a Gateway,
+    resident: u64,
+    processor: u64,
+}
+
+impl Cost<'_> {
+    /// Tells it, and fails beyond so many bytes.
+    fn tell(&self, name: &str, end: &str, limit: u64) {
+        let pid = self.gateway.process.pid();
+        let grown = procfs::peak_resident_bytes(pid).unwrap().saturating_sub(self.resident);
+        let processor = (procfs::cpu_nanoseconds(pid).unwrap() - self.processor) / 1_000_000;
+        println!("{name}: {end}; {} KiB, {processor} ms of processor", grown / 1024);
+        assert!(grown <= limit, "{name}: grown by {} KiB", grown / 1024);
+    }
+}
+
+/// How a connection ended: the code of its goodbye, and the last stream that was looked at.
+fn farewell(seen: &[Seen]) -> (&'static str, u32) {
+    let goodbye = seen.iter().rev().find_map(|seen| match seen {
+        Seen::GoAway { last, code } => Some((code_name(*code), *last)),
+        _ => None,
+    });
+    goodbye.unwrap_or(("closed", 0))
+}
+
+/// An origin that never answers.
+async fn silent() -> ScriptedOrigin {
+    ScriptedOrigin::start([Script::new().request().stall()]).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_lead_to_nothing() {
+    let origin = silent().await;
+    let gateway = Gateway::start(origin.address()).await;
+    let post = || headers(1, END_HEADERS, request("POST", "/", &[]));
+    let padded = [&[255][..], &[0; 255]].concat();
+    let halves = [headers(1, END_STREAM, get("/", &[])), Vec::new()].concat();
+    let cases: Vec<(&str, Vec<u8>, Vec<u8>, usize)> = vec![
+        ("unread SETTINGS", vec![], settings(&[(INITIAL_WINDOW_SIZE, 9)]), 20_000),
+        ("unread PING", vec![], ping(*b"unheard-"), 20_000),
+        ("PRIORITY", vec![], priority(3, 0, 9), 20_000),
+        ("WINDOW_UPDATE", vec![], window_update(0, 1), 20_000),
+        ("unknown frames", vec![], frame(0xee, 0, 0, [0; 64]), 20_000),
+        ("empty DATA", post(), data(1, 0, []), 20_000),
+        ("padded DATA", post(), data(1, PADDED, padded), 20_000),
+        ("empty CONTINUATION", halves.clone(), continuation(1, 0, []), 100),
+        ("96 KiB of CONTINUATION", halves, continuation(1, 0, vec![0; 16 * 1024]), 6),
+        ("resets of nothing", headers(1, WHOLE, get("/own", &[])), reset(1, 8), 20_000),
+    ];
+    let floods = cases.len() as u64;
+    for (name, first, flood, times) in cases {
+        let mut client = gateway.client(&[]).await.with_receive_buffer(LITTLE).unwrap();
+        let cost = gateway.meter();
+        client.send(&first).await.unwrap();
+        // Nothing is read meanwhile; the gateway may well hang up before the last frame.
+        let _ = client.send(&flood.repeat(times)).await;
+        let (end, _) = farewell(&client.until_end().await.unwrap());
+        cost.tell(name, end, MIB);
+        assert_eq!(end, "ENHANCE_YOUR_CALM", "{name}");
+    }
+    gateway.counts_floods(floods).await;
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_heads_that_grow_large() {
+    let origin = silent().await;
+    let gateway = Gateway::start(origin.address()).await;
+    let mut kept = vec![0x40];
+    text(&mut kept, b"x-bomb");
+    text(&mut kept, &[b'a'; 4000]);
+    let first = [get("/own", &[]), kept].concat();
+    // One byte stands for 4 KiB each.
+    let bomb = [get("/own", &[]), vec![0x80 | 62; 16_000]].concat();
+    let mut client = gateway.client(&[]).await;
+    let cost = gateway.meter();
+    let bombs = (1..100).map(|at| headers(2 * at + 1, WHOLE, &bomb)).collect::<Vec<_>>().concat();
+    client.send(&[headers(1, WHOLE, first), bombs].concat()).await.unwrap();
+    let (end, _) = farewell(&client.until_end().await.unwrap());
+    cost.tell("99 bombs of 64 MB", end, MIB);
+    assert_eq!(end, "ENHANCE_YOUR_CALM");
+
+    // What is merely too large is answered, and the connection goes on.
+    let mut client = gateway.client(&[]).await;
+    let large = block(&[("x-large", "a".repeat(15_000))]);
+    let head = [headers(1, END_STREAM, get("/own", &[])), continuation(1, 0, &large).repeat(4)];
+    let head = [head.concat(), continuation(1, END_HEADERS, &large)].concat();
+    client.send(&head).await.unwrap();
+    let answer = client.until(|seen| seen.status().is_some()).await.unwrap();
+    assert_eq!(answer.status(), Some("431"));
+    client.send(&headers(3, WHOLE, get("/own", &[]))).await.unwrap();
+    let answer = client.until(|seen| seen.status().is_some()).await.unwrap();
+    assert_eq!(answer.status(), Some("200"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_taken_back_at_once() {
+    let origin = silent().await;
+    let gateway = Gateway::start(origin.address()).await;
+    let mut client = gateway.client(&[]).await;
+    let pairs = (0..10_000)
+        .map(|at| [headers(2 * at + 1, WHOLE, get("/", &[])), reset(2 * at + 1, 8)].concat());
+    let cost = gateway.meter();
+    let _ = client.send(&pairs.collect::<Vec<_>>().concat()).await;
+    let (end, last) = farewell(&client.until_end().await.unwrap());
+    cost.tell("10,000 taken back", end, MIB);
+    let reached = origin.requests().len();
+    println!("request {} was the last one, {reached} reached the upstream", last / 2 + 1);
+    assert_eq!(end, "ENHANCE_YOUR_CALM");
+    assert!(last <= 2 * 2200 && reached <= 256, "{last}, {reached}");
+    gateway.counts_floods(1).await;
+}
+
+/// Each request is given the time to reach the upstream before it is undone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_undone_once_they_have_cost_something() {
+    type Undo = fn(u32) -> Vec<u8>;
+    let ways: [(&str, Undo); 4] = [
+        ("taken back", |stream| reset(stream, 8)),
+        ("a window beyond the most", |stream| window_update(stream, MOST)),
+        ("a priority over itself", |stream| priority(stream, stream, 9)),
+        ("a second head", |stream| headers(stream, END_HEADERS, block(&[("a", "b")]))),
+    ];
+    for (name, undo) in ways {
+        let origin = silent().await;
+        let gateway = Gateway::start(origin.address()).await;
+        let mut client = gateway.client(&[]).await;
+        let cost = gateway.meter();
+        let mut seen = Vec::new();
+        // A connection that has ended takes no more.
+        'requests: for (before, stream) in (1..2000).step_by(2).enumerate() {
+            let whole = if name == "a second head" { END_HEADERS } else { WHOLE };
+            let head = headers(stream, whole, request("POST", "/", &[]));
+            if client.send(&head).await.is_err() {
+                break;
+            }
+            loop {
+                let arrived = |connections: &[Connection]| connections.len() > before;
+                tokio::select! {
+                    arrived = origin.until(LONG, arrived) => {
+                        assert!(arrived, "{name}: nothing arrives any more");
+                        break;
+                    }
+                    told = client.next() => match told.unwrap() {
+                        Some(told) => seen.push(told),
+                        None => break 'requests,
+                    }
+                }
+            }
+            if client.send(&undo(stream)).await.is_err() {
+                break;
+            }
+        }
+        seen.extend(client.until_end().await.unwrap());
+        let (end, _) = farewell(&seen);
+        let reached = origin.connections().len();
+        cost.tell(name, end, 4 * MIB);
+        println!("{name}: {reached} reached the upstream");
+        assert_eq!(end, "ENHANCE_YOUR_CALM", "{name}");
+        assert!((100..=256).contains(&reached), "{name}: {reached}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_that_nobody_takes() {
+    let origin = Origin::start("o").await.unwrap();
+    let gateway = Gateway::start(origin.address()).await;
+    // No window at all, and every window but nobody who reads.
+    for (name, window) in [("no window", 0), ("nobody reads", MOST)] {
+        let mut client = gateway
+            .client(&[(INITIAL_WINDOW_SIZE, window)])
+            .await
+            .with_receive_buffer(LITTLE)
+            .unwrap();
+        let cost = gateway.meter();
+        let heads = (0..100).map(|at| headers(2 * at + 1, WHOLE, get("/bytes/1000000", &[])));
+        let heads = heads.collect::<Vec<_>>().concat();
+        client.send(&[window_update(0, MOST - 65_535), heads].concat()).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        if window == 0 {
+            for _ in 0..100 {
+                client.until(|seen| matches!(seen, Seen::Reset { .. })).await.unwrap();
+            }
+        }
+        // Its streams end by the patience with clients, the connection by the quiet behind them.
+        gateway.counts("connections", "", 0).await;
+        cost.tell(name, &format!("over after {} ms", begun.elapsed().as_millis()), 16 * MIB);
+        drop(client);
+    }
+}

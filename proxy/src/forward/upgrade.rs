@@ -1,0 +1,84 @@
+//! What becomes of an exchange when its upstream has switched to WebSocket.
+
+use tokio::time::Instant;
+
+use super::stream::{Answered, Begun};
+use crate::error::{Fault, Reason};
+use crate::exchange::{ClientEnd, Exchange};
+use crate::handler::Next;
+use crate::http1::body::Side;
+use crate::message::Framing;
+use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::writer::{Http1Writing, Wire, Writing};
+use crate::upstream::acquire::Connection;
+use crate::upstream::balance::Outcome;
+use crate::websocket::tunnel::{Direction, Finished, Rules, Tunnel};
+
+/// Passes frames on to the end. The generation that decided is let go before the first one.
+pub(super) async fn tunnel<'c>(
+    exchange: &mut Exchange<'c>,
+    answered: Answered<'c>,
+    rules: Rules,
+) -> Next {
+    let Answered { upstream, connection, in_flight, _counted, begun } = answered;
+    let Begun { download, .. } = *begun;
+    let Connection::Http1(own) = &connection else { return Next::Abort };
+    let (worker, client) = (exchange.worker, exchange.client);
+    let Some((route, metrics)) = exchange.enter_tunnel() else { return Next::Abort };
+    let early = exchange.detach_head();
+    exchange.settle();
+    let _open = metrics.websockets(worker.id()).hold();
+
+    // The streams of a connection are told by registrations of their own.
+    let mut apart = None;
+    let reading = match exchange.end.get_mut() {
+        ClientEnd::Http1 => Reading::Lent {
+            io: Wire::Client(&client.io),
+            pool: worker.buffers().clone(),
+            buffer: early,
+            body: Http1Body::new(Framing::UntilClose, Side::Response),
+        },
+        ClientEnd::Http2 { body, .. } => {
+            apart = Some(client.registration.another());
+            match body.take() {
+                Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
+                None => Reading::Nothing,
+            }
+        }
+    };
+    let wire = Wire::Upstream(std::rc::Rc::clone(&own.io));
+    let writing = Writing::Http1(Http1Writing::new(wire, Vec::new(), Framing::UntilClose));
+    let [a, b, c, d, ..] = worker.random().to_be_bytes();
+    let tunnel = Tunnel {
+        client_to_upstream: Direction::new(
+            reading,
+            writing,
+            &exchange.upload.body,
+            Some([a, b, c, d]),
+        ),
+        upstream_to_client: Direction::new(
+            download.reading,
+            download.writing,
+            &exchange.download.body,
+            None,
+        ),
+        deadline: exchange.deadline,
+        rules,
+        random: worker.random(),
+        listener: apart.as_ref().unwrap_or(&client.registration),
+        route: &route,
+    };
+    let Finished { reason, clean } = tunnel.run().await;
+
+    upstream.discard(connection);
+    let now = Instant::now();
+    exchange.finished = Some(now);
+    exchange.reason = reason;
+    if reason.map(Reason::fault) == Some(Fault::Upstream) {
+        if let Some(endpoint) = &exchange.endpoint {
+            endpoint.metrics.of(worker.id()).failures.increment();
+        }
+        in_flight.observe(Outcome { latency: None, failed: true }, now);
+    }
+    if clean { Next::Close } else { Next::Abort }
+}

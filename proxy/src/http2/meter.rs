@@ -1,0 +1,176 @@
+//! What a client's frames cost against what its connection achieves, so that a flood of frames
+//! that lead to nothing has an end.
+//!
+//! Knows the nine bytes before every frame, in both directions, and no byte behind them.
+
+use tokio::time::Instant;
+
+/// What a connection may spend at once; it never has more.
+const FULL: u32 = 10_000;
+/// What time alone gives back each second: no slow client is ever a flood.
+const PER_SECOND: u32 = 100;
+
+/// A reset may have cost an upstream a request: 200 of them in a row, and no more.
+const RESET: u32 = 50;
+/// Everything that both sides know of each other is looked through, and an answer is due.
+const SETTINGS: u32 = 20;
+/// A head in pieces, which no client needs below 16 KiB.
+const CONTINUATION: u32 = 10;
+/// An answer is due.
+const PING: u32 = 2;
+/// Frames that nobody here knows, and goodbyes.
+const ODD: u32 = 5;
+/// Frames that ordinary clients send by the thousand.
+const CHEAP: u32 = 1;
+
+/// A request that was answered to its end pays for itself, and for another that is cancelled.
+const ANSWERED: u32 = 60;
+/// Bytes of a request's body pay for a frame, so many for each.
+const BODY_BYTES: u32 = 64;
+/// What a frame of a response's body earns at most: clients confirm it on its stream and on the
+/// connection, and some measure the line with a ping. One byte earns nothing, or a client could
+/// let a response be handed out byte by byte for free.
+const DELIVERED: u32 = 8;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+
+/// The budget of one connection.
+pub(super) struct Meter {
+    from_client: Frames,
+    to_client: Frames,
+    left: u32,
+    /// Bytes that went to the client.
+    sent: u64,
+    /// When time was last counted.
+    counted: Instant,
+}
+
+impl Meter {
+    pub(super) fn new(now: Instant) -> Self {
+        let from_client = Frames { skip: super::server::PREFACE.len(), ..Frames::default() };
+        Self { from_client, to_client: Frames::default(), left: FULL, sent: 0, counted: now }
+    }
+
+    /// Bytes that the client sent. False once nothing is left: then no more should be read.
+    pub(super) fn receive(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> bool {
+        if self.is_spent() {
+            return false;
+        }
+        let (mut cost, mut earned) = (0_u32, 0_u32);
+        self.from_client.pass(bytes, |frame| match frame.kind {
+            DATA => earned = earned.saturating_add(frame.length / BODY_BYTES),
+            HEADERS | 2 | 8 => cost = cost.saturating_add(CHEAP),
+            3 => cost = cost.saturating_add(RESET),
+            4 => cost = cost.saturating_add(SETTINGS),
+            6 => cost = cost.saturating_add(PING),
+            9 => cost = cost.saturating_add(CONTINUATION),
+            _ => cost = cost.saturating_add(ODD),
+        });
+        self.earn(earned);
+        if self.left.saturating_sub(cost) < FULL / 2 {
+            self.count_time(now());
+        }
+        self.left = self.left.saturating_sub(cost);
+        !self.is_spent()
+    }
+
+    /// Bytes that were sent to the client.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
+        let mut earned = 0_u32;
+        self.to_client.pass(bytes, |frame| {
+            if frame.kind == DATA {
+                earned = earned.saturating_add((frame.length / 2).min(DELIVERED));
+            }
+            if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 {
+                earned = earned.saturating_add(ANSWERED);
+            }
+        });
+        if !self.is_spent() {
+            self.earn(earned);
+        }
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn earn(&mut self, earned: u32) {
+        self.left = self.left.saturating_add(earned).min(FULL);
+    }
+
+    /// The clock is read only when half has been spent, so that requests never pay for it; hence
+    /// time fills up no more than that half, or an old connection could spend more at once.
+    fn count_time(&mut self, now: Instant) {
+        let gone = now.saturating_duration_since(self.counted);
+        let earned = gone.as_millis().saturating_mul(PER_SECOND.into()) / 1000;
+        // Less than a whole unit stays to be counted.
+        if earned > 0 {
+            self.counted = now;
+            let earned = u32::try_from(earned).unwrap_or(FULL);
+            self.left = self.left.saturating_add(earned).min(self.left.max(FULL / 2));
+        }
+    }
+}
+
+/// Finds the frames in a stream of bytes, however it is cut.
+#[derive(Default)]
+struct Frames {
+    header: [u8; HEADER],
+    /// Bytes of the next header that are here.
+    have: usize,
+    /// Bytes that belong to no header.
+    skip: usize,
+}
+
+const HEADER: usize = 9;
+
+struct Frame {
+    length: u32,
+    kind: u8,
+    flags: u8,
+}
+
+impl Frames {
+    fn pass(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            if bytes.is_empty() {
+                return;
+            }
+            let header = match bytes.split_first_chunk() {
+                // As nearly always: it is here in one piece.
+                Some((header, rest)) if self.have == 0 => {
+                    bytes = rest;
+                    *header
+                }
+                _ => {
+                    let taken = (HEADER - self.have).min(bytes.len());
+                    self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+                    self.have += taken;
+                    bytes = &bytes[taken..];
+                    if self.have < HEADER {
+                        return;
+                    }
+                    self.have = 0;
+                    self.header
+                }
+            };
+            let [high, middle, low, kind, flags, ..] = header;
+            let length = u32::from_be_bytes([0, high, middle, low]);
+            self.skip = length as usize;
+            found(Frame { length, kind, flags });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
