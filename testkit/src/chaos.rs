@@ -34,8 +34,19 @@ use stage::Stage;
 
 use crate::process::ProcessError;
 
-/// How long the load runs before anything is measured.
-const WARM_UP: Duration = Duration::from_secs(4);
+/// How long the load runs before anything else happens.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// The rest of the warm-up: what takes most memory comes once before any is measured, since an
+/// allocator keeps what it once needed.
+const REHEARSED: [Fault; 5] = [
+    Fault::BlackHole,
+    Fault::IdleFlood,
+    Fault::SlowClients,
+    Fault::ReloadStorm,
+    Fault::DescriptorCap,
+];
+/// Of each fault of the warm-up, and of the calm behind it.
+const REHEARSAL: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_millis(500));
 
 /// A run in all that decides it.
 #[derive(Debug, Clone, Copy)]
@@ -124,13 +135,18 @@ async fn play(
     "the warm-up".clone_into(place);
     let load = Load::start("warm", run.seed, run.rate, &stage.doors, ledger);
     unless_broken(ledger, sleep(WARM_UP)).await?;
-    load.finish().await;
+    for fault in REHEARSED {
+        *place = format!("the warm-up, {}", fault.name());
+        let slot = Slot::rehearsed(run.seed, fault);
+        let _ = play_slot(stage, ledger, &slot, REHEARSAL).await?;
+    }
+    unless_broken(ledger, load.finish()).await?;
     let before = stage.at_rest().await?;
     tell(format!("warm-up: {}", Line { counts: &ledger.counts(), holding: before }));
     let load = Load::start("load", run.seed, run.rate, &stage.doors, ledger);
     for slot in plan::slots(run.seed, &faults, run.slots) {
         *place = format!("slot {}, {}", slot.number, slot.title());
-        let counts = play_slot(run, stage, ledger, &slot).await?;
+        let counts = play_slot(stage, ledger, &slot, (run.slot, run.calm)).await?;
         let line = Line { counts: &counts, holding: stage.holding()? };
         tell(format!("{:>2}/{} {}: {line}", slot.number, run.slots, slot.title()));
         bites(&slot, &counts)?;
@@ -150,16 +166,16 @@ async fn play(
 }
 
 async fn play_slot(
-    run: &Chaos<'_>,
     stage: &mut Stage,
     ledger: &Arc<Ledger>,
     slot: &Slot,
+    (lasts, calm): (Duration, Duration),
 ) -> Result<Counts, ChaosError> {
     let before = ledger.counts();
     ledger.open_window(slot.fault, slot.fault.is_upstream().then_some(slot.target));
-    unless_broken(ledger, strike::strike(stage, slot, run.slot)).await??;
+    unless_broken(ledger, strike::strike(stage, slot, lasts)).await??;
     ledger.close_window();
-    unless_broken(ledger, sleep(run.calm)).await?;
+    unless_broken(ledger, sleep(calm)).await?;
     Ok(ledger.counts().since(&before))
 }
 

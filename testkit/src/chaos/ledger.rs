@@ -22,7 +22,7 @@ pub enum Ending {
     Right,
     /// An answer that the proxy made, with its reason.
     Reason { status: u16, reason: String },
-    /// The right answer had begun and visibly broke off.
+    /// The answer broke off, and the client was told so.
     Cut(String),
     /// The connection could not be made, or ended without an answer.
     Connection(String),

@@ -5,6 +5,7 @@
 mod call;
 mod http1;
 mod http2;
+mod websocket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -51,6 +52,7 @@ enum Sender {
     Http1(Arc<http1::Pool>),
     Http2(Arc<http2::Channel>),
     Call(Arc<http2::Channel>),
+    WebSocket(Arc<websocket::Door>),
 }
 
 /// A load that runs until it is stopped.
@@ -71,15 +73,21 @@ impl Load {
     ) -> Self {
         let (h1, h2) = (doors.with_protocol(b"http/1.1"), doors.with_protocol(b"h2"));
         let pool = |address, tls| Sender::Http1(Arc::new(http1::Pool::new(address, tls)));
+        let door = |address, tls| {
+            let door = websocket::Door { address, tls };
+            Sender::WebSocket(Arc::new(door))
+        };
         let plain = Arc::new(http2::Channel::new(doors.plain, None));
         let secure = Arc::new(http2::Channel::new(doors.secure, Some(h2)));
         let streams = [
-            ("http1", 0.25, pool(doors.plain, None)),
-            ("http1-tls", 0.2, pool(doors.secure, Some(h1))),
+            ("http1", 0.2, pool(doors.plain, None)),
+            ("http1-tls", 0.15, pool(doors.secure, Some(h1.clone()))),
             ("h2c", 0.25, Sender::Http2(Arc::clone(&plain))),
             ("h2-tls", 0.2, Sender::Http2(Arc::clone(&secure))),
             ("call", 0.05, Sender::Call(plain)),
             ("call-tls", 0.05, Sender::Call(secure)),
+            ("ws", 0.05, door(doors.plain, None)),
+            ("ws-tls", 0.05, door(doors.secure, Some(h1))),
         ];
         let (stop, stopped) = watch::channel(false);
         let streams = streams.into_iter().map(|(stream, share, sender)| {
@@ -125,8 +133,11 @@ async fn pace(
             break;
         };
         let mut wish = Wish::draw(&mut random, &stream, number);
-        if matches!(sender, Sender::Call(_)) {
-            wish.upstream = Upstream::Two;
+        match &sender {
+            Sender::Call(_) => wish.upstream = Upstream::Two,
+            // They are asked for by HTTP/1 wherever they go.
+            Sender::WebSocket(_) if wish.upstream == Upstream::Two => wish.upstream = Upstream::One,
+            _ => {}
         }
         let (sender, ledger) = (sender.clone(), Arc::clone(&ledger));
         under_way.spawn(async move {
@@ -137,6 +148,7 @@ async fn pace(
                     Sender::Http1(pool) => pool.send(&wish, number).await,
                     Sender::Http2(channel) => channel.send(&wish).await,
                     Sender::Call(channel) => call::make(channel, &wish).await,
+                    Sender::WebSocket(door) => door.talk(&wish).await,
                 }
             };
             let ending = timeout(HANG, Box::pin(attempt)).await;

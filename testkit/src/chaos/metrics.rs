@@ -1,7 +1,8 @@
 //! What the proxy says of itself, read as any scraper reads it.
 
 /// Things that are open or under way: nothing of them may be left when nobody asks any more.
-const BUSY: [&str; 5] = [
+const BUSY: [&str; 6] = [
+    "portcullis_websocket_connections{",
     "portcullis_listener_connections{",
     "portcullis_upstream_active_connections{",
     "portcullis_upstream_idle_connections{",

@@ -104,6 +104,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// A fault outside of the sequence.
+    pub(super) fn rehearsed(seed: u64, fault: Fault) -> Self {
+        let random = Random::of(seed, fault.name());
+        Self { number: 0, fault, target: Upstream::One, all: true, random }
+    }
+
     pub(super) fn title(&self) -> String {
         if self.fault.is_upstream() {
             let which = if self.all { "all" } else { "one" };

@@ -98,6 +98,8 @@ async fn reloads(stage: &mut Stage, end: Instant) -> Result<(), ChaosError> {
         } else {
             stage.rewrite()?;
         }
+        // Whoever watches files waits until they are quiet; a signal does not.
+        stage.process.signal(Signal::HUP)?;
         sleep(RELOAD_PAUSE).await;
     }
     stage.rewrite()?;

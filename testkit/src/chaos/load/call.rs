@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::http2::{Body, Channel, cut_short, read, text};
+use super::http2::{Body, Channel, cut_short, read, text, unanswered};
 use super::problem;
 use crate::chaos::ledger::Ending;
 use crate::chaos::wish::{ECHO, RECEIVED, Wish, content, digest};
@@ -31,7 +31,7 @@ pub(super) async fn make(channel: &Channel, wish: &Wish) -> Ending {
     let listen = async {
         let (head, body) = match response.await {
             Ok(response) => response.into_parts(),
-            Err(error) => return Ending::Connection(format!("no answer: {error}")),
+            Err(error) => return unanswered(&error),
         };
         let (body, trailers) = match read(body).await {
             Body::Whole(body, trailers) => (body, trailers),

@@ -53,7 +53,7 @@ impl Channel {
         }
         let (head, body) = match response.await {
             Ok(response) => response.into_parts(),
-            Err(error) => return Ending::Connection(format!("no answer: {error}")),
+            Err(error) => return unanswered(&error),
         };
         let header = |name| text(&head.headers, name);
         match read(body).await {
@@ -147,6 +147,16 @@ pub(super) async fn read(mut body: RecvStream) -> Body {
     match body.trailers().await {
         Ok(trailers) => Body::Whole(all, trailers),
         Err(error) => Body::Broken(error.to_string()),
+    }
+}
+
+/// A stream that was reset without an answer may have lost its head to the reset: frames that
+/// wait to be sent do not outlive their stream. Everything else is no word of the proxy.
+pub(super) fn unanswered(error: &h2::Error) -> Ending {
+    if error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::INTERNAL_ERROR) {
+        Ending::Cut(error.to_string())
+    } else {
+        Ending::Connection(format!("no answer: {error}"))
     }
 }
 

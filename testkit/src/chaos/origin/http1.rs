@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{Mode, Witness};
 use crate::chaos::wish::{Asked, ECHO, RECEIVED, content, digest};
 use crate::http::{Decoder, Request};
+use crate::websocket::{Frame, Peer, switching};
 
 /// How a connection ends is seen by the proxy.
 pub(super) async fn serve(stream: TcpStream, mode: watch::Receiver<Mode>, witness: Arc<Witness>) {
@@ -40,6 +41,10 @@ async fn converse(
             }
             decoder.push(&bytes);
         };
+        if request.headers.has_token("upgrade", "websocket") {
+            let now = *mode.borrow();
+            return talk(stream, &request, now, witness).await;
+        }
         let Some(asked) = Asked::parse(&request.target) else {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
             continue;
@@ -58,6 +63,33 @@ async fn converse(
             }
         }
     }
+}
+
+/// Echoes messages. A reset in the midst of them is what truncation is here: a mere end would be
+/// passed on as one.
+async fn talk(
+    mut stream: TcpStream,
+    request: &Request,
+    mode: Mode,
+    witness: &Witness,
+) -> io::Result<()> {
+    let id = request.target.rsplit('/').next().unwrap_or_default();
+    witness.see(id);
+    match mode {
+        Mode::Reset => return stream.set_zero_linger(),
+        Mode::BlackHole => return swallow(&mut stream).await,
+        Mode::Well | Mode::Truncate => {}
+    }
+    let key = request.headers.first("sec-websocket-key").unwrap_or_default();
+    let head = switching(key).replacen("\r\n", &format!("\r\n{ECHO}: {id}\r\n"), 1);
+    stream.write_all(head.as_bytes()).await?;
+    let mut peer = Peer::server(stream);
+    if mode == Mode::Truncate {
+        let frame = peer.expect().await?;
+        peer.send(&Frame { masked: false, ..frame }).await?;
+        return peer.stream.set_zero_linger();
+    }
+    peer.echo().await
 }
 
 async fn swallow(stream: &mut TcpStream) -> io::Result<()> {
