@@ -57,7 +57,14 @@ async fn answer(
         return match mode {
             Mode::Well => call(id, body, respond, usize::MAX).await,
             Mode::Truncate => call(id, body, respond, 1).await,
-            _ => misbehave(mode, broken).await,
+            Mode::Reset => {
+                broken.notify_one();
+                std::future::pending().await
+            }
+            Mode::BlackHole => {
+                collect(body).await?;
+                silence(respond).await
+            }
         };
     }
     let Some(asked) = Asked::parse(head.uri.path()) else {
@@ -67,8 +74,13 @@ async fn answer(
     };
     let received = collect(body).await?;
     witness.see(&asked.id);
-    if matches!(mode, Mode::Reset | Mode::BlackHole) {
-        return misbehave(mode, broken).await;
+    match mode {
+        Mode::Reset => {
+            broken.notify_one();
+            return std::future::pending().await;
+        }
+        Mode::BlackHole => return silence(respond).await,
+        Mode::Well | Mode::Truncate => {}
     }
     let mut response = response(200, &asked.id, &digest(&received));
     if !asked.chunked() {
@@ -87,11 +99,10 @@ async fn answer(
     send.send_data(body, true)
 }
 
-async fn misbehave(mode: Mode, broken: &Notify) -> Outcome {
-    if mode == Mode::Reset {
-        broken.notify_one();
-    }
-    std::future::pending().await
+/// Never answers. What was read is given back to the windows of the connection, which calls that
+/// began before share: a black hole is not to reach those.
+async fn silence(mut respond: SendResponse<Bytes>) -> Outcome {
+    std::future::poll_fn(|cx| respond.poll_reset(cx)).await.map(drop)
 }
 
 /// Echoes up to so many messages; then, if there is another, it breaks off.
