@@ -10,7 +10,7 @@ DEMO_ONCE ?=
 DEMO_PORTS ?= example
 # make fuzz: seconds for each target.
 FUZZ_SECONDS ?= 60
-# More flags for make bench and make soak.
+# More flags for make bench, make soak and make chaos.
 ARGS ?=
 
 DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
@@ -18,7 +18,7 @@ DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcul
 TEST_NEEDS := cc:gcc curl:curl python3:python3 chromium-headless-shell:chromium-headless-shell
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak lint fuzz
+.PHONY: help demo test bench soak chaos lint fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -46,6 +46,11 @@ soak: ## Reloads, drain and a dying endpoint under load that accounts for every 
 	@tools/need.sh cc:gcc
 	$(CARGO) build --locked --profile fast -p portcullis-gateway -p portcullis-benches
 	$(TARGET)/fast/portcullis-bench soak $(ARGS)
+
+chaos: ## Faults drawn by a seed under load in every protocol (ARGS='--seed 42 --minutes 10')
+	@tools/need.sh cc:gcc
+	$(CARGO) build --locked -p portcullis-gateway -p portcullis-benches
+	$(TARGET)/debug/portcullis-bench chaos $(ARGS)
 
 lint: ## Formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check

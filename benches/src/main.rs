@@ -1,5 +1,6 @@
 //! Load, origins and side-by-side runs against installed peers.
 
+mod chaos;
 mod compare;
 mod counts;
 mod engines;
@@ -34,6 +35,8 @@ enum Command {
     Idle(idle::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
+    /// Faults drawn by a seed, one after the other, under load in every protocol.
+    Chaos(chaos::Options),
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
     Origin {
         /// On loopback; 0 lets the kernel choose. The address is printed.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Compare(options) => compare::run(&options),
         Command::Idle(options) => idle::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;
             Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 //! what any peer on the network sees, and `/proc`.
 
 pub mod ca;
+pub mod chaos;
 pub mod client;
 pub mod h2;
 pub mod http;
