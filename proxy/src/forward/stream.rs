@@ -140,6 +140,9 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             }
             return Next::Close;
         }
+        // A reset takes back what waits to be sent: the connection is given a turn, so that the
+        // client sees as much as the log says of it.
+        tokio::task::yield_now().await;
         writing.reset(h2::Reason::INTERNAL_ERROR);
     }
     if until_close {
