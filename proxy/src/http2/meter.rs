@@ -32,15 +32,23 @@ const BODY_BYTES: u32 = 64;
 /// let a response be handed out byte by byte for free.
 const DELIVERED: u32 = 8;
 
+/// A head in pieces that comes to more bytes than this as they were sent is none that would be
+/// let pass, and nothing else is read before its end.
+const HEAD: u32 = 64 * 1024;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const CONTINUATION_KIND: u8 = 9;
 const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 
 /// The budget of one connection.
 pub(super) struct Meter {
     from_client: Frames,
     to_client: Frames,
     left: u32,
+    /// Bytes of a head that has not ended.
+    head: u32,
     /// Bytes that went to the client.
     sent: u64,
     /// When time was last counted.
@@ -50,7 +58,14 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn new(now: Instant) -> Self {
         let from_client = Frames { skip: super::server::PREFACE.len(), ..Frames::default() };
-        Self { from_client, to_client: Frames::default(), left: FULL, sent: 0, counted: now }
+        Self {
+            from_client,
+            to_client: Frames::default(),
+            left: FULL,
+            head: 0,
+            sent: 0,
+            counted: now,
+        }
     }
 
     /// Bytes that the client sent. False once nothing is left: then no more should be read.
@@ -59,14 +74,29 @@ impl Meter {
             return false;
         }
         let (mut cost, mut earned) = (0_u32, 0_u32);
-        self.from_client.pass(bytes, |frame| match frame.kind {
-            DATA => earned = earned.saturating_add(frame.length / BODY_BYTES),
-            HEADERS | 2 | 8 => cost = cost.saturating_add(CHEAP),
-            3 => cost = cost.saturating_add(RESET),
-            4 => cost = cost.saturating_add(SETTINGS),
-            6 => cost = cost.saturating_add(PING),
-            9 => cost = cost.saturating_add(CONTINUATION),
-            _ => cost = cost.saturating_add(ODD),
+        let head = &mut self.head;
+        self.from_client.pass(bytes, |frame| {
+            cost = cost.saturating_add(match frame.kind {
+                DATA => {
+                    earned = earned.saturating_add(frame.length / BODY_BYTES);
+                    0
+                }
+                HEADERS | 2 | 8 => CHEAP,
+                3 => RESET,
+                4 => SETTINGS,
+                6 => PING,
+                CONTINUATION_KIND => CONTINUATION,
+                _ => ODD,
+            });
+            if matches!(frame.kind, HEADERS | CONTINUATION_KIND) {
+                *head = head.saturating_add(frame.length);
+                if *head > HEAD {
+                    cost = FULL;
+                }
+                if frame.flags & END_HEADERS != 0 {
+                    *head = 0;
+                }
+            }
         });
         self.earn(earned);
         if self.left.saturating_sub(cost) < FULL / 2 {

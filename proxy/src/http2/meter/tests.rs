@@ -110,3 +110,17 @@ fn what_is_useful_or_slow_goes_on_for_ever() {
     check("a ping a second", &[frame(6, 0, 8)], &[], second);
     check("a cancelled request a second", &[frame(1, 5, 9), frame(3, 0, 4)], &[], second);
 }
+
+#[test]
+fn a_head_in_pieces_has_an_end() {
+    const PIECE: u32 = 16 * 1024;
+    let now = Instant::now();
+    let mut meter = meter();
+    for flags in [END_HEADERS, 0] {
+        assert!(meter.receive(&frame(1, END_STREAM, PIECE), || now));
+        assert!(meter.receive(&frame(9, 0, PIECE), || now));
+        assert!(meter.receive(&frame(9, 0, PIECE), || now));
+        assert!(meter.receive(&frame(9, flags, PIECE), || now), "as much as there may be");
+    }
+    assert!(!meter.receive(&frame(9, END_HEADERS, 1), || now), "one byte more");
+}
