@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use ahash::AHashMap;
 use slab::Slab;
 
 use crate::tls::PeerIdentity;
@@ -19,20 +20,21 @@ pub struct Connections {
     grace: Cell<Duration>,
     patience: Cell<Option<Duration>>,
     lingering: Cell<usize>,
-    entries: RefCell<Slab<Entry>>,
+    wakers: RefCell<Slab<Option<Waker>>>,
+    /// Who is on the other side, where a certificate says so: apart, so that connections without
+    /// one do not pay for it.
+    peers: RefCell<AHashMap<usize, Peer>>,
 }
 
-#[derive(Default)]
-struct Entry {
-    waker: Option<Waker>,
-    /// Who is on the other side, if a certificate says so.
-    peer: Option<Rc<PeerIdentity>>,
+#[derive(Clone)]
+struct Peer {
+    identity: Rc<PeerIdentity>,
     dismissed: bool,
 }
 
 impl Connections {
     pub fn register(self: &Rc<Self>) -> Registration {
-        let key = self.entries.borrow_mut().insert(Entry::default());
+        let key = self.wakers.borrow_mut().insert(None);
         Registration { connections: Rc::clone(self), key, lingers: Cell::new(false) }
     }
 
@@ -42,8 +44,8 @@ impl Connections {
     pub fn drain(&self, grace: Duration) {
         self.draining.set(true);
         self.grace.set(grace);
-        for (_, entry) in self.entries.borrow_mut().iter_mut() {
-            entry.wake();
+        for (_, waker) in self.wakers.borrow_mut().iter_mut() {
+            wake(waker);
         }
     }
 
@@ -51,10 +53,13 @@ impl Connections {
     /// They have no grace: what is under way is their last request.
     pub fn dismiss(&self, unwanted: impl Fn(&PeerIdentity) -> bool) -> usize {
         let mut dismissed = 0;
-        for (_, entry) in self.entries.borrow_mut().iter_mut() {
-            if !entry.dismissed && entry.peer.as_ref().is_some_and(|peer| unwanted(peer)) {
-                entry.dismissed = true;
-                entry.wake();
+        let mut wakers = self.wakers.borrow_mut();
+        for (key, peer) in self.peers.borrow_mut().iter_mut() {
+            if !peer.dismissed && unwanted(&peer.identity) {
+                peer.dismissed = true;
+                if let Some(waker) = wakers.get_mut(*key) {
+                    wake(waker);
+                }
                 dismissed += 1;
             }
         }
@@ -71,7 +76,7 @@ impl Connections {
     }
 
     pub fn count(&self) -> usize {
-        self.entries.borrow().len()
+        self.wakers.borrow().len()
     }
 
     /// Of these, the ones that have said everything and only wait for the client to hear it.
@@ -80,11 +85,9 @@ impl Connections {
     }
 }
 
-impl Entry {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
     }
 }
 
@@ -98,9 +101,8 @@ pub struct Registration {
 impl Registration {
     /// Says who is on the other side.
     pub fn identify(&self, peer: Rc<PeerIdentity>) {
-        if let Some(entry) = self.connections.entries.borrow_mut().get_mut(self.key) {
-            entry.peer = Some(peer);
-        }
+        let peer = Peer { identity: peer, dismissed: false };
+        self.connections.peers.borrow_mut().insert(self.key, peer);
     }
 
     pub fn is_draining(&self) -> bool {
@@ -109,18 +111,17 @@ impl Registration {
 
     /// Whether not even a request that has come already is to be taken.
     pub fn is_dismissed(&self) -> bool {
-        self.connections.entries.borrow().get(self.key).is_some_and(|entry| entry.dismissed)
+        self.connections.peers.borrow().get(&self.key).is_some_and(|peer| peer.dismissed)
     }
 
     /// A place beside this one, for a task of its own on the same connection.
     pub fn another(&self) -> Self {
         let another = self.connections.register();
-        let mut entries = self.connections.entries.borrow_mut();
-        if let Some(Entry { peer, dismissed, .. }) = entries.get(self.key) {
-            let entry = Entry { waker: None, peer: peer.clone(), dismissed: *dismissed };
-            entries[another.key] = entry;
+        let mut peers = self.connections.peers.borrow_mut();
+        if let Some(peer) = peers.get(&self.key).cloned() {
+            peers.insert(another.key, peer);
         }
-        drop(entries);
+        drop(peers);
         another
     }
 
@@ -178,8 +179,8 @@ impl Registration {
 
     /// The task is woken at the next announcement.
     fn listen(&self, cx: &Context<'_>) {
-        let mut entries = self.connections.entries.borrow_mut();
-        if let Some(Entry { waker: slot, .. }) = entries.get_mut(self.key)
+        let mut wakers = self.connections.wakers.borrow_mut();
+        if let Some(slot) = wakers.get_mut(self.key)
             && !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
         {
             *slot = Some(cx.waker().clone());
@@ -189,7 +190,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.connections.entries.borrow_mut().try_remove(self.key);
+        self.connections.wakers.borrow_mut().try_remove(self.key);
+        self.connections.peers.borrow_mut().remove(&self.key);
         if self.lingers.get() {
             self.connections.lingering.set(self.connections.lingering.get() - 1);
         }
