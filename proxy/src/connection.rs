@@ -60,8 +60,6 @@ pub struct Client {
 pub struct TlsFacts {
     pub sni: Option<String>,
     pub version: &'static str,
-    /// What ALPN has settled.
-    pub protocol: Option<HttpProtocol>,
     pub identity: Option<Rc<crate::tls::PeerIdentity>>,
 }
 
@@ -72,7 +70,7 @@ impl Client {
 
     /// The protocol that both sides have agreed on, if they did.
     fn agreed(&self) -> Option<HttpProtocol> {
-        self.tls.as_ref().and_then(|tls| tls.protocol)
+        self.io.agreed()
     }
 
     /// Whose word counts behind what a PROXY protocol header has told: who sent it was the first

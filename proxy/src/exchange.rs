@@ -19,6 +19,7 @@ use crate::connection::Client;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::error::Reason;
+use crate::listener::ListenerId;
 use crate::message::RequestHead;
 use crate::observe::access_log::{LogFormat, Record, TlsFacts};
 use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
@@ -97,6 +98,42 @@ struct Rest {
     metrics: Arc<RouteMetrics>,
     listener: Option<Arc<ListenerMetrics>>,
     log_format: LogFormat,
+}
+
+/// What a record needs of the configuration, lent by whoever has it.
+struct Seen<'a> {
+    generation: u64,
+    route: Option<&'a str>,
+    metrics: &'a Arc<RouteMetrics>,
+    listener: Option<&'a Arc<ListenerMetrics>>,
+    log_format: &'a LogFormat,
+}
+
+impl<'a> Seen<'a> {
+    fn of(current: &'a Current, route: Option<RouteId>, listener: ListenerId) -> Self {
+        let snapshot = &current.snapshot;
+        let metrics = route.and_then(|id| snapshot.route_metrics.get(id.0));
+        let route = route.and_then(|id| snapshot.routes.get(id.0));
+        Self {
+            generation: snapshot.generation,
+            route: route.map(|route| route.name.as_str()),
+            metrics: metrics.unwrap_or(&snapshot.unrouted),
+            listener: current.listener(listener).map(|listener| &listener.metrics),
+            log_format: &snapshot.log_format,
+        }
+    }
+}
+
+impl Rest {
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            generation: self.generation,
+            route: self.route.as_deref(),
+            metrics: &self.metrics,
+            listener: self.listener.as_ref(),
+            log_format: &self.log_format,
+        }
+    }
 }
 
 impl<'c> Exchange<'c> {
@@ -199,25 +236,18 @@ impl<'c> Exchange<'c> {
     /// a response that takes its time; one that is there at once is not worth the copies.
     pub fn settle(&mut self) {
         if let View::Whole(current) = &self.view {
-            let snapshot = &current.snapshot;
-            let route = self.route.and_then(|id| snapshot.routes.get(id.0));
-            let metrics = self.route.and_then(|id| snapshot.route_metrics.get(id.0));
-            let listener = current.listener(self.client.listener.id);
+            let seen = Seen::of(current, self.route, self.client.listener.id);
             self.view = View::Rest(Box::new(Rest {
-                generation: snapshot.generation,
-                route: route.map(|route| route.name.clone()),
-                metrics: Arc::clone(metrics.unwrap_or(&snapshot.unrouted)),
-                listener: listener.map(|listener| Arc::clone(&listener.metrics)),
-                log_format: snapshot.log_format.clone(),
+                generation: seen.generation,
+                route: seen.route.map(str::to_owned),
+                metrics: Arc::clone(seen.metrics),
+                listener: seen.listener.map(Arc::clone),
+                log_format: seen.log_format.clone(),
             }));
         }
-        if self.upload.complete.get()
-            && let Some(buffer) = self.head.take_if(|buffer| buffer.body().is_empty())
-        {
-            let head = &mut self.scratch.head;
-            head.clear();
-            head.extend_from_slice(buffer.head());
-            self.head_apart = true;
+        let whole = self.upload.complete.get();
+        if whole && self.head.as_ref().is_some_and(|buffer| buffer.body().is_empty()) {
+            self.detach_head();
         }
     }
 }
@@ -264,27 +294,9 @@ impl Exchange<'_> {
         }
         self.timeline.mark(Stage::LastByte, finished.into_std());
         let head = self.request();
-        let (generation, route, metrics, listener, log_format) = match &self.view {
-            View::Whole(current) => {
-                let snapshot = &current.snapshot;
-                let route = self.route.and_then(|id| snapshot.routes.get(id.0));
-                let metrics = self.route.and_then(|id| snapshot.route_metrics.get(id.0));
-                let listener = current.listener(self.client.listener.id);
-                (
-                    snapshot.generation,
-                    route.map(|route| route.name.as_str()),
-                    metrics.unwrap_or(&snapshot.unrouted),
-                    listener.map(|listener| &listener.metrics),
-                    &snapshot.log_format,
-                )
-            }
-            View::Rest(rest) => (
-                rest.generation,
-                rest.route.as_deref(),
-                &rest.metrics,
-                rest.listener.as_ref(),
-                &rest.log_format,
-            ),
+        let Seen { generation, route, metrics, listener, log_format } = match &self.view {
+            View::Whole(current) => Seen::of(current, self.route, self.client.listener.id),
+            View::Rest(rest) => rest.seen(),
         };
         let response_body_bytes = self.download.body.get() + self.own_body;
         metrics.record(

@@ -263,8 +263,7 @@ impl Io {
     /// Reads into `room`; 0 bytes mean that the peer has closed its side.
     pub fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(room);
-        let mut carrier = self.carrier.borrow_mut();
-        ready!(with_stream!(&mut *carrier, stream => stream.poll_read(cx, &mut buffer)))?;
+        ready!(self.poll_read_buf(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use portcullis_config::model::{HttpProtocol, ProxyProtocol};
+use portcullis_config::model::ProxyProtocol;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -342,7 +342,6 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
                     let facts = TlsFacts {
                         sni: session.server_name().map(str::to_owned),
                         version: version_name(session.protocol_version()),
-                        protocol: session.alpn_protocol().and_then(protocol_of),
                         identity,
                     };
                     (Io::server(stream), Some(Box::new(facts)))
@@ -381,14 +380,6 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
             .into(),
         held: Held { _place: place, _open: open },
     }))
-}
-
-fn protocol_of(token: &[u8]) -> Option<HttpProtocol> {
-    match token {
-        b"h2" => Some(HttpProtocol::Http2),
-        b"http/1.1" => Some(HttpProtocol::Http1),
-        _ => None,
-    }
 }
 
 fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static str {

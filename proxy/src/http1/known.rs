@@ -106,10 +106,6 @@ impl KnownSet {
         self.0 & 1 << known as u32 != 0
     }
 
-    pub const fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -27,14 +27,20 @@ pub struct SimpleResponse<'a> {
     pub keep_alive: bool,
 }
 
+impl SimpleResponse<'_> {
+    /// Whether its status lets it have one, be it left out for HEAD or not.
+    pub(crate) fn has_body(&self) -> bool {
+        !matches!(self.status, 204 | 304)
+    }
+}
+
 /// Appends head and body.
 pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
     let mut number = itoa::Buffer::new();
     let status = number.format(response.status).as_bytes();
     put(out, &[b"HTTP/1.1 ", status, b" ", reason_phrase(response.status), b"\r\n"]);
     put(out, &[b"date: ", response.date, b"\r\n"]);
-    let has_body = !matches!(response.status, 204 | 304);
-    if has_body {
+    if response.has_body() {
         if let Some(content_type) = response.content_type {
             put(out, &[b"content-type: ", content_type, b"\r\n"]);
         }
@@ -49,7 +55,7 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
         ],
     );
     out.extend_from_slice(b"\r\n");
-    if has_body && !response.head_only {
+    if response.has_body() && !response.head_only {
         out.extend_from_slice(response.body);
     }
 }

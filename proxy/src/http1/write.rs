@@ -62,7 +62,33 @@ pub struct OutgoingResponse<'a> {
     pub keep_upgrade: bool,
 }
 
+impl OutgoingRequest<'_> {
+    /// The lines that do not go on, whichever protocol the rest is written in.
+    pub(crate) fn dropped(&self) -> KnownSet {
+        let mut dropped = HOP_BY_HOP.with(Known::Host);
+        if self.keep_upgrade {
+            dropped = dropped.without(Known::Upgrade);
+        }
+        dropped = dropped.union(self.drop);
+        if !self.keep_expect {
+            dropped = dropped.with(Known::Expect);
+        }
+        if self.framing == Framing::Chunked {
+            dropped = dropped.without(Known::Trailer);
+        }
+        dropped
+    }
+}
+
 impl OutgoingResponse<'_> {
+    /// Whether the proxy has to say the date: neither the upstream nor an edit does.
+    pub(crate) fn wants_date(&self, fields: Fields<'_>) -> bool {
+        let edited = self
+            .edits
+            .is_some_and(|edits| edits.writes(Known::Date) || edits.drops(b"", Known::Date));
+        !edited && (fields.known(Known::Date).is_none() || self.drop.contains(Known::Date))
+    }
+
     /// Of a response that another one follows.
     pub fn interim() -> Self {
         Self {
@@ -115,18 +141,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, plan: &OutgoingR
     }
     put(out, &[b" HTTP/1.1\r\nhost: ", plan.host, b"\r\n"]);
 
-    let mut dropped = HOP_BY_HOP.with(Known::Host);
-    if plan.keep_upgrade {
-        dropped = dropped.without(Known::Upgrade);
-    }
-    dropped = dropped.union(plan.drop);
-    if !plan.keep_expect {
-        dropped = dropped.with(Known::Expect);
-    }
-    if plan.framing == Framing::Chunked {
-        dropped = dropped.without(Known::Trailer);
-    }
-    copy_fields(out, fields, head.parts.length as usize - 2, dropped, plan.edits);
+    copy_fields(out, fields, head.parts.length as usize - 2, plan.dropped(), plan.edits);
 
     put_framing(out, plan.framing);
     let wants_trailers = wants_trailers(head);
@@ -161,9 +176,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, plan: &Outgoin
     copy_fields(out, fields, head.parts.length as usize - 2, dropped, plan.edits);
 
     put_framing(out, plan.framing);
-    let edits_date =
-        plan.edits.is_some_and(|edits| edits.writes(Known::Date) || edits.drops(b"", Known::Date));
-    if !edits_date && (fields.known(Known::Date).is_none() || dropped.contains(Known::Date)) {
+    if plan.wants_date(fields) {
         put(out, &[b"date: ", plan.date, b"\r\n"]);
     }
     let keep_alive = plan.keep_alive && plan.framing != Framing::UntilClose;

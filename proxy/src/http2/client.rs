@@ -12,6 +12,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::transport::Transport;
@@ -39,12 +40,18 @@ struct State {
     closed: Cell<bool>,
     used: Cell<bool>,
     quiet_since: Cell<Option<Instant>>,
+    /// Wakes those who wait for a stream, or for the end.
+    changed: Rc<Notify>,
 }
 
 impl Channel {
-    /// Begins to speak HTTP/2 on a connection. `until_closed` is kept until it has ended, and told
-    /// of every change that others may wait for.
-    pub async fn open<K: Watcher>(io: Rc<Io>, until_closed: K) -> Result<Self, h2::Error> {
+    /// Begins to speak HTTP/2 on a connection. `kept` is dropped when it has ended; `changed` is
+    /// told of that, and of each stream that ends.
+    pub async fn open(
+        io: Rc<Io>,
+        changed: Rc<Notify>,
+        kept: impl Sized + 'static,
+    ) -> Result<Self, h2::Error> {
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -53,7 +60,7 @@ impl Channel {
             .max_send_buffer_size(SEND_BUFFER)
             .handshake::<_, Bytes>(Transport::new(io, None))
             .await?;
-        let state = Rc::new(State::default());
+        let state = Rc::new(State { changed, ..State::default() });
         state.quiet_since.set(Some(Instant::now()));
         let driven = Rc::clone(&state);
         tokio::task::spawn_local(async move {
@@ -61,7 +68,8 @@ impl Channel {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream broke");
             }
             driven.closed.set(true);
-            until_closed.changed();
+            drop(kept);
+            driven.changed.notify_waiters();
         });
         Ok(Self { send, state })
     }
@@ -84,18 +92,13 @@ impl Channel {
     }
 
     /// The right to one stream.
-    pub fn lease(&self, freed: Rc<dyn Watcher>) -> Lease {
+    pub fn lease(&self) -> Lease {
         let streams = self.state.streams.get();
         self.state.streams.set(streams + 1);
         self.state.quiet_since.set(None);
         let reused = self.state.used.replace(true);
-        Lease { send: self.send.clone(), state: Rc::clone(&self.state), reused, freed }
+        Lease { send: self.send.clone(), state: Rc::clone(&self.state), reused }
     }
-}
-
-/// Hears of changes that others may wait for.
-pub trait Watcher: 'static {
-    fn changed(&self);
 }
 
 /// The right to one stream of a connection; given back on drop.
@@ -103,7 +106,6 @@ pub struct Lease {
     send: SendRequest<Bytes>,
     state: Rc<State>,
     reused: bool,
-    freed: Rc<dyn Watcher>,
 }
 
 impl Lease {
@@ -129,7 +131,7 @@ impl Drop for Lease {
         if streams == 0 {
             self.state.quiet_since.set(Some(Instant::now()));
         }
-        self.freed.changed();
+        self.state.changed.notify_waiters();
     }
 }
 

@@ -171,15 +171,8 @@ pub fn outgoing_request(
     *request.method_mut() =
         Method::from_bytes(head.method()).map_err(|_| Reason::MethodUnsupported)?;
 
-    let mut dropped = HOP_BY_HOP.with(Known::Host).union(plan.drop);
-    if !plan.keep_expect {
-        dropped = dropped.with(Known::Expect);
-    }
-    if !matches!(plan.framing, Framing::None | Framing::Length(_)) {
-        dropped = dropped.without(Known::Trailer);
-    }
     let map = request.headers_mut();
-    copy(map, head.bytes, head.fields(), head.parts.length, dropped, plan.edits);
+    copy(map, head.bytes, head.fields(), head.parts.length, plan.dropped(), plan.edits);
     if let Framing::Length(length) = plan.framing {
         map.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -205,9 +198,7 @@ pub fn outgoing_response(
         dropped = dropped.with(Known::ContentLength).without(Known::Trailer);
     }
     copy(map, head.bytes, head.fields(), head.parts.length, dropped, plan.edits);
-    let edits_date =
-        plan.edits.is_some_and(|edits| edits.writes(Known::Date) || edits.drops(b"", Known::Date));
-    if !edits_date && head.fields().known(Known::Date).is_none() && head.parts.status >= 200 {
+    if head.parts.status >= 200 && plan.wants_date(head.fields()) {
         add_copied(map, b"date", plan.date);
     }
     for (name, value) in lines(plan.append_raw) {
@@ -224,15 +215,14 @@ pub fn whole_response(respond: SendResponse<Bytes>, response: &SimpleResponse<'_
         StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let map = head.headers_mut();
     add_copied(map, b"date", response.date);
-    let has_body = !matches!(response.status, 204 | 304);
-    if has_body {
+    if response.has_body() {
         if let Some(content_type) = response.content_type {
             add_copied(map, b"content-type", content_type);
         }
         map.insert(CONTENT_LENGTH, HeaderValue::from(response.body.len()));
     }
     append(map, response.headers, response.edits);
-    let body = if has_body && !response.head_only { response.body } else { &[] };
+    let body = if response.has_body() && !response.head_only { response.body } else { &[] };
     Http2Writing::whole(respond, head, Bytes::copy_from_slice(body))
 }
 

@@ -31,8 +31,6 @@ pub struct Upload<'c> {
     pace: Pace,
     waits: Waits,
     messages: Messages,
-    /// A wait for the client lay between two parts of the body.
-    slow: bool,
 }
 
 /// What holds for a body from a client.
@@ -104,7 +102,6 @@ impl<'c> Upload<'c> {
             pace: Pace::default(),
             waits: Waits::Head,
             messages: Messages::default(),
-            slow: false,
         }
     }
 
@@ -165,7 +162,6 @@ impl<'c> Upload<'c> {
                     if self.waits == Waits::Head {
                         self.waits = Waits::Nothing;
                     }
-                    self.slow = true;
                     counters.waited.set(true);
                     match self.reading.poll_fill(cx, pinned) {
                         Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
@@ -214,7 +210,7 @@ impl<'c> Upload<'c> {
     fn finish(&self, watch: &Watch<'_>, counters: &UploadCounters) {
         counters.complete.set(true);
         let stage = watch.stage.get();
-        if self.slow && matches!(stage, Stage::ClientBody | Stage::UpstreamWrite) {
+        if counters.waited.get() && matches!(stage, Stage::ClientBody | Stage::UpstreamWrite) {
             watch.expect(Stage::ResponseHead, self.rules.answer_patience);
         }
     }

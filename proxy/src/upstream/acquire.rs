@@ -43,6 +43,13 @@ struct Place {
     worker: WorkerId,
 }
 
+impl Place {
+    fn take(permit: Permit, metrics: &Arc<UpstreamMetrics>, worker: WorkerId) -> Self {
+        metrics.of(worker).active.add(1);
+        Self { _permit: permit, metrics: Arc::clone(metrics), worker }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let shard = self.metrics.of(self.worker);
@@ -131,7 +138,7 @@ impl LocalUpstream {
             }
             let permit = place.take().or_else(|| self.pool.try_open(cluster));
             if let Some(permit) = permit
-                && let Some(opening) = self.multiplex.try_opening(picked.id)
+                && let Some(_opening) = self.multiplex.try_opening(picked.id)
             {
                 permitted(now);
                 let io = self.connect(picked, deadline, now, client, Offer::Http).await?;
@@ -139,26 +146,18 @@ impl LocalUpstream {
                 let wanted = cluster.config.protocol == UpstreamProtocol::Http2;
                 if !wanted && agreed != Some(HttpProtocol::Http2) {
                     self.multiplex.learn(HttpProtocol::Http1);
-                    drop(opening);
                     let own = permit.connected(io, picked.id).lent(&self.lent);
                     return Ok(Connection::Http1(own));
                 }
-                shard.active.add(1);
-                let place = Place {
-                    _permit: permit,
-                    metrics: Arc::clone(&self.live.metrics),
-                    worker: self.worker,
-                };
-                let opened = Channel::open(io, self.multiplex.kept(place));
+                let place = Place::take(permit, &self.live.metrics, self.worker);
+                let opened = Channel::open(io, self.multiplex.changes(), place);
                 let channel = match timeout_at(deadline, opened).await {
                     Ok(Ok(channel)) => channel,
                     Ok(Err(error)) => return Err(ConnectError::Http2(error).into()),
                     Err(_) => return Err(ConnectError::Timeout.into()),
                 };
                 self.multiplex.learn(HttpProtocol::Http2);
-                let lease = self.multiplex.add(picked.id, channel);
-                drop(opening);
-                return Ok(Connection::Http2(lease));
+                return Ok(Connection::Http2(self.multiplex.add(picked.id, channel)));
             }
             let _pending = shard.pending.hold();
             let _waiting = cluster.try_pend().ok_or(AcquireError::Cap(Reason::UpstreamOverflow))?;

@@ -11,16 +11,17 @@ use std::time::Duration;
 use ahash::AHashMap;
 use portcullis_config::model::HttpProtocol;
 use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-use crate::http2::client::{Channel, Lease, Watcher};
+use crate::http2::client::{Channel, Lease};
 
 /// One worker's HTTP/2 connections of one upstream.
 #[derive(Default)]
 pub(super) struct Multiplex {
     endpoints: RefCell<AHashMap<u64, Endpoint>>,
-    changes: Rc<Changes>,
+    /// Wakes those who wait for a stream.
+    changes: Rc<Notify>,
     /// What the last TLS handshake has settled.
     learned: Cell<Option<HttpProtocol>>,
 }
@@ -29,28 +30,6 @@ pub(super) struct Multiplex {
 struct Endpoint {
     channels: Vec<Channel>,
     opening: bool,
-}
-
-/// Wakes those who wait for a stream.
-#[derive(Default)]
-struct Changes(std::sync::Arc<Notify>);
-
-impl Watcher for Changes {
-    fn changed(&self) {
-        self.0.notify_waiters();
-    }
-}
-
-/// Kept by a connection until it has ended: its place under the cap, and whom to tell.
-pub(super) struct Kept<P> {
-    changes: Rc<Changes>,
-    _place: P,
-}
-
-impl<P: 'static> Watcher for Kept<P> {
-    fn changed(&self) {
-        self.changes.changed();
-    }
 }
 
 /// The one opening of an endpoint that is under way; it ends on drop.
@@ -64,7 +43,7 @@ impl Drop for Opening {
         if let Some(endpoint) = self.pool.endpoints.borrow_mut().get_mut(&self.endpoint) {
             endpoint.opening = false;
         }
-        self.pool.changes.changed();
+        self.pool.changes.notify_waiters();
     }
 }
 
@@ -83,7 +62,7 @@ impl Multiplex {
         let channels = &mut endpoints.get_mut(&endpoint)?.channels;
         channels.retain(Channel::is_open);
         let channel = channels.iter().find(|channel| channel.has_room())?;
-        Some(channel.lease(Rc::clone(&self.changes) as Rc<dyn Watcher>))
+        Some(channel.lease())
     }
 
     /// The right to open a connection, unless somebody is about to.
@@ -98,21 +77,21 @@ impl Multiplex {
         self.endpoints.borrow().get(&endpoint).is_some_and(|endpoint| endpoint.opening)
     }
 
-    /// What a connection is to keep until it has ended.
-    pub(super) fn kept<P>(&self, place: P) -> Kept<P> {
-        Kept { changes: Rc::clone(&self.changes), _place: place }
+    /// Whom a connection of this upstream tells of its changes.
+    pub(super) fn changes(&self) -> Rc<Notify> {
+        Rc::clone(&self.changes)
     }
 
     /// Takes a new connection in, and gives its first stream.
     pub(super) fn add(&self, endpoint: u64, channel: Channel) -> Lease {
-        let lease = channel.lease(Rc::clone(&self.changes) as Rc<dyn Watcher>);
+        let lease = channel.lease();
         self.endpoints.borrow_mut().entry(endpoint).or_default().channels.push(channel);
         lease
     }
 
     /// Ends when anything has changed since this call.
-    pub(super) fn change(&self) -> OwnedNotified {
-        std::sync::Arc::clone(&self.changes.0).notified_owned()
+    pub(super) fn change(&self) -> Notified<'_> {
+        self.changes.notified()
     }
 
     /// Says goodbye to connections that have been quiet for too long, that are closed, or that
