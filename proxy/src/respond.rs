@@ -15,6 +15,7 @@ use crate::http2::head::whole_response;
 use crate::message::Framing;
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{self, Call, Status};
+use crate::relay::least;
 use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::websocket::handshake;
 
@@ -151,7 +152,15 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
     };
     let deadline = exchange.deadline;
     deadline.set(now + client.patience);
-    let mut progress = |_| deadline.set(Instant::now() + client.patience);
+    // A client that takes a byte now and then does not hold a connection for ever.
+    let (mut moved, least) = (0, least(client.patience));
+    let mut progress = |count: usize| {
+        moved += count as u64;
+        if moved >= least {
+            moved = 0;
+            deadline.set(Instant::now() + client.patience);
+        }
+    };
     let write = std::future::poll_fn(|cx| writing.poll_flush(cx, &mut progress));
     // The reason stays that of the answer: why it did not arrive matters less.
     let written = matches!(deadline.bound(write).await, Ok(Ok(())));

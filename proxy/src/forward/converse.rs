@@ -261,7 +261,9 @@ fn begin_upload<'c>(
             Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
         }
         ClientEnd::Http2 { body, .. } => match body.take() {
-            Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
+            Some(stream) => {
+                Reading::Http2(Http2Body::new(stream, Side::Request).of_length(framing))
+            }
             None => Reading::Nothing,
         },
     };

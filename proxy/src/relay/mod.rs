@@ -49,7 +49,7 @@ impl Stage {
 const SLOWEST: u64 = 100;
 
 /// What must have moved within `patience` for it to begin anew.
-fn least(patience: Duration) -> u64 {
+pub(crate) fn least(patience: Duration) -> u64 {
     (patience.as_secs() * SLOWEST).max(1)
 }
 

@@ -118,6 +118,10 @@ pub struct Http2Body {
     stream: RecvStream,
     side: Side,
     chunk: Bytes,
+    /// Bytes of an announced length that have not come; 0 also where none was announced.
+    left: u64,
+    /// The last byte of that length, until the peer has said that it is the last.
+    held: Bytes,
     trailers: Option<HeaderMap>,
     ended: bool,
     /// What the peer said where it broke the stream off.
@@ -127,7 +131,17 @@ pub struct Http2Body {
 impl Http2Body {
     pub fn new(stream: RecvStream, side: Side) -> Self {
         let ended = stream.is_end_stream();
-        Self { stream, side, chunk: Bytes::new(), trailers: None, ended, reset: None }
+        let (chunk, held) = (Bytes::new(), Bytes::new());
+        Self { stream, side, chunk, left: 0, held, trailers: None, ended, reset: None }
+    }
+
+    /// Keeps the last byte of an announced length back until the stream has ended: what goes on
+    /// behind its length must not have arrived whole before that shows.
+    pub fn of_length(self, framing: Framing) -> Self {
+        match framing {
+            Framing::Length(left) => Self { left, ..self },
+            _ => self,
+        }
     }
 
     pub fn into_stream(self) -> RecvStream {
@@ -146,12 +160,21 @@ impl Http2Body {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
         while self.chunk.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Ok(chunk)) => {
+                    let left = std::mem::take(&mut self.left);
+                    let last = left > 0 && chunk.len() as u64 >= left;
+                    self.left = left.saturating_sub(chunk.len() as u64);
+                    self.chunk = chunk;
+                    if last && !self.stream.is_end_stream() {
+                        self.held = self.chunk.split_off(self.chunk.len() - 1);
+                    }
+                }
                 Some(Err(error)) => return Poll::Ready(Err(self.broke(error))),
                 None => {
                     let trailers = ready!(self.stream.poll_trailers(cx));
                     let trailers = trailers.map_err(|error| self.broke(error))?;
                     self.trailers = trailers.map(|trailers| clean_trailers(trailers, self.side));
+                    self.chunk = std::mem::take(&mut self.held);
                     self.ended = true;
                     break;
                 }

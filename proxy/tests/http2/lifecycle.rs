@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portcullis_testkit::h2::frame::{
-    END_HEADERS, WHOLE, code_name, data, get, headers, ping, pong, request, reset,
+    END_HEADERS, INITIAL_WINDOW_SIZE, WHOLE, code_name, data, get, headers, ping, pong, request,
+    reset, window_update,
 };
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
@@ -166,4 +167,26 @@ async fn a_goodbye_that_is_not_heard_is_meant_all_the_same() {
     };
     let (told, ()) = tokio::join!(talk, gate.drain(LONG));
     assert_eq!(told, "200, close");
+}
+
+/// A byte now and then is no progress, whoever made the answer: this one is the proxy's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dribbling_reader_of_a_refusal_is_cut() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gate = Gate::with("timeouts: {body: 1s}", "", gone).await;
+    let mut client = gate.open(Kind::Plain, &[(INITIAL_WINDOW_SIZE, 1)]).await;
+    client.send(&headers(1, WHOLE, get("/", &[]))).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut more = tokio::time::interval(Duration::from_millis(50));
+    let ended = loop {
+        tokio::select! {
+            seen = client.next() => match seen.unwrap().unwrap() {
+                seen if seen.ended() == Some(1) => break seen,
+                _ => {}
+            },
+            _ = more.tick() => client.send(&window_update(1, 1)).await.unwrap(),
+        }
+    };
+    assert!(matches!(ended, Seen::Reset { .. }), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
 }
