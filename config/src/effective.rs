@@ -14,9 +14,9 @@ use crate::model::{
     AccessLog, AccessLogSink, Action, Admin, AdminAddress, Backend, BalancePolicy,
     CertificateSource, ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey,
     HeaderEdits, HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener,
-    ListenerKind, ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme,
-    TlsVersion, Trust, TrustAnchors, Underscores, Upgrades, Upstream, UpstreamProtocol,
-    UpstreamTls, ValueMatch, ValueTest, WebSocket, Workers,
+    ListenerKind, ListenerTls, Match, MemoryLimit, Protocols, Redirect, RedirectPath, Rewrite,
+    Route, Scheme, TlsVersion, Trust, TrustAnchors, Underscores, Upgrades, Upstream,
+    UpstreamProtocol, UpstreamTls, ValueMatch, ValueTest, WebSocket, Workers,
 };
 use crate::units::{format_duration, format_share, format_size};
 use crate::values::{HeaderName, PathPattern};
@@ -32,6 +32,7 @@ pub fn effective(config: &Config) -> Value {
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "upstreams": config.upstreams.iter().map(upstream).collect::<Vec<_>>(),
         "routes": routes(config),
+        "limits": {"memory": sourced(&config.limits.memory, |one| memory(*one))},
         "accessLog": access_log(&config.access_log),
         "admin": config.admin.as_ref().map(admin),
         "shutdown": {"drainTimeout": duration(&config.shutdown.drain_timeout)},
@@ -54,6 +55,14 @@ fn duration(one: &Sourced<Duration>) -> Value {
 
 fn size(one: &Sourced<impl Copy + Into<u64>>) -> Value {
     sourced(one, |one| format_size((*one).into()).into())
+}
+
+fn memory(limit: MemoryLimit) -> Value {
+    match limit {
+        MemoryLimit::Auto => "auto".into(),
+        MemoryLimit::Disabled => "disabled".into(),
+        MemoryLimit::Bytes(bytes) => format_size(bytes).into(),
+    }
 }
 
 fn number<T: Copy + serde::Serialize>(one: &Sourced<T>) -> Value {

@@ -38,6 +38,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Those of `tcp` and `tls-passthrough` listeners, in the order of the file.
     pub stream_routes: Vec<StreamRoute>,
+    pub limits: Limits,
     pub access_log: AccessLog,
     pub admin: Option<Admin>,
     pub shutdown: Shutdown,
@@ -48,6 +49,21 @@ pub enum Workers {
     /// One for each core that the process may run on.
     Auto,
     Count(NonZeroUsize),
+}
+
+/// What the process as a whole may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub memory: Sourced<MemoryLimit>,
+}
+
+/// How much may be resident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// What the container may take, less a tenth; nothing outside of one.
+    Auto,
+    Disabled,
+    Bytes(u64),
 }
 
 /// Index of a listener in [`Config::listeners`].

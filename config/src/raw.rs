@@ -23,7 +23,7 @@ use crate::tree::Node;
 
 pub(crate) use addresses::Address;
 pub(crate) use listener::{Certificate, ClientAuth, ClientAuthChoice, Listener, ListenerKind, Tls};
-pub(crate) use process::{AccessLog, Admin, Defaults, Document, LogTarget, Shutdown};
+pub(crate) use process::{AccessLog, Admin, Defaults, Document, Limits, LogTarget, Shutdown};
 pub(crate) use route::{
     Backend, CookieMatch, HeaderEdit, HeaderEdits, HeaderMatch, Match, PathMatch, QueryMatch,
     Redirect, Reply, Rewrite, Route, ValueMatch, WebSocket,

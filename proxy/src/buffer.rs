@@ -42,6 +42,12 @@ impl BufferPool {
         free.shrink_to(kept);
         self.shelf.spare.set(kept);
     }
+
+    /// Gives all free buffers back.
+    pub fn clear(&self) {
+        *self.shelf.free.borrow_mut() = Vec::new();
+        self.shelf.spare.set(0);
+    }
 }
 
 /// A read buffer: filled at its end, consumed at its start. It goes back to its pool when dropped.

@@ -45,7 +45,7 @@ pub struct Client {
     pub handshake: Duration,
     pub registration: Registration,
     pub listener: Rc<Bound>,
-    pub deadline: Deadline,
+    pub deadline: Rc<Deadline>,
     /// When the last request ended, or the connection was ready for its first.
     pub quiet_since: std::cell::Cell<Instant>,
     /// How long the client may take nothing of a response, or send nothing of a body.
@@ -193,7 +193,7 @@ async fn wait_for_request(
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 return Poll::Ready(Some(read));
             }
-            if !announced && client.registration.poll_draining(cx) {
+            if !announced && client.registration.poll_ending(cx) {
                 announced = true;
                 client.deadline.set(Instant::now() + client.registration.grace().min(patience));
             }

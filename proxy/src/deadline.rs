@@ -4,7 +4,7 @@
 //! pay for it. Here the registered timer stays where it is while the deadline only moves later,
 //! and looks again when it fires. It is registered anew only when the deadline comes closer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +15,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The one timer of a connection. Shared by the futures of its task, never across tasks.
 pub struct Deadline {
     state: RefCell<State>,
+    /// It was moved since somebody last looked.
+    moved: Cell<bool>,
+    cut: Cell<bool>,
 }
 
 struct State {
@@ -26,16 +29,40 @@ struct State {
 impl Deadline {
     pub fn at(wanted: Instant) -> Self {
         let timer = Box::pin(sleep_until(wanted));
-        Self { state: RefCell::new(State { wanted, registered: wanted, timer }) }
+        let state = RefCell::new(State { wanted, registered: wanted, timer });
+        Self { state, moved: Cell::new(true), cut: Cell::new(false) }
     }
 
     pub fn set(&self, wanted: Instant) {
+        self.moved.set(true);
         let mut state = self.state.borrow_mut();
         state.wanted = wanted;
         if wanted < state.registered {
             state.registered = wanted;
             state.timer.as_mut().reset(wanted);
         }
+    }
+
+    /// Whether whoever waits here has stood still since the last look; in between, not much of
+    /// what moves goes without moving its deadline.
+    pub fn stands_still(&self) -> bool {
+        !self.moved.replace(false)
+    }
+
+    /// Something moved that has no deadline of its own.
+    pub fn moves(&self) {
+        self.moved.set(true);
+    }
+
+    /// Ends the wait now, whatever it was for.
+    pub fn cut(&self) {
+        self.cut.set(true);
+        self.set(Instant::now());
+    }
+
+    /// Whether a wait has ended before its time.
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
     }
 
     pub fn wanted(&self) -> Instant {
@@ -126,6 +153,17 @@ mod tests {
         deadline.set(Instant::now() + Duration::from_secs(60));
         deadline.set(Instant::now() + Duration::from_secs(20));
         assert_eq!(waits(&deadline).await, Duration::from_secs(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stands_still_can_be_cut() {
+        let deadline = Deadline::at(Instant::now() + Duration::from_secs(60));
+        assert!(!deadline.stands_still() && deadline.stands_still());
+        deadline.set(Instant::now() + Duration::from_secs(70));
+        assert!(!deadline.stands_still());
+        let cut = async { deadline.cut() };
+        let (waited, ()) = tokio::join!(waits(&deadline), cut);
+        assert_eq!((waited, deadline.is_cut()), (Duration::ZERO, true));
     }
 
     #[tokio::test(start_paused = true)]

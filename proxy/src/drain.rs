@@ -11,19 +11,33 @@ use std::time::Duration;
 use ahash::AHashMap;
 use slab::Slab;
 
+use crate::deadline::Deadline;
 use crate::tls::PeerIdentity;
+
+/// How long a connection that is not kept may still begin a request.
+const PRESSED_GRACE: Duration = Duration::from_secs(1);
 
 /// The open connections of one listener on one worker.
 #[derive(Default)]
 pub struct Connections {
     draining: Cell<bool>,
+    /// Connections are not kept between requests for now.
+    pressed: Cell<bool>,
     grace: Cell<Duration>,
     patience: Cell<Option<Duration>>,
     lingering: Cell<usize>,
-    wakers: RefCell<Slab<Option<Waker>>>,
+    places: RefCell<Slab<Place>>,
     /// Who is on the other side, where a certificate says so: apart, so that connections without
     /// one do not pay for it.
     peers: RefCell<AHashMap<usize, Peer>>,
+}
+
+/// What is kept of a connection: how it can be reached.
+#[derive(Default)]
+struct Place {
+    waker: Option<Waker>,
+    /// Its timer, of those that are cut when memory is over its limit.
+    deadline: Option<Rc<Deadline>>,
 }
 
 #[derive(Clone)]
@@ -34,7 +48,7 @@ struct Peer {
 
 impl Connections {
     pub fn register(self: &Rc<Self>) -> Registration {
-        let key = self.wakers.borrow_mut().insert(None);
+        let key = self.places.borrow_mut().insert(Place::default());
         Registration { connections: Rc::clone(self), key, lingers: Cell::new(false) }
     }
 
@@ -44,21 +58,48 @@ impl Connections {
     pub fn drain(&self, grace: Duration) {
         self.draining.set(true);
         self.grace.set(grace);
-        for (_, waker) in self.wakers.borrow_mut().iter_mut() {
-            wake(waker);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for (_, place) in self.places.borrow_mut().iter_mut() {
+            place.wake();
         }
+    }
+
+    /// From now on connections end with their next response, idle ones at once: as long as this
+    /// holds, and without a word to tunnels, which a drain would end.
+    pub fn press(&self, pressed: bool) {
+        if self.pressed.replace(pressed) != pressed && pressed {
+            self.wake_all();
+        }
+    }
+
+    /// Cuts those that have stood still since the last call, and says how many.
+    pub fn shed(&self) -> usize {
+        let mut shed = 0;
+        for (_, place) in self.places.borrow_mut().iter_mut() {
+            if let Some(deadline) = &place.deadline
+                && deadline.stands_still()
+            {
+                deadline.cut();
+                place.wake();
+                shed += 1;
+            }
+        }
+        shed
     }
 
     /// Asks those to end whose peer is not to be served any more, and says how many there are.
     /// They have no grace: what is under way is their last request.
     pub fn dismiss(&self, unwanted: impl Fn(&PeerIdentity) -> bool) -> usize {
         let mut dismissed = 0;
-        let mut wakers = self.wakers.borrow_mut();
+        let mut places = self.places.borrow_mut();
         for (key, peer) in self.peers.borrow_mut().iter_mut() {
             if !peer.dismissed && unwanted(&peer.identity) {
                 peer.dismissed = true;
-                if let Some(waker) = wakers.get_mut(*key) {
-                    wake(waker);
+                if let Some(place) = places.get_mut(*key) {
+                    place.wake();
                 }
                 dismissed += 1;
             }
@@ -76,7 +117,7 @@ impl Connections {
     }
 
     pub fn count(&self) -> usize {
-        self.wakers.borrow().len()
+        self.places.borrow().len()
     }
 
     /// Of these, the ones that have said everything and only wait for the client to hear it.
@@ -85,9 +126,11 @@ impl Connections {
     }
 }
 
-fn wake(waker: &mut Option<Waker>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
+impl Place {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -105,8 +148,20 @@ impl Registration {
         self.connections.peers.borrow_mut().insert(self.key, peer);
     }
 
+    /// From now on the connection may be cut by its timer.
+    pub fn expose(&self, deadline: &Rc<Deadline>) {
+        if let Some(place) = self.connections.places.borrow_mut().get_mut(self.key) {
+            place.deadline = Some(Rc::clone(deadline));
+        }
+    }
+
     pub fn is_draining(&self) -> bool {
         self.connections.is_draining() || self.is_dismissed()
+    }
+
+    /// Whether the request under way is the connection's last one, for whatever reason.
+    pub fn is_ending(&self) -> bool {
+        self.connections.pressed.get() || self.is_draining()
     }
 
     /// Whether not even a request that has come already is to be taken.
@@ -131,7 +186,12 @@ impl Registration {
     }
 
     pub fn grace(&self) -> Duration {
-        if self.is_dismissed() { Duration::ZERO } else { self.connections.grace.get() }
+        match self.connections.is_draining() {
+            _ if self.is_dismissed() => Duration::ZERO,
+            true => self.connections.grace.get(),
+            // Only pressed: as long as a new client may take for its request.
+            false => PRESSED_GRACE,
+        }
     }
 
     /// Nothing more will be sent: a drain need not wait for this connection at any price.
@@ -165,6 +225,15 @@ impl Registration {
         false
     }
 
+    /// The same of [`Self::is_ending`].
+    pub fn poll_ending(&self, cx: &Context<'_>) -> bool {
+        if self.is_ending() {
+            return true;
+        }
+        self.listen(cx);
+        false
+    }
+
     /// Ends when the peer is not to be served any more, whatever else was announced.
     pub async fn dismissed(&self) {
         std::future::poll_fn(|cx| {
@@ -177,20 +246,20 @@ impl Registration {
         .await;
     }
 
-    /// The task is woken at the next announcement.
-    fn listen(&self, cx: &Context<'_>) {
-        let mut wakers = self.connections.wakers.borrow_mut();
-        if let Some(slot) = wakers.get_mut(self.key)
-            && !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    /// The task is woken at the next announcement, and when it is cut.
+    pub fn listen(&self, cx: &Context<'_>) {
+        let mut places = self.connections.places.borrow_mut();
+        if let Some(place) = places.get_mut(self.key)
+            && !place.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
         {
-            *slot = Some(cx.waker().clone());
+            place.waker = Some(cx.waker().clone());
         }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.connections.wakers.borrow_mut().try_remove(self.key);
+        self.connections.places.borrow_mut().try_remove(self.key);
         self.connections.peers.borrow_mut().remove(&self.key);
         if self.lingers.get() {
             self.connections.lingering.set(self.connections.lingering.get() - 1);
@@ -208,6 +277,35 @@ mod tests {
         let registration = connections.register();
         tokio::join!(registration.draining(), async { connections.drain(Duration::ZERO) });
         assert!(registration.is_draining());
+    }
+
+    #[tokio::test]
+    async fn memory_that_is_short_ends_connections_and_no_tunnels() {
+        let connections = Rc::new(Connections::default());
+        let registration = connections.register();
+        let ending = std::future::poll_fn(|cx| match registration.poll_ending(cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        tokio::join!(ending, async { connections.press(true) });
+        assert!(registration.is_ending() && !registration.is_draining());
+        assert_eq!(registration.grace(), PRESSED_GRACE);
+        connections.press(false);
+        assert!(!registration.is_ending());
+    }
+
+    #[tokio::test]
+    async fn only_who_stands_still_is_shed() {
+        let connections = Rc::new(Connections::default());
+        let places = [(); 3].map(|()| connections.register());
+        let long = tokio::time::Instant::now() + Duration::from_secs(60);
+        let deadlines = [(); 2].map(|()| Rc::new(Deadline::at(long)));
+        places[0].expose(&deadlines[0]);
+        places[1].expose(&deadlines[1]);
+        assert_eq!(connections.shed(), 0);
+        deadlines[0].moves();
+        assert_eq!(connections.shed(), 1);
+        assert!(!deadlines[0].is_cut() && deadlines[1].is_cut());
     }
 
     /// One place wakes one task: tasks that share a connection need one each.

@@ -104,6 +104,8 @@ reasons! {
     UpstreamIdle = "upstream-idle", 504, Upstream, "The service did not answer in time";
     /// The time that the client itself gave its call (`grpc-timeout`) is over.
     Deadline = "deadline", 504, Client, "The time of the call is over";
+    /// The process is near its limit of memory.
+    MemoryLimit = "memory-limit", 503, Proxy, "The service is at its limit";
     Draining = "draining", 503, Proxy, "The proxy is shutting down";
     Internal = "internal", 500, Proxy, "The proxy failed";
 }

@@ -20,6 +20,7 @@ use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::error::Reason;
 use crate::listener::ListenerId;
+use crate::memory::YoungOne;
 use crate::message::RequestHead;
 use crate::observe::access_log::{LogFormat, Record, TlsFacts};
 use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
@@ -68,6 +69,8 @@ pub struct Exchange<'c> {
     /// Which request of its connection, from one.
     number: u32,
     recorded: bool,
+    /// It has just begun, and may yet take what memory a request takes.
+    _young: YoungOne<'c>,
     /// Something was heard of the client since it sent its request.
     pub client_spoke: bool,
     /// It asks for a WebSocket, and may.
@@ -179,6 +182,7 @@ impl<'c> Exchange<'c> {
             own_body: 0,
             number: served + 1,
             recorded: false,
+            _young: worker.young(),
             client_spoke: false,
             handshake: None,
             finished: None,
@@ -291,6 +295,9 @@ impl Exchange<'_> {
         self.client.quiet_since.set(finished);
         if std::thread::panicking() {
             self.reason = Some(Reason::Internal);
+        } else if self.client.deadline.is_cut() && self.reason == Some(Reason::ClientAborted) {
+            // Its connection was cut under it.
+            self.reason = Some(Reason::MemoryLimit);
         }
         self.timeline.mark(Stage::LastByte, finished.into_std());
         let head = self.request();

@@ -129,6 +129,9 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
     };
     exchange.learn_provenance(&listener.settings.trust);
     exchange.call = exchange.request().and_then(|head| Call::of(head.fields(), Instant::now));
+    if exchange.worker.is_full() {
+        return Outcome::Ended(refuse(exchange, Reason::MemoryLimit, None).await);
+    }
     let random = exchange.worker.random();
     let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
@@ -212,10 +215,15 @@ async fn read_head(
             waited = true;
             client.deadline.set(Instant::now() + *listener.settings.timeouts.head);
         }
+        // Whoever takes its time with a head holds a buffer.
+        if exchange.worker.is_full() && slot.is_some() {
+            return Err(Reason::MemoryLimit);
+        }
         let read = read_some(&client.io, exchange.worker.buffers(), &mut slot);
         match client.deadline.bound(read).await {
             Ok(Ok(count)) if count > 0 => {}
             Ok(_) => return Err(Reason::ClientAborted),
+            Err(_) if client.deadline.is_cut() => return Err(Reason::MemoryLimit),
             Err(_) => return Err(Reason::HeadTimeout),
         }
     }
@@ -242,7 +250,7 @@ async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
 /// Whether an answer that was given without reading the body leaves the connection in order.
 fn may_continue(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.scratch.request;
-    request.keep_alive && request.framing.is_empty() && !exchange.client.registration.is_draining()
+    request.keep_alive && request.framing.is_empty() && !exchange.client.registration.is_ending()
 }
 
 /// Gives the buffer back for the next request, when there may be one.

@@ -20,6 +20,7 @@ pub mod http1;
 pub mod http2;
 pub mod io;
 pub mod listener;
+pub mod memory;
 pub mod message;
 pub mod observe;
 pub mod policy;

@@ -24,6 +24,7 @@ use crate::connection::{self, Client, TlsFacts};
 use crate::deadline::Deadline;
 use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
+use crate::memory::Level;
 use crate::observe::counter::WorkerId;
 use crate::observe::things::ListenerMetrics;
 use crate::proxy_protocol::{self, Received};
@@ -206,7 +207,8 @@ async fn take(
         Err(error) => return debug!(%error, "accept failed"),
     };
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
-    let Some(place) = Place::take(bound, &listener) else {
+    let over = worker.memory().level() >= Level::Over;
+    let Some(place) = Place::take(bound, &listener).filter(|_| !over) else {
         listener.metrics().of(worker.id()).refused.increment();
         return;
     };
@@ -361,6 +363,10 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
     };
     let bound = Rc::clone(&place.bound);
     let ready = Instant::now();
+    let deadline = Rc::new(Deadline::at(accepted + listener.head_timeout()));
+    if matches!(listener, Live::Http(_)) {
+        registration.expose(&deadline);
+    }
     Some(Rc::new(Client {
         io,
         address,
@@ -371,7 +377,7 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
         quiet_since: std::cell::Cell::new(ready),
         registration,
         listener: bound,
-        deadline: Deadline::at(accepted + listener.head_timeout()),
+        deadline,
         patience: listener.patience(),
         listener_name: Arc::clone(listener.name()),
         address_text: address

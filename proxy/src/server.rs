@@ -11,10 +11,12 @@ use portcullis_config::model::{Config, ListenAddress, Workers};
 use prometheus::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
 use crate::control::signals::Signals;
+use crate::memory;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
@@ -53,6 +55,7 @@ pub struct Server {
     pub registry: Registry,
     pub(crate) signals: Option<Signals>,
     threads: Vec<JoinHandle<()>>,
+    _memory: AbortOnDropHandle<()>,
 }
 
 impl Server {
@@ -111,7 +114,10 @@ impl Server {
         let mut publisher =
             Publisher { published, metrics, log: Arc::new(log), discovery, book, workers };
         publisher.publish(first).await;
-        Ok(Self { publisher, registry, signals, threads })
+        let memory = Arc::clone(publisher.metrics.memory());
+        let watch = memory::watch(memory, Arc::clone(&publisher.published));
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch));
+        Ok(Self { publisher, registry, signals, threads, _memory: watch })
     }
 
     /// Where the listeners and the admin API are bound, by name.

@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::buffer::BufferPool;
 use crate::drain::Registration;
 use crate::listener::{Acceptor, Bound, ListenerId, Live};
+use crate::memory::{Level, Memory, Young, YoungOne};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
@@ -95,6 +96,7 @@ pub struct Worker {
     pipes: PipePool,
     tunnels: Tunnels,
     scratch: ScratchPool,
+    young: Young,
     log: AccessLogWorker,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -119,6 +121,7 @@ impl Worker {
             pipes: PipePool::default(),
             tunnels: Tunnels::default(),
             scratch: ScratchPool::default(),
+            young: Young::default(),
             log,
             random: RefCell::new(random),
             listeners: RefCell::default(),
@@ -199,6 +202,42 @@ impl Worker {
 
     pub fn scratch(&self) -> Scratch {
         self.scratch.take()
+    }
+
+    pub fn memory(&self) -> &Memory {
+        self.metrics.memory()
+    }
+
+    /// A request begins.
+    pub fn young(&self) -> YoungOne<'_> {
+        self.young.begin()
+    }
+
+    /// Whether no request is to be taken in. What the other workers have begun is not looked up:
+    /// as much as here.
+    pub fn is_full(&self) -> bool {
+        let young = u64::from(self.young.count()) * self.metrics.workers() as u64;
+        self.memory().is_full(young)
+    }
+
+    /// Gives way while memory is short: nothing is kept that is not in use, and above the limit
+    /// whoever stands still is cut.
+    fn give_way(&self) {
+        let level = self.memory().level();
+        let mut shed = 0;
+        for bound in &*self.listeners.borrow() {
+            bound.connections.press(level > Level::Enough);
+            if level >= Level::Over {
+                shed += bound.connections.shed();
+            }
+        }
+        if shed > 0 {
+            tracing::warn!(shed, "connections are cut: memory is over its limit");
+        }
+        if level > Level::Enough {
+            self.buffers.clear();
+        }
+        self.young.turn();
     }
 
     pub fn log(&self) -> &AccessLogWorker {
@@ -287,6 +326,7 @@ async fn upkeep(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         worker.log.flush();
+        worker.give_way();
         worker.buffers.trim();
         worker.pipes.trim();
         until_sweep -= 1;

@@ -151,6 +151,7 @@ fn config(count: usize) -> Config {
         upstreams: vec![upstream()],
         routes: routes.collect(),
         stream_routes: Vec::new(),
+        limits: Limits { memory: Sourced::built_in(MemoryLimit::Disabled) },
         access_log: AccessLog {
             sink: AccessLogSink::Disabled,
             timeline: false,

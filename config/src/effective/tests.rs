@@ -85,6 +85,7 @@ fn values_say_where_they_come_from() {
     assert_eq!(shown["listeners"][0]["requestLimits"]["uri"]["value"], "16KiB");
     assert_eq!(shown["listeners"][0]["address"], "[::]:8080");
     assert_eq!(shown["shutdown"]["drainTimeout"]["value"], "30s");
+    assert_eq!(shown["limits"]["memory"], json!({"value": "auto", "origin": "built-in default"}));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::inherit::{built_in, within};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{FileRef, Located, Origin, Sourced};
-use crate::model::{AccessLog, AccessLogSink, Admin, AdminAddress, Shutdown};
+use crate::model::{AccessLog, AccessLogSink, Admin, AdminAddress, Limits, MemoryLimit, Shutdown};
 use crate::raw::{self, Address, LogTarget};
 use crate::values::Share;
 
@@ -51,6 +51,14 @@ pub(super) fn admin(raw: &Located<raw::Admin>, report: &mut Report) -> Option<Ad
         address: parsed,
         token: raw.value.token.as_ref().map(|token| token.value.clone()),
     })
+}
+
+pub(super) fn limits(raw: Option<&Located<raw::Limits>>) -> Limits {
+    let memory = match within(raw, |one| &one.memory) {
+        Some(one) => Sourced { value: one.value, origin: Origin::Defaults(one.location.clone()) },
+        None => Sourced::built_in(MemoryLimit::Auto),
+    };
+    Limits { memory }
 }
 
 pub(super) fn shutdown(raw: Option<&Located<raw::Shutdown>>) -> Shutdown {

@@ -4,7 +4,7 @@ use crate::load::{Loaded, parse_str};
 use crate::location::Origin;
 use crate::model::{
     AccessLogSink, Action, BalancePolicy, Config, Forward, HostHandling, HttpListener,
-    ListenerKind, Trust, Underscores, Workers,
+    ListenerKind, MemoryLimit, Trust, Underscores, Workers,
 };
 use crate::values::{PathPattern, Share};
 
@@ -70,6 +70,7 @@ fn what_nobody_says_is_built_in() {
     assert_eq!(config.access_log.sample, Share::ALL);
     assert!(config.access_log.timeline && config.admin.is_none());
     assert_eq!(config.shutdown.drain_timeout.value, seconds(30));
+    assert_eq!(config.limits.memory.value, MemoryLimit::Auto);
     for origin in [&http.timeouts.head.origin, &route.timeouts.idle.origin] {
         assert_eq!(origin, &Origin::BuiltIn);
     }

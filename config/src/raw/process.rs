@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::addresses::AddressText;
 use super::listener::{ConnectionLimits, Listener, RequestLimits};
 use super::route::{Retry, Route, RouteTimeouts};
-use super::scalars::{DurationText, Flag, ShareText, WorkersText};
+use super::scalars::{DurationText, Flag, MemoryText, ShareText, WorkersText};
 use super::shape::{List, choice, object, scalar};
 use super::texts::{RecordedHeader, Token, Version};
 use super::upstream::{Concurrency, KeepAlive, LoadBalancer, Upstream};
@@ -56,6 +56,8 @@ object! {
         upstreams: optional List<Upstream> = "upstreams",
         /// Which requests go where.
         routes: optional List<Route> = "routes",
+        /// What the process as a whole may take.
+        limits: optional Limits = "limits",
         /// One record for each request.
         access_log: optional AccessLog = "accessLog",
         /// The admin API; none when absent.
@@ -84,6 +86,14 @@ object! {
         request_limits: optional RequestLimits = "requestLimits",
         /// How many connections listeners accept.
         connection_limits: optional ConnectionLimits = "connectionLimits",
+    }
+}
+
+object! {
+    /// What the process as a whole may take.
+    Limits, "`limits`" {
+        /// Resident memory, near which clients are sent away; `auto` unless said.
+        memory: optional MemoryText = "memory",
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::shape::{Reader, scalar};
-use crate::model::{CloseCode, Workers};
+use crate::model::{CloseCode, MemoryLimit, Workers};
 use crate::tree::{Content, Node, is_boolean, old_boolean};
 use crate::units;
 use crate::values::{Share, Status};
@@ -144,6 +144,30 @@ scalar! {
         let count = number(node, reader, "`auto` or a number of workers", 1..=1_024)?;
         narrow(count).and_then(NonZeroUsize::new).map(Workers::Count)
     }, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]}
+}
+
+scalar! {
+    /// `auto` for nine tenths of what the container may take, `disabled`, or a size from 16MiB.
+    MemoryText: MemoryLimit = |node, reader| {
+        const LEAST: u64 = 16 << 20;
+        let text = reader.text(node, "`auto`, `disabled` or a size like `512MiB`")?;
+        match text {
+            "auto" => return Some(MemoryLimit::Auto),
+            "disabled" => return Some(MemoryLimit::Disabled),
+            _ => {}
+        }
+        let size = reader.accept(node, units::parse_size(text))?;
+        if size < LEAST {
+            let message = format!("a process takes 16MiB at least, found `{text}`");
+            reader.error(&node.location, message);
+            return None;
+        }
+        Some(MemoryLimit::Bytes(size))
+    }, {"anyOf": [
+        {"enum": ["auto", "disabled"]},
+        {"type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$"},
+        {"type": "integer", "minimum": 16_777_216},
+    ]}
 }
 
 fn flag(node: &Node, reader: &mut Reader<'_>) -> Option<bool> {

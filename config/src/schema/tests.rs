@@ -128,6 +128,8 @@ fn the_schema_refuses_what_the_reader_refuses() {
         "version: v1\nroutes: [{name: a, match: {sni: a.test}}]",
         "version: v1\nupstreams: [{name: a, endpoints: [], proxyProtocol: accept}]",
         "version: v1\nworkers: 0",
+        "version: v1\nlimits: {memory: 512Mi}",
+        "version: v1\nlimits: {memory: 1048576}",
         "version: v1\nroutes: {name: a}",
         "version: v1\nadmin: {address: \"127.0.0.1:1\", token: literal}",
     ] {

@@ -140,6 +140,8 @@ struct Session<'a> {
     streams: Rc<Streams>,
     phase: Phase,
     idle: Duration,
+    /// A request has come.
+    begun: bool,
     /// When it began, later when it was told goodbye.
     told: Instant,
     /// Bytes that had gone to the client when that was last looked at, and when it last changed.
@@ -173,6 +175,7 @@ impl<'a> Session<'a> {
             streams: Rc::default(),
             phase: Phase::Open,
             idle,
+            begun: false,
             told: now,
             sent: 0,
             moved: now,
@@ -181,7 +184,12 @@ impl<'a> Session<'a> {
 
     /// Moves the connection on until a request is there, or its end.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if self.phase == Phase::Open && self.client.registration.poll_draining(cx) {
+        self.client.registration.listen(cx);
+        if self.client.deadline.is_cut() && self.phase != Phase::Flooded {
+            return Poll::Ready(ControlFlow::Break(None));
+        }
+        self.client.deadline.moves();
+        if self.phase == Phase::Open && self.is_to_leave(cx) {
             self.leave();
         }
         if self.phase == Phase::Leaving && self.client.registration.is_dismissed() {
@@ -204,6 +212,7 @@ impl<'a> Session<'a> {
                 }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let (head, body) = request.into_parts();
+                    self.begun = true;
                     return Poll::Ready(ControlFlow::Continue(Stream { head, body, respond }));
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -232,6 +241,12 @@ impl<'a> Session<'a> {
                 _ => return Poll::Ready(ControlFlow::Break(self.verdict())),
             }
         }
+    }
+
+    /// While memory is short the goodbye comes with the first answer, not before any.
+    fn is_to_leave(&self, cx: &Context<'_>) -> bool {
+        let registration = &self.client.registration;
+        registration.poll_ending(cx) && (self.begun || registration.is_draining())
     }
 
     /// How long the connection may be quiet now that no stream is being handled.

@@ -145,6 +145,13 @@ impl Samples {
         self.gauge(Family::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1);
         self.gauge(Family::Workers, &[], i64::try_from(metrics.workers()).unwrap_or(i64::MAX));
         self.gauge(Family::Draining, &[], i64::from(process.draining.load(Relaxed)));
+        let memory = &process.memory;
+        let bytes = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.gauge(Family::MemoryResident, &[], bytes(memory.resident()));
+        if let Some(limit) = memory.limit() {
+            self.gauge(Family::MemoryLimit, &[], bytes(limit));
+        }
+        self.gauge(Family::MemoryLevel, &[], memory.level() as i64);
         let generation = process.generation.load(Relaxed);
         self.gauge(Family::ConfigGeneration, &[], i64::try_from(generation).unwrap_or(i64::MAX));
         for result in ReloadResult::ALL {

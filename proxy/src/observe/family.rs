@@ -51,7 +51,7 @@ families! {
     ListenerActive = "portcullis_listener_connections", GAUGE, ["listener"],
         "Client connections open now.";
     ListenerRefused = "portcullis_listener_refused_connections_total", COUNTER, ["listener"],
-        "Client connections closed at once because the listener was at its limit.";
+        "Client connections closed at once because the listener or the memory was at its limit.";
     ListenerHandshakeFailures = "portcullis_listener_handshake_failures_total", COUNTER, ["listener"],
         "TLS handshakes with clients that failed or took too long.";
     ListenerBrokenOff = "portcullis_listener_broken_off_connections_total", COUNTER, ["listener", "reason"],
@@ -89,6 +89,12 @@ families! {
         "Worker threads of the data path.";
     Draining = "portcullis_draining", GAUGE, [],
         "1 once the process has begun to shut down.";
+    MemoryResident = "portcullis_memory_resident_bytes", GAUGE, [],
+        "Resident memory of the process, as it was measured last.";
+    MemoryLimit = "portcullis_memory_limit_bytes", GAUGE, [],
+        "What may be resident; absent where there is no limit.";
+    MemoryLevel = "portcullis_memory_level", GAUGE, [],
+        "0 while there is enough memory, 1 while connections are not kept, 2 while requests are refused, 3 while connections are.";
     ConfigGeneration = "portcullis_config_generation", GAUGE, [],
         "Number of the configuration generation that new requests meet.";
     ConfigReloads = "portcullis_config_reloads_total", COUNTER, ["result"],

@@ -14,6 +14,7 @@ use prometheus::Registry;
 use super::collector;
 use super::counter::{Counter, Shards, WorkerId};
 use super::things::{EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics};
+use crate::memory::Memory;
 
 /// The metrics of a process.
 #[derive(Debug)]
@@ -112,6 +113,11 @@ impl Metrics {
         *locked(&self.process.certificates) = expiries.collect();
     }
 
+    /// The process's memory, as it is measured.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.process.memory
+    }
+
     pub fn set_draining(&self) {
         self.process.draining.store(true, Relaxed);
     }
@@ -139,6 +145,7 @@ pub(super) struct Process {
     pub(super) reloads: [AtomicU64; ReloadResult::ALL.len()],
     pub(super) generation: AtomicU64,
     pub(super) draining: AtomicBool,
+    pub(super) memory: Arc<Memory>,
     pub(super) stale_files: Mutex<BTreeMap<String, i64>>,
     pub(super) certificates: Mutex<BTreeMap<String, i64>>,
 }

@@ -89,6 +89,7 @@ impl Status {
             | Reason::UpstreamTlsFailed
             | Reason::UpstreamOverflow
             | Reason::PoolTimeout
+            | Reason::MemoryLimit
             | Reason::MaxAge
             | Reason::RouteGone
             | Reason::Draining => Self::Unavailable,

@@ -79,6 +79,7 @@ impl<'a> Watch<'a> {
     /// Why the exchange ends when the deadline has passed.
     pub fn timeout(&self) -> Reason {
         match self.end {
+            _ if self.deadline.is_cut() => Reason::MemoryLimit,
             Some(end) if end <= Instant::now() => Reason::Deadline,
             _ => self.stage.get().timeout(),
         }

@@ -166,6 +166,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         upstreams: ["u0", "u1", "u2"].map(upstream).into(),
         routes,
         stream_routes: Vec::new(),
+        limits: Limits { memory: Sourced::built_in(MemoryLimit::Disabled) },
         access_log: AccessLog {
             sink: AccessLogSink::Disabled,
             timeline: false,

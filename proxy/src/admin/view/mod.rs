@@ -23,6 +23,7 @@ use crate::tls::{CertificateInfo, CertificateOrigin};
 /// Which build this is, what it serves and what became of the last reload.
 pub(super) fn version(shared: &Shared) -> Value {
     let last = shared.control.last.load();
+    let memory = shared.metrics.memory();
     let started = shared.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -31,6 +32,11 @@ pub(super) fn version(shared: &Shared) -> Value {
         "uptimeSeconds": shared.uptime().as_secs(),
         "workers": shared.metrics.workers(),
         "draining": shared.metrics.is_draining(),
+        "memory": {
+            "residentBytes": memory.resident(),
+            "limitBytes": memory.limit(),
+            "level": memory.level().word(),
+        },
         "lastReload": {
             "refused": last.refused,
             "report": last.problems,

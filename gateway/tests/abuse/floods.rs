@@ -1,121 +1,19 @@
 //! Floods of HTTP/2 frames against the real binary: how they end, and what they cost it.
 
-#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
-
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_testkit::client::fetch;
 use portcullis_testkit::h2::frame::{
     END_HEADERS, END_STREAM, INITIAL_WINDOW_SIZE, PADDED, WHOLE, block, code_name, continuation,
     data, frame, get, headers, ping, priority, request, reset, settings, text, window_update,
 };
-use portcullis_testkit::h2::{H2Client, Seen};
+use portcullis_testkit::h2::Seen;
 use portcullis_testkit::origin::{Connection, Origin, Script, ScriptedOrigin};
-use portcullis_testkit::process::Process;
-use portcullis_testkit::procfs;
 
-const LONG: Duration = Duration::from_secs(20);
-const MIB: u64 = 1024 * 1024;
+use crate::gateway::{Gateway, LONG, MIB};
+
 /// What a client does not read stays in the gateway, once the kernel takes no more.
 const LITTLE: usize = 4096;
 const MOST: u32 = 0x7fff_ffff;
-
-struct Gateway {
-    process: Process,
-    address: SocketAddr,
-    status: SocketAddr,
-}
-
-impl Gateway {
-    /// One that has served something, so that what it needs for that is there.
-    async fn start(origin: SocketAddr) -> Self {
-        let configuration = format!(
-            "version: v1\nworkers: 1\nlisteners:\n\
-             \x20 - {{name: public, address: \"127.0.0.1:0\", timeouts: {{body: 1s, idle: 1s}}}}\n\
-             \x20 - {{name: status, address: \"127.0.0.1:0\", kind: status}}\n\
-             upstreams:\n  - {{name: back, endpoints: [{{address: \"{origin}\"}}]}}\n\
-             routes:\n\
-             \x20 - {{name: own, match: {{path: {{prefix: /own}}}}, reply: {{status: 200, body: hello}}}}\n\
-             \x20 - {{name: all, backends: [{{upstream: back}}]}}\n\
-             accessLog: {{path: access.log}}\n"
-        );
-        let binary = env!("CARGO_BIN_EXE_portcullis-gateway");
-        let files = [("portcullis.yaml", &*configuration)];
-        let mut process =
-            Process::start(binary, ["run", "--config", "portcullis.yaml"], &files).unwrap();
-        let address = bound(&mut process, "public").await;
-        let status = bound(&mut process, "status").await;
-        let gateway = Self { process, address, status };
-        let mut client = gateway.client(&[]).await;
-        let heads = (0..100).map(|at| headers(2 * at + 1, WHOLE, get("/own", &[])));
-        client.send(&heads.collect::<Vec<_>>().concat()).await.unwrap();
-        client.until(|seen| seen.ended() == Some(199)).await.unwrap();
-        gateway
-    }
-
-    async fn client(&self, settings: &[(u16, u32)]) -> H2Client {
-        H2Client::open(self.address, None, settings).await.unwrap()
-    }
-
-    /// The value of a metric; absent is nothing.
-    async fn metric(&self, line: &str) -> u64 {
-        let text = fetch(self.status, "GET", "/metrics", &[]).await.unwrap().text();
-        let found = text.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(' '));
-        found.map_or(0, |value| value.parse().unwrap())
-    }
-
-    /// Waits until a metric of the listener has this value.
-    async fn counts(&self, name: &str, labels: &str, expected: u64) {
-        let line = format!("portcullis_listener_{name}{{listener=\"public\"{labels}}}");
-        let deadline = tokio::time::Instant::now() + LONG;
-        loop {
-            let value = self.metric(&line).await;
-            if value == expected {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{line} {value}, ought {expected}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    async fn counts_floods(&self, expected: u64) {
-        self.counts("broken_off_connections_total", ",reason=\"flood\"", expected).await;
-    }
-
-    fn meter(&self) -> Cost<'_> {
-        let pid = self.process.pid();
-        procfs::forget_peak(pid).unwrap();
-        let resident = procfs::resident_bytes(pid).unwrap();
-        Cost { gateway: self, resident, processor: procfs::cpu_nanoseconds(pid).unwrap() }
-    }
-}
-
-async fn bound(process: &mut Process, listener: &str) -> SocketAddr {
-    let name = format!("listener=\"{listener}\"");
-    let says = |line: &str| line.contains("listening") && line.contains(&name);
-    let line = process.line(LONG, says).await.unwrap();
-    let (_, address) = line.split_once("address=").unwrap();
-    address.split(' ').next().unwrap().parse().unwrap()
-}
-
-/// What a flood costs the gateway since this was made.
-struct Cost<'a> {
-    gateway: &'a Gateway,
-    resident: u64,
-    processor: u64,
-}
-
-impl Cost<'_> {
-    /// Tells it, and fails beyond so many bytes.
-    fn tell(&self, name: &str, end: &str, limit: u64) {
-        let pid = self.gateway.process.pid();
-        let grown = procfs::peak_resident_bytes(pid).unwrap().saturating_sub(self.resident);
-        let processor = (procfs::cpu_nanoseconds(pid).unwrap() - self.processor) / 1_000_000;
-        println!("{name}: {end}; {} KiB, {processor} ms of processor", grown / 1024);
-        assert!(grown <= limit, "{name}: grown by {} KiB", grown / 1024);
-    }
-}
 
 /// How a connection ended: the code of its goodbye, and the last stream that was looked at.
 fn farewell(seen: &[Seen]) -> (&'static str, u32) {

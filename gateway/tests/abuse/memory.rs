@@ -1,0 +1,135 @@
+//! A gateway near its limit of memory: what it gives up, in which order, and that it comes back.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use portcullis_testkit::client::RawClient;
+use portcullis_testkit::h2::Seen;
+use portcullis_testkit::h2::frame::{WHOLE, get, headers};
+use portcullis_testkit::procfs;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::gateway::{Gateway, LONG, MIB};
+
+const LIMIT: u64 = 64 * MIB;
+const LEVEL: &str = "portcullis_memory_level";
+const GET: &[u8] = b"GET /own HTTP/1.1\r\nhost: a\r\n\r\n";
+/// A second's bodies of one client, whichever way they go, are more than it may hold.
+const DOWN: &[u8] = b"GET /down HTTP/1.1\r\nhost: a\r\n\r\n";
+const UP: &[u8] = b"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n";
+
+/// An origin that answers without an end, or takes nothing of a body.
+async fn endless() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(pour(stream));
+        }
+    });
+    address
+}
+
+async fn pour(mut stream: TcpStream) {
+    static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    let mut head = [0; 4];
+    if stream.read_exact(&mut head).await.is_err() || head.starts_with(b"POST") {
+        // It stays open, and is not read, for longer than any test.
+        return std::future::pending().await;
+    }
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n";
+    let _ = stream.write_all(answer).await;
+    while stream.write_all(&PIECE).await.is_ok() {}
+}
+
+/// Many that ask for much and take nothing, and as many that send much. They never stop by
+/// themselves; what the gateway does with them is not theirs to judge.
+async fn flood(target: SocketAddr, clients: usize) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for at in 0..clients {
+        tasks.spawn(async move {
+            loop {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.set_recv_buffer_size(4096).unwrap();
+                let Ok(mut stream) = socket.connect(target).await else { continue };
+                if at % 2 == 0 {
+                    let _ = stream.write_all(DOWN).await;
+                    // Taken away by a reset, which needs no reading.
+                    while stream.write_all(b" ").await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                } else if stream.write_all(UP).await.is_ok() {
+                    while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        if at % 50 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    tasks
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_bodies_stays_below_the_limit() {
+    let origin = endless().await;
+    let limits = format!("limits: {{memory: {}MiB}}\n", LIMIT / MIB);
+    let upstream = "concurrency: {maxConnections: 9000}";
+    let gateway = Gateway::with(origin, "", upstream, &limits).await;
+    let begun = procfs::resident_bytes(gateway.pid()).unwrap();
+    println!("{} MiB at rest", begun / MIB);
+    assert!(begun < LIMIT / 2, "the limit leaves no room: {begun} at rest");
+    // Both were there before, and are kept.
+    let mut kept = RawClient::connect(gateway.address).await.unwrap();
+    kept.send(GET).await.unwrap();
+    assert!(kept.response().await.unwrap().keep_alive());
+    let mut streams = gateway.client(&[]).await;
+    streams.send(&headers(1, WHOLE, get("/own", &[]))).await.unwrap();
+    streams.until(|seen| seen.ended() == Some(1)).await.unwrap();
+
+    procfs::forget_peak(gateway.pid()).unwrap();
+    let flood = flood(gateway.address, 2_000).await;
+    // First connections end: idle ones, and others with their next answer.
+    gateway.reaches(LEVEL, |level| level >= 1).await;
+    assert!(kept.read_to_end().await.is_ok(), "an idle connection is kept");
+    streams.until(|seen| matches!(seen, Seen::GoAway { .. })).await.unwrap();
+    // Then requests are refused.
+    let refused = eventually(gateway.address, |status, _| status == 503).await;
+    assert!(refused.contains("memory-limit"), "{refused}");
+    // It goes on for a while.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let peak = procfs::peak_resident_bytes(gateway.pid()).unwrap();
+    println!("{} KiB at most, of {}", peak / 1024, LIMIT / 1024);
+    assert!(peak <= LIMIT + LIMIT / 10, "{} KiB", peak / 1024);
+    drop(flood);
+    // What is given back counts, and everything is as before.
+    let begun = Instant::now();
+    eventually(gateway.address, |status, keeps| status == 200 && keeps).await;
+    println!("back after {:?}", begun.elapsed());
+    let peak = procfs::peak_resident_bytes(gateway.pid()).unwrap();
+    assert!(peak <= LIMIT + LIMIT / 10, "{} KiB", peak / 1024);
+    let reasons = gateway.records();
+    let refused = reasons.iter().filter(|record| record["reason"] == "memory-limit").count();
+    assert!(refused > 0 && reasons.iter().all(|it| it["reason"] != "internal"), "{refused}");
+}
+
+/// Asks until an answer is as wanted: its status, and whether the connection is kept.
+async fn eventually(address: SocketAddr, wanted: impl Fn(u16, bool) -> bool) -> String {
+    let deadline = Instant::now() + LONG;
+    let mut last = String::new();
+    while Instant::now() < deadline {
+        // Above the limit connections are closed unheard.
+        if let Ok(answer) = portcullis_testkit::client::fetch(address, "GET", "/own", &[]).await {
+            last = format!("{} {}", answer.status, answer.text());
+            if wanted(answer.status, answer.keep_alive()) {
+                return last;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("last: {last}")
+}

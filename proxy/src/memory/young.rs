@@ -1,0 +1,78 @@
+//! How many requests a worker has begun of late: their memory is not to be seen yet.
+
+use std::cell::Cell;
+
+/// Requests under way that began since the last turn, or the one before.
+#[derive(Default)]
+pub struct Young {
+    now: Cell<u32>,
+    counts: [Cell<u32>; 2],
+}
+
+impl Young {
+    /// A request begins.
+    pub fn begin(&self) -> YoungOne<'_> {
+        let turn = self.now.get();
+        let count = self.count_of(turn);
+        count.set(count.get() + 1);
+        YoungOne { of: self, turn }
+    }
+
+    /// Time goes on: whoever is older than a whole turn has taken what it takes.
+    pub fn turn(&self) {
+        let turn = self.now.get().wrapping_add(1);
+        self.now.set(turn);
+        self.count_of(turn).set(0);
+    }
+
+    pub fn count(&self) -> u32 {
+        self.counts[0].get() + self.counts[1].get()
+    }
+
+    fn count_of(&self, turn: u32) -> &Cell<u32> {
+        &self.counts[usize::from(turn % 2 == 1)]
+    }
+}
+
+/// A request that has begun; dropped when it has ended.
+pub struct YoungOne<'a> {
+    of: &'a Young,
+    turn: u32,
+}
+
+impl Drop for YoungOne<'_> {
+    fn drop(&mut self) {
+        if self.of.now.get().wrapping_sub(self.turn) < 2 {
+            let count = self.of.count_of(self.turn);
+            count.set(count.get() - 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_young_for_one_to_two_turns() {
+        let young = Young::default();
+        let first = young.begin();
+        let second = young.begin();
+        assert_eq!(young.count(), 2);
+        drop(first);
+        assert_eq!(young.count(), 1);
+        young.turn();
+        let third = young.begin();
+        assert_eq!(young.count(), 2);
+        young.turn();
+        assert_eq!(young.count(), 1);
+        drop(second);
+        assert_eq!(young.count(), 1);
+        drop(third);
+        assert_eq!(young.count(), 0);
+        for _ in 0..5 {
+            young.turn();
+        }
+        assert_eq!(young.count(), 0);
+    }
+}
