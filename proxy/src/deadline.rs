@@ -17,7 +17,15 @@ pub struct Deadline {
     state: RefCell<State>,
     /// It was moved since somebody last looked.
     moved: Cell<bool>,
-    cut: Cell<bool>,
+    cut: Cell<Cut>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    No,
+    /// The next look finds the deadline passed, wherever it was moved meanwhile.
+    Due,
+    Done,
 }
 
 struct State {
@@ -30,7 +38,7 @@ impl Deadline {
     pub fn at(wanted: Instant) -> Self {
         let timer = Box::pin(sleep_until(wanted));
         let state = RefCell::new(State { wanted, registered: wanted, timer });
-        Self { state, moved: Cell::new(true), cut: Cell::new(false) }
+        Self { state, moved: Cell::new(true), cut: Cell::new(Cut::No) }
     }
 
     pub fn set(&self, wanted: Instant) {
@@ -56,13 +64,13 @@ impl Deadline {
 
     /// Ends the wait now, whatever it was for.
     pub fn cut(&self) {
-        self.cut.set(true);
+        self.cut.set(Cut::Due);
         self.set(Instant::now());
     }
 
     /// Whether a wait has ended before its time.
     pub fn is_cut(&self) -> bool {
-        self.cut.get()
+        self.cut.get() != Cut::No
     }
 
     pub fn wanted(&self) -> Instant {
@@ -71,6 +79,10 @@ impl Deadline {
 
     /// Ready once the deadline has passed.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.get() == Cut::Due {
+            self.cut.set(Cut::Done);
+            return Poll::Ready(());
+        }
         let mut state = self.state.borrow_mut();
         while state.timer.as_mut().poll(cx).is_ready() {
             if state.wanted <= state.registered {
@@ -161,9 +173,15 @@ mod tests {
         assert!(!deadline.stands_still() && deadline.stands_still());
         deadline.set(Instant::now() + Duration::from_secs(70));
         assert!(!deadline.stands_still());
-        let cut = async { deadline.cut() };
+        let cut = async {
+            deadline.cut();
+            // Whoever is woken by it moves it first.
+            deadline.set(Instant::now() + Duration::from_secs(60));
+        };
         let (waited, ()) = tokio::join!(waits(&deadline), cut);
         assert_eq!((waited, deadline.is_cut()), (Duration::ZERO, true));
+        // What is still to be said has its time.
+        assert_eq!(waits(&deadline).await, Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,13 @@
 //! Floods of HTTP/2 frames against the real binary: how they end, and what they cost it.
 
-use std::time::Duration;
-
+use portcullis_testkit::h2::Seen;
 use portcullis_testkit::h2::frame::{
     END_HEADERS, END_STREAM, INITIAL_WINDOW_SIZE, PADDED, WHOLE, block, code_name, continuation,
     data, frame, get, headers, ping, priority, request, reset, settings, text, window_update,
 };
-use portcullis_testkit::h2::Seen;
 use portcullis_testkit::origin::{Connection, Origin, Script, ScriptedOrigin};
 
+use crate::ALONE;
 use crate::gateway::{Gateway, LONG, MIB};
 
 /// What a client does not read stays in the gateway, once the kernel takes no more.
@@ -31,6 +30,7 @@ async fn silent() -> ScriptedOrigin {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_that_lead_to_nothing() {
+    let _beside = ALONE.read().await;
     let origin = silent().await;
     let gateway = Gateway::start(origin.address()).await;
     let post = || headers(1, END_HEADERS, request("POST", "/", &[]));
@@ -65,6 +65,7 @@ async fn frames_that_lead_to_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_heads_that_grow_large() {
+    let _beside = ALONE.read().await;
     let origin = silent().await;
     let gateway = Gateway::start(origin.address()).await;
     let mut kept = vec![0x40];
@@ -96,6 +97,7 @@ async fn small_heads_that_grow_large() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_taken_back_at_once() {
+    let _beside = ALONE.read().await;
     let origin = silent().await;
     let gateway = Gateway::start(origin.address()).await;
     let mut client = gateway.client(&[]).await;
@@ -115,6 +117,7 @@ async fn requests_taken_back_at_once() {
 /// Each request is given the time to reach the upstream before it is undone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_undone_once_they_have_cost_something() {
+    let _beside = ALONE.read().await;
     type Undo = fn(u32) -> Vec<u8>;
     let ways: [(&str, Undo); 4] = [
         ("taken back", |stream| reset(stream, 8)),
@@ -164,6 +167,7 @@ async fn requests_undone_once_they_have_cost_something() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn responses_that_nobody_takes() {
+    let _beside = ALONE.read().await;
     let origin = Origin::start("o").await.unwrap();
     let gateway = Gateway::start(origin.address()).await;
     // No window at all, and every window but nobody who reads.

@@ -8,15 +8,20 @@ use portcullis_testkit::h2::frame::{WHOLE, get, headers};
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::process::Process;
 use portcullis_testkit::procfs;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
+const FILE: &str = "portcullis.yaml";
 pub(crate) const MIB: u64 = 1024 * 1024;
 
 pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     status: SocketAddr,
+    /// Its configuration, without the blocks of its own.
+    configuration: String,
 }
 
 impl Gateway {
@@ -40,15 +45,21 @@ impl Gateway {
              routes:\n\
              \x20 - {{name: own, match: {{path: {{prefix: /own}}}}, reply: {{status: 200, body: hello}}}}\n\
              \x20 - {{name: all, backends: [{{upstream: back}}]}}\n\
-             accessLog: {{path: access.log}}\n{blocks}"
+             accessLog: {{path: access.log}}\n"
         );
+        Self::of(configuration, blocks).await
+    }
+
+    /// Of a whole configuration with listeners `public` and `status`, and a route `/own` that
+    /// answers by itself.
+    pub(crate) async fn of(configuration: String, blocks: &str) -> Self {
+        let text = format!("{configuration}{blocks}");
         let binary = env!("CARGO_BIN_EXE_portcullis-gateway");
-        let files = [("portcullis.yaml", &*configuration)];
-        let mut process =
-            Process::start(binary, ["run", "--config", "portcullis.yaml"], &files).unwrap();
+        let files = [(FILE, &*text)];
+        let mut process = Process::start(binary, ["run", "--config", FILE], &files).unwrap();
         let address = bound(&mut process, "public").await;
         let status = bound(&mut process, "status").await;
-        let gateway = Self { process, address, status };
+        let gateway = Self { process, address, status, configuration };
         let mut client = gateway.client(&[]).await;
         let heads = (0..100).map(|at| headers(2 * at + 1, WHOLE, get("/own", &[])));
         client.send(&heads.collect::<Vec<_>>().concat()).await.unwrap();
@@ -58,6 +69,12 @@ impl Gateway {
 
     pub(crate) async fn client(&self, settings: &[(u16, u32)]) -> H2Client {
         H2Client::open(self.address, None, settings).await.unwrap()
+    }
+
+    /// Other blocks of its own, which the gateway notices by itself.
+    pub(crate) fn change(&self, blocks: &str) {
+        let text = format!("{}{blocks}", self.configuration);
+        self.process.replace_file(FILE, &text).unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -141,5 +158,43 @@ impl Cost<'_> {
     pub(crate) fn processor(&self) -> Duration {
         let now = procfs::cpu_nanoseconds(self.gateway.pid()).unwrap();
         Duration::from_nanos(now - self.processor)
+    }
+}
+
+/// An origin that answers `/down` without an end, takes nothing of a body, and is quick otherwise.
+pub(crate) async fn endless() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(pour(stream));
+        }
+    });
+    address
+}
+
+async fn pour(mut stream: TcpStream) {
+    static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    let mut read = Vec::new();
+    loop {
+        match stream.read_buf(&mut read).await {
+            Ok(1..) => {}
+            _ => return,
+        }
+        if read.starts_with(b"POST") {
+            // It stays open, and is not read, for longer than any test.
+            return std::future::pending().await;
+        }
+        if !read.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        if read.starts_with(b"GET /down") {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n";
+            let _ = stream.write_all(head).await;
+            while stream.write_all(&PIECE).await.is_ok() {}
+            return;
+        }
+        read.clear();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     }
 }

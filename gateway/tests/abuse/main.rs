@@ -6,4 +6,13 @@
 
 mod floods;
 mod gateway;
+mod idle;
+mod levels;
 mod memory;
+mod sizes;
+mod slow;
+mod victims;
+
+/// Held alone by tests that measure time, and together by all others: what runs beside a test is
+/// no concern of its figures.
+static ALONE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());

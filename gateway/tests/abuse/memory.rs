@@ -7,12 +7,13 @@ use portcullis_testkit::client::RawClient;
 use portcullis_testkit::h2::Seen;
 use portcullis_testkit::h2::frame::{WHOLE, get, headers};
 use portcullis_testkit::procfs;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::gateway::{Gateway, LONG, MIB};
+use crate::ALONE;
+use crate::gateway::{Gateway, LONG, MIB, endless};
 
 const LIMIT: u64 = 64 * MIB;
 const LEVEL: &str = "portcullis_memory_level";
@@ -20,30 +21,6 @@ const GET: &[u8] = b"GET /own HTTP/1.1\r\nhost: a\r\n\r\n";
 /// A second's bodies of one client, whichever way they go, are more than it may hold.
 const DOWN: &[u8] = b"GET /down HTTP/1.1\r\nhost: a\r\n\r\n";
 const UP: &[u8] = b"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n";
-
-/// An origin that answers without an end, or takes nothing of a body.
-async fn endless() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(pour(stream));
-        }
-    });
-    address
-}
-
-async fn pour(mut stream: TcpStream) {
-    static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
-    let mut head = [0; 4];
-    if stream.read_exact(&mut head).await.is_err() || head.starts_with(b"POST") {
-        // It stays open, and is not read, for longer than any test.
-        return std::future::pending().await;
-    }
-    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n";
-    let _ = stream.write_all(answer).await;
-    while stream.write_all(&PIECE).await.is_ok() {}
-}
 
 /// Many that ask for much and take nothing, and as many that send much. They never stop by
 /// themselves; what the gateway does with them is not theirs to judge.
@@ -76,6 +53,7 @@ async fn flood(target: SocketAddr, clients: usize) -> JoinSet<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_bodies_stays_below_the_limit() {
+    let _beside = ALONE.read().await;
     let origin = endless().await;
     let limits = format!("limits: {{memory: {}MiB}}\n", LIMIT / MIB);
     let upstream = "concurrency: {maxConnections: 9000}";

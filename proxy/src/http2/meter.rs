@@ -49,6 +49,9 @@ pub(super) struct Meter {
     left: u32,
     /// Bytes of a head that has not ended.
     head: u32,
+    /// The last frame that began is of a head, whose last one it may not be.
+    in_head: bool,
+    unended: bool,
     /// Bytes that went to the client.
     sent: u64,
     /// When time was last counted.
@@ -63,6 +66,8 @@ impl Meter {
             to_client: Frames::default(),
             left: FULL,
             head: 0,
+            in_head: false,
+            unended: false,
             sent: 0,
             counted: now,
         }
@@ -74,7 +79,7 @@ impl Meter {
             return false;
         }
         let (mut cost, mut earned) = (0_u32, 0_u32);
-        let head = &mut self.head;
+        let Self { head, in_head, unended, .. } = self;
         self.from_client.pass(bytes, |frame| {
             cost = cost.saturating_add(match frame.kind {
                 DATA => {
@@ -88,12 +93,14 @@ impl Meter {
                 CONTINUATION_KIND => CONTINUATION,
                 _ => ODD,
             });
-            if matches!(frame.kind, HEADERS | CONTINUATION_KIND) {
+            *in_head = matches!(frame.kind, HEADERS | CONTINUATION_KIND);
+            if *in_head {
+                *unended = frame.flags & END_HEADERS == 0;
                 *head = head.saturating_add(frame.length);
                 if *head > HEAD {
                     cost = FULL;
                 }
-                if frame.flags & END_HEADERS != 0 {
+                if !*unended {
                     *head = 0;
                 }
             }
@@ -121,6 +128,11 @@ impl Meter {
         if !self.is_spent() {
             self.earn(earned);
         }
+    }
+
+    /// Whether a head has begun of which more is to come.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.in_head && (self.unended || self.from_client.skip > 0)
     }
 
     pub(super) fn is_spent(&self) -> bool {

@@ -98,7 +98,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
         Ok(Ok(connection)) => {
             client.quiet_since.set(Instant::now());
             let idle = if idle.is_zero() { head } else { idle };
-            let mut session = Session::new(connection, &client, meter, idle);
+            let mut session = Session::new(connection, &client, meter, head, idle);
             let mut served = 0;
             loop {
                 match std::future::poll_fn(|cx| session.poll_stream(cx)).await {
@@ -139,6 +139,9 @@ struct Session<'a> {
     meter: Rc<RefCell<Meter>>,
     streams: Rc<Streams>,
     phase: Phase,
+    /// How long a head may take, and the end of that for one that has begun.
+    head: Duration,
+    late: Option<Instant>,
     idle: Duration,
     /// A request has come.
     begun: bool,
@@ -156,8 +159,10 @@ enum Phase {
     Leaving,
     /// It has had that moment, or deserves none: streams that it still opens are refused.
     Left,
-    /// It was told to go, and has a moment to take it.
+    /// It was told to go for what it did, and has a moment to take it.
     Flooded,
+    /// The same, for a head that took too long.
+    Slow,
 }
 
 impl<'a> Session<'a> {
@@ -165,6 +170,7 @@ impl<'a> Session<'a> {
         connection: Connection<Metered<Transport<Shared>>, Bytes>,
         client: &'a Client,
         meter: Rc<RefCell<Meter>>,
+        head: Duration,
         idle: Duration,
     ) -> Self {
         let now = Instant::now();
@@ -174,6 +180,8 @@ impl<'a> Session<'a> {
             meter,
             streams: Rc::default(),
             phase: Phase::Open,
+            head,
+            late: None,
             idle,
             begun: false,
             told: now,
@@ -185,7 +193,7 @@ impl<'a> Session<'a> {
     /// Moves the connection on until a request is there, or its end.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         self.client.registration.listen(cx);
-        if self.client.deadline.is_cut() && self.phase != Phase::Flooded {
+        if self.client.deadline.is_cut() && !self.is_sent_away() {
             return Poll::Ready(ControlFlow::Break(None));
         }
         self.client.deadline.moves();
@@ -197,15 +205,13 @@ impl<'a> Session<'a> {
         }
         loop {
             let polled = self.connection.poll_accept(cx);
-            if self.phase != Phase::Flooded && self.meter.borrow().is_spent() {
-                self.phase = Phase::Flooded;
-                self.connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
-                self.client.deadline.set(Instant::now() + LAST_WORDS);
+            if !self.is_sent_away() && self.meter.borrow().is_spent() {
+                self.send_away(Phase::Flooded);
                 continue;
             }
             match polled {
                 // What a flood brought along is not begun.
-                Poll::Ready(Some(Ok(_))) if self.phase == Phase::Flooded => continue,
+                Poll::Ready(Some(Ok(_))) if self.is_sent_away() => continue,
                 Poll::Ready(Some(Ok((_, mut respond)))) if self.phase == Phase::Left => {
                     respond.send_reset(h2::Reason::REFUSED_STREAM);
                     continue;
@@ -222,16 +228,23 @@ impl<'a> Session<'a> {
                 Poll::Pending => {}
             }
             let handled = self.streams.any(cx);
+            let late = self.head_until();
             match self.phase {
+                Phase::Flooded | Phase::Slow => {}
+                _ if late.is_some() => late.into_iter().for_each(|at| self.client.deadline.set(at)),
                 Phase::Open | Phase::Left if handled => return Poll::Pending,
                 Phase::Open => self.patience(self.idle),
                 Phase::Leaving | Phase::Left if !handled => self.patience(LAST_WORDS),
-                Phase::Leaving | Phase::Left | Phase::Flooded => {}
+                Phase::Leaving | Phase::Left => {}
             }
             if self.client.deadline.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
             match self.phase {
+                _ if late.is_some() && !self.is_sent_away() => {
+                    self.send_away(Phase::Slow);
+                    continue;
+                }
                 Phase::Open if !self.connection.has_streams() => self.leave(),
                 Phase::Leaving if handled => {
                     self.phase = Phase::Left;
@@ -266,8 +279,33 @@ impl<'a> Session<'a> {
         self.client.deadline.set(until);
     }
 
+    /// Until when the rest of a head that has begun may come.
+    fn head_until(&mut self) -> Option<Instant> {
+        if !self.meter.borrow().is_in_head() {
+            self.late = None;
+        } else if self.late.is_none() {
+            self.late = Some(Instant::now() + self.head);
+        }
+        self.late
+    }
+
     fn verdict(&self) -> Option<BrokenOff> {
-        (self.phase == Phase::Flooded).then_some(BrokenOff::Flood)
+        match self.phase {
+            Phase::Flooded => Some(BrokenOff::Flood),
+            Phase::Slow => Some(BrokenOff::SlowHead),
+            Phase::Open | Phase::Leaving | Phase::Left => None,
+        }
+    }
+
+    fn is_sent_away(&self) -> bool {
+        matches!(self.phase, Phase::Flooded | Phase::Slow)
+    }
+
+    /// Ends everything at once; the client has a moment to hear of it.
+    fn send_away(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+        self.client.deadline.set(Instant::now() + LAST_WORDS);
     }
 
     /// Says goodbye; what is under way goes on to its end.

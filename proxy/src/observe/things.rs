@@ -173,6 +173,8 @@ labelled! {
     Flood = "flood";
     /// It broke the rules of the protocol.
     Protocol = "protocol";
+    /// A head that it had begun did not come to its end in time.
+    SlowHead = "slow-head";
 }
 
 labelled! {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use portcullis_testkit::h2::frame::{
-    END_HEADERS, INITIAL_WINDOW_SIZE, WHOLE, code_name, data, get, headers, ping, pong, request,
-    reset, window_update,
+    END_HEADERS, END_STREAM, INITIAL_WINDOW_SIZE, WHOLE, code_name, continuation, data, get,
+    headers, ping, pong, request, reset, window_update,
 };
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
@@ -167,6 +167,48 @@ async fn a_goodbye_that_is_not_heard_is_meant_all_the_same() {
     };
     let (told, ()) = tokio::join!(talk, gate.drain(LONG));
     assert_eq!(told, "200, close");
+}
+
+/// Neither in pieces of its own nor in one that does not end: the time of a head is that of HTTP/1.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_dribbles_in_ends_its_connection() {
+    let origin = ScriptedOrigin::start([Script::new().request().stall()]).await.unwrap();
+    let gate = Gate::with("timeouts: {head: 500ms}", "", origin.address()).await;
+    let whole = headers(5, WHOLE, get("/", &[]));
+    let pieces = |_| continuation(5, 0, []);
+    let open = headers(5, END_STREAM, get("/", &[]));
+    let bytes = |at: usize| vec![whole[10 + at]];
+    let busy = headers(1, END_HEADERS, request("POST", "/", &[]));
+    type Piece<'a> = &'a dyn Fn(usize) -> Vec<u8>;
+    let cases: [(&str, &[u8], &[u8], Piece); 3] = [
+        ("pieces without an end", &[], &open, &pieces),
+        ("a frame byte by byte", &[], &whole[..10], &bytes),
+        ("beside a body that waits", &busy, &open, &pieces),
+    ];
+    for (name, before, first, piece) in cases {
+        let mut client = gate.open(Kind::Plain, &[]).await;
+        client.send(&[before, first].concat()).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let mut sent = 0;
+        let ended = loop {
+            tokio::select! {
+                seen = client.next() => match seen.unwrap() {
+                    Some(Seen::GoAway { code, .. }) => break code_name(code),
+                    Some(_) => {}
+                    None => break "closed",
+                },
+                _ = ticks.tick() => {
+                    // Whoever is hung up on is told so by what it reads.
+                    let _ = client.send(&piece(sent)).await;
+                    sent += 1;
+                }
+            }
+        };
+        assert_eq!(ended, "ENHANCE_YOUR_CALM", "{name}");
+        let taken = begun.elapsed();
+        assert!((400..1000).contains(&taken.as_millis()), "{name}: after {taken:?}");
+    }
 }
 
 /// A byte now and then is no progress, whoever made the answer: this one is the proxy's own.
