@@ -62,6 +62,12 @@ impl Server {
     /// Binds, starts the workers and publishes the first generation. To be called on the control
     /// runtime, which must outlive the server.
     pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
+        Self::start_with(config, || {}).await
+    }
+
+    /// The same with what each worker calls while memory is short, so that what it has freed goes
+    /// back to the kernel: only the program knows its allocator.
+    pub async fn start_with(config: Arc<Config>, give_back: fn()) -> Result<Self, StartError> {
         let signals = Some(Signals::install()?);
         crate::tls::install_provider();
         crate::sockets::raise_descriptor_limit();
@@ -99,6 +105,7 @@ impl Server {
                 log: log.worker(id, random.u64(..)),
                 commands,
                 seed: random.u64(..),
+                give_back,
             };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))

@@ -67,6 +67,8 @@ pub struct Setup {
     pub log: AccessLogWorker,
     pub commands: mpsc::Receiver<Command>,
     pub seed: u64,
+    /// Gives what this thread has freed back to the kernel.
+    pub give_back: fn(),
 }
 
 /// Runs a worker on this thread until its command queue is closed.
@@ -97,6 +99,7 @@ pub struct Worker {
     tunnels: Tunnels,
     scratch: ScratchPool,
     young: Young,
+    give_back: fn(),
     log: AccessLogWorker,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -107,7 +110,7 @@ pub struct Worker {
 
 impl Worker {
     fn new(setup: Setup) -> (Rc<Self>, mpsc::Receiver<Command>) {
-        let Setup { id, snapshot, metrics, log, commands, seed } = setup;
+        let Setup { id, snapshot, metrics, log, commands, seed, give_back } = setup;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
         let maker = Maker { metrics: &metrics, worker: id };
@@ -122,6 +125,7 @@ impl Worker {
             tunnels: Tunnels::default(),
             scratch: ScratchPool::default(),
             young: Young::default(),
+            give_back,
             log,
             random: RefCell::new(random),
             listeners: RefCell::default(),
@@ -236,6 +240,7 @@ impl Worker {
         }
         if level > Level::Enough {
             self.buffers.clear();
+            (self.give_back)();
         }
         self.young.turn();
     }

@@ -36,7 +36,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     let sources = loaded.sources;
     let config = Arc::new(loaded.config);
     let result = runtime.block_on(async {
-        let server = Server::start(config).await?;
+        let server = Server::start_with(config, crate::allocator::give_back).await?;
         let reloader = Reloader::new(loader, seen);
         let control = Control::new(server, reloader)?;
         Ok(control.run().await)
