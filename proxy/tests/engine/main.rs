@@ -7,6 +7,7 @@ mod harness;
 mod basics;
 mod bodies;
 mod faults;
+mod figures;
 mod forwarding;
 mod grpc;
 mod limits;

@@ -232,3 +232,24 @@ async fn a_dribbling_reader_of_a_refusal_is_cut() {
     assert!(matches!(ended, Seen::Reset { .. }), "{ended:?}");
     assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_dribbles_in_is_cut() {
+    let origin = ScriptedOrigin::start([Script::new().request().stall()]).await.unwrap();
+    let gate = Gate::with("timeouts: {body: 1s}", "", origin.address()).await;
+    let mut client = gate.open(Kind::Plain, &[]).await;
+    client.send(&headers(1, END_HEADERS, request("POST", "/", &[]))).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut more = tokio::time::interval(Duration::from_millis(50));
+    let status = loop {
+        tokio::select! {
+            seen = client.next() => if let Some(status) = seen.unwrap().unwrap().status() {
+                break status.to_owned();
+            },
+            _ = more.tick() => client.send(&data(1, 0, "x")).await.unwrap(),
+        }
+    };
+    let taken = begun.elapsed();
+    assert_eq!(status, "408");
+    assert!((900..2_000).contains(&taken.as_millis()), "after {taken:?}");
+}

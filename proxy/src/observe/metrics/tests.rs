@@ -75,6 +75,7 @@ fn the_whole_exposition() {
     metrics.reloaded(ReloadResult::Success);
     metrics.set_stale_files([Path::new("conf.d/orders.yaml")]);
     metrics.set_certificates([("shop.crt", 1_798_761_599)]);
+    metrics.memory().observe(900, Some(1_000));
     metrics.set_draining();
     let text = exposition(&registry).unwrap();
 
