@@ -211,6 +211,25 @@ fn every_page_of_the_manual_is_linked_and_every_link_leads_somewhere() {
 }
 
 /// Targets of Markdown links, outside of code blocks.
+/// A page that says which test holds what is worth as much as its tests: they are there.
+#[test]
+fn tests_that_the_manual_names_exist() {
+    let text = std::fs::read_to_string(root().join("docs/hardening.md")).unwrap();
+    let is_test = |word: &&str| {
+        word.contains('_') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let named: Vec<_> = text.split('`').filter(is_test).collect();
+    assert!(named.len() >= 50, "{}", named.len());
+    let sources: Vec<_> =
+        files("rs").iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let is_there = |name: &str| {
+        let written = format!("fn {name}()");
+        sources.iter().any(|source| source.contains(&written))
+    };
+    let missing: Vec<_> = named.into_iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 fn links(text: &str) -> Vec<String> {
     let mut targets = Vec::new();
     let mut in_code = false;

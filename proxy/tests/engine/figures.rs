@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
 
-use crate::harness::{Gate, Settings, always, check, get, line, observe, verdicts};
+use crate::harness::{Gate, Settings, check, get, line, observe, verdicts};
 
 #[tokio::test]
 async fn a_refused_connection_is_told_within_fifty_milliseconds() {

@@ -180,7 +180,7 @@ async fn a_head_that_dribbles_in_ends_its_connection() {
     let bytes = |at: usize| vec![whole[10 + at]];
     let busy = headers(1, END_HEADERS, request("POST", "/", &[]));
     type Piece<'a> = &'a dyn Fn(usize) -> Vec<u8>;
-    let cases: [(&str, &[u8], &[u8], Piece); 3] = [
+    let cases: [(&str, &[u8], &[u8], Piece<'_>); 3] = [
         ("pieces without an end", &[], &open, &pieces),
         ("a frame byte by byte", &[], &whole[..10], &bytes),
         ("beside a body that waits", &busy, &open, &pieces),
