@@ -15,8 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The one timer of a connection. Shared by the futures of its task, never across tasks.
 pub struct Deadline {
     state: RefCell<State>,
-    /// It was moved since somebody last looked.
-    moved: Cell<bool>,
+    /// How often somebody looked since it was moved.
+    looks: Cell<u8>,
     cut: Cell<Cut>,
 }
 
@@ -38,11 +38,11 @@ impl Deadline {
     pub fn at(wanted: Instant) -> Self {
         let timer = Box::pin(sleep_until(wanted));
         let state = RefCell::new(State { wanted, registered: wanted, timer });
-        Self { state, moved: Cell::new(true), cut: Cell::new(Cut::No) }
+        Self { state, looks: Cell::new(0), cut: Cell::new(Cut::No) }
     }
 
     pub fn set(&self, wanted: Instant) {
-        self.moved.set(true);
+        self.looks.set(0);
         let mut state = self.state.borrow_mut();
         state.wanted = wanted;
         if wanted < state.registered {
@@ -51,15 +51,17 @@ impl Deadline {
         }
     }
 
-    /// Whether whoever waits here has stood still since the last look; in between, not much of
-    /// what moves goes without moving its deadline.
-    pub fn stands_still(&self) -> bool {
-        !self.moved.replace(false)
+    /// Over how many looks whoever waits here has stood still by now: not much moves without
+    /// moving its deadline.
+    pub fn look(&self) -> u8 {
+        let looks = self.looks.get();
+        self.looks.set(looks.saturating_add(1));
+        looks
     }
 
     /// Something moved that has no deadline of its own.
     pub fn moves(&self) {
-        self.moved.set(true);
+        self.looks.set(0);
     }
 
     /// Ends the wait now, whatever it was for.
@@ -170,9 +172,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_stands_still_can_be_cut() {
         let deadline = Deadline::at(Instant::now() + Duration::from_secs(60));
-        assert!(!deadline.stands_still() && deadline.stands_still());
+        assert_eq!([(); 3].map(|()| deadline.look()), [0, 1, 2]);
         deadline.set(Instant::now() + Duration::from_secs(70));
-        assert!(!deadline.stands_still());
+        assert_eq!(deadline.look(), 0);
         let cut = async {
             deadline.cut();
             // Whoever is woken by it moves it first.

@@ -75,12 +75,12 @@ impl Connections {
         }
     }
 
-    /// Cuts those that have stood still since the last call, and says how many.
-    pub fn shed(&self) -> usize {
+    /// Cuts those that have stood still over so many calls, and says how many.
+    pub fn shed(&self, looks: u8) -> usize {
         let mut shed = 0;
         for (_, place) in self.places.borrow_mut().iter_mut() {
             if let Some(deadline) = &place.deadline
-                && deadline.stands_still()
+                && deadline.look() >= looks
             {
                 deadline.cut();
                 place.wake();
@@ -302,9 +302,11 @@ mod tests {
         let deadlines = [(); 2].map(|()| Rc::new(Deadline::at(long)));
         places[0].expose(&deadlines[0]);
         places[1].expose(&deadlines[1]);
-        assert_eq!(connections.shed(), 0);
+        assert_eq!(connections.shed(1), 0);
         deadlines[0].moves();
-        assert_eq!(connections.shed(), 1);
+        assert_eq!(connections.shed(2), 0);
+        deadlines[0].moves();
+        assert_eq!(connections.shed(2), 1);
         assert!(!deadlines[0].is_cut() && deadlines[1].is_cut());
     }
 

@@ -34,6 +34,8 @@ use crate::websocket::live::Tunnels;
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// How often idle upstream connections and clients' certificates are looked over, in flushes.
 const SWEEP_EVERY: u32 = 5;
+/// How long a connection may stand still while requests are refused, in flushes.
+const STILL: u8 = 10;
 /// How long a draining connection may still begin a request.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -224,19 +226,22 @@ impl Worker {
         self.memory().is_full(young)
     }
 
-    /// Gives way while memory is short: nothing is kept that is not in use, and above the limit
-    /// whoever stands still is cut.
+    /// Gives way while memory is short: nothing is kept that is not in use, and whoever stands
+    /// still is cut, the sooner the less there is.
     fn give_way(&self) {
         let level = self.memory().level();
         let mut shed = 0;
         for bound in &*self.listeners.borrow() {
             bound.connections.press(level > Level::Enough);
-            if level >= Level::Over {
-                shed += bound.connections.shed();
-            }
+            shed += match level {
+                Level::Enough | Level::Tight => 0,
+                // Nobody is served any more: what they hold is worth more than their patience.
+                Level::Full => bound.connections.shed(STILL),
+                Level::Over => bound.connections.shed(1),
+            };
         }
         if shed > 0 {
-            tracing::warn!(shed, "connections are cut: memory is over its limit");
+            tracing::warn!(shed, "connections that stand still are cut for want of memory");
         }
         if level > Level::Enough {
             self.buffers.clear();

@@ -53,7 +53,7 @@ async fn flood(target: SocketAddr, clients: usize) -> JoinSet<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_bodies_stays_below_the_limit() {
-    let _beside = ALONE.read().await;
+    let _alone = ALONE.write().await;
     let origin = endless().await;
     let limits = format!("limits: {{memory: {}MiB}}\n", LIMIT / MIB);
     let upstream = "concurrency: {maxConnections: 9000}";

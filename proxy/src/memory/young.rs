@@ -2,11 +2,15 @@
 
 use std::cell::Cell;
 
-/// Requests under way that began since the last turn, or the one before.
+/// For so many turns a request is young, the one in which it began included: on a busy machine
+/// upstreams take their time to answer, and buffers are filled only then.
+const TURNS: u32 = 4;
+
+/// Requests under way that began of late, by the turn in which they did.
 #[derive(Default)]
 pub struct Young {
     now: Cell<u32>,
-    counts: [Cell<u32>; 2],
+    counts: [Cell<u32>; TURNS as usize],
 }
 
 impl Young {
@@ -18,7 +22,7 @@ impl Young {
         YoungOne { of: self, turn }
     }
 
-    /// Time goes on: whoever is older than a whole turn has taken what it takes.
+    /// Time goes on: whoever began that many turns ago has taken what it takes.
     pub fn turn(&self) {
         let turn = self.now.get().wrapping_add(1);
         self.now.set(turn);
@@ -26,11 +30,11 @@ impl Young {
     }
 
     pub fn count(&self) -> u32 {
-        self.counts[0].get() + self.counts[1].get()
+        self.counts.iter().map(Cell::get).sum()
     }
 
     fn count_of(&self, turn: u32) -> &Cell<u32> {
-        &self.counts[usize::from(turn % 2 == 1)]
+        &self.counts[(turn % TURNS) as usize]
     }
 }
 
@@ -42,7 +46,7 @@ pub struct YoungOne<'a> {
 
 impl Drop for YoungOne<'_> {
     fn drop(&mut self) {
-        if self.of.now.get().wrapping_sub(self.turn) < 2 {
+        if self.of.now.get().wrapping_sub(self.turn) < TURNS {
             let count = self.of.count_of(self.turn);
             count.set(count.get() - 1);
         }
@@ -54,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_young_for_one_to_two_turns() {
+    fn a_request_is_young_for_some_turns() {
         let young = Young::default();
         let first = young.begin();
         let second = young.begin();
         assert_eq!(young.count(), 2);
         drop(first);
         assert_eq!(young.count(), 1);
-        young.turn();
+        (1..TURNS).for_each(|_| young.turn());
         let third = young.begin();
         assert_eq!(young.count(), 2);
         young.turn();
@@ -70,9 +74,7 @@ mod tests {
         assert_eq!(young.count(), 1);
         drop(third);
         assert_eq!(young.count(), 0);
-        for _ in 0..5 {
-            young.turn();
-        }
+        (0..2 * TURNS).for_each(|_| young.turn());
         assert_eq!(young.count(), 0);
     }
 }
