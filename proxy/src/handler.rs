@@ -242,7 +242,7 @@ async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
 /// Whether an answer that was given without reading the body leaves the connection in order.
 fn may_continue(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.scratch.request;
-    request.keep_alive && request.framing.is_empty() && !exchange.client.registration.is_draining()
+    request.keep_alive && request.framing.is_empty() && !exchange.client.is_ending()
 }
 
 /// Gives the buffer back for the next request, when there may be one.

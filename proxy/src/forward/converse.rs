@@ -305,7 +305,7 @@ fn begin_response<'c>(
         && !spoiled
         && exchange.upload.complete.get()
         && framing != Framing::UntilClose
-        && !exchange.client.registration.is_draining();
+        && !exchange.client.is_ending();
     lines.clear();
     if let Some(sticky) = target.plan.sticky {
         sticky.write(target.picked.id, exchange.provenance.tls, lines);

@@ -123,7 +123,7 @@ pub async fn forward<'c>(
 async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, reason: Reason) -> Next {
     let request = &exchange.scratch.request;
     let whole = request.framing.is_empty() || exchange.upload.complete.get();
-    let keep_alive = whole && request.keep_alive && !exchange.client.registration.is_draining();
+    let keep_alive = whole && request.keep_alive && !exchange.client.is_ending();
     if reason.status() == 0 {
         exchange.reason = Some(reason);
         return Next::Abort;
