@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
 use portcullis_config::model::Trust;
 use tokio::time::Instant;
@@ -27,6 +26,7 @@ use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::grpc::Call;
 use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::request_id::RequestId;
+use crate::relay::reader::Http2Body;
 use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
 use crate::route::RouteId;
@@ -81,7 +81,7 @@ pub enum ClientEnd {
     /// The connection itself carries the exchange, alone.
     Http1,
     /// A stream of its own.
-    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<RecvStream> },
+    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Http2Body> },
 }
 
 /// What an exchange sees of the configuration.

@@ -10,9 +10,8 @@ use tokio::time::Instant;
 use super::Failure;
 use super::attempt::Target;
 use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
-use super::sending::{Sending, take_back};
+use super::sending::{Sending, forget, rewind, take_back};
 use super::stream::Begun;
-use crate::buffer::HeadBuffer;
 use crate::decide::HostSource;
 use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange};
@@ -30,7 +29,7 @@ use crate::policy::forwarded::Forwarded;
 use crate::policy::grpc::{is_grpc, write_timeout};
 use crate::policy::grpc_web::{self, Web};
 use crate::relay::filter::{Filter, Filtered};
-use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
 use crate::relay::response::Download;
 use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
@@ -62,7 +61,9 @@ pub(super) async fn converse<'c>(
         method[..length].copy_from_slice(&name[..length]);
         &method[..length]
     };
-    let position = exchange.head.as_ref().map(HeadBuffer::position);
+    if let Some(buffer) = &mut exchange.head {
+        buffer.keep();
+    }
     let worker = exchange.worker;
     let (upload, mut reader) = match connection {
         Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
@@ -128,19 +129,15 @@ pub(super) async fn converse<'c>(
     exchange.scratch.response = response;
     if let Err(reason) = ended {
         exchange.upstream_reset = reader.reset_code();
-        // What was refused can be sent again while all that was sent of it is still here.
-        let unsent =
-            !exchange.upload.begun.get() || (reader.was_refused() && !exchange.upload.waited.get());
-        let not_sent = unsent && reason.fault() == Fault::Upstream;
+        let unsent = !exchange.upload.begun.get() || reader.was_refused();
         if let Some(upload) = upload {
             take_back(exchange, upload);
         }
-        if not_sent && let (Some(buffer), Some(position)) = (&mut exchange.head, position) {
-            // Nothing was read since: the body is sent from its start.
-            buffer.rewind(position);
-        }
+        // What was refused can be sent again while all that was sent of it is still here.
+        let not_sent = unsent && reason.fault() == Fault::Upstream && rewind(exchange);
         return Err(Failure { reason, not_sent });
     }
+    forget(exchange, upload.as_mut());
     let upgraded = exchange.scratch.response.status == 101;
     let upgraded = upgraded.then_some(target.plan.forward.websocket);
     let answered = Instant::now();
@@ -261,7 +258,7 @@ fn begin_upload<'c>(
             Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
         }
         ClientEnd::Http2 { body, .. } => match body.take() {
-            Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
+            Some(body) => Reading::Http2(body),
             None => Reading::Nothing,
         },
     };

@@ -1,8 +1,9 @@
 //! Forwarding: attempts at an upstream, until one has an answer or none may be made any more;
 //! then the answer's way to the client.
 //!
-//! A request is sent again only when surely nothing of it was sent before (`not-sent`): the
-//! connect failed, or a kept connection died before it took the first byte.
+//! A request is sent again only when surely nobody did anything with it (`not-sent`): the connect
+//! failed, a kept connection died before it took the first byte, or the upstream said that it
+//! refused the stream. What was sent of the body must still be here.
 
 use tokio::time::Instant;
 

@@ -163,6 +163,10 @@ impl<'c> Upload<'c> {
                         self.waits = Waits::Nothing;
                     }
                     counters.waited.set(true);
+                    if let (Writing::Http1(_), Some(buffer)) = (&self.writing, &mut *pinned) {
+                        // What has left there cannot be refused any more.
+                        buffer.forget();
+                    }
                     match self.reading.poll_fill(cx, pinned) {
                         Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
                         Poll::Pending => break Ok(Waits::Client),
@@ -291,7 +295,7 @@ mod tests {
             buffer.spare()[HEAD.len()..HEAD.len() + body.len()].copy_from_slice(body);
             buffer.commit(HEAD.len() + body.len());
             let mut pinned = Some(buffer.pin_head(HEAD.len()));
-            let position = pinned.as_ref().unwrap().position();
+            pinned.as_mut().unwrap().keep();
 
             let (dead, peer) = pair().await;
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
@@ -301,7 +305,7 @@ mod tests {
             assert!(matches!(sent, Err(UploadError::Upstream(_))), "{sent:?}");
             assert!(!counters.begun.get());
 
-            pinned.as_mut().unwrap().rewind(position);
+            assert!(pinned.as_mut().unwrap().rewind());
             let (alive, mut peer) = pair().await;
             let (sent, counters) = send(&client, alive, framing, &mut pinned).await;
             assert!(sent.is_ok() && counters.complete.get());
