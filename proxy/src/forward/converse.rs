@@ -250,6 +250,8 @@ fn begin_upload<'c>(
         idle: target.plan.timeouts.idle,
         call,
         answer_patience: target.plan.timeouts.per_try,
+        started: target.started,
+        answer_by: target.answer_by,
         held_back: request.expect_continue,
     };
     let mut reading = match exchange.end.get_mut() {

@@ -81,10 +81,9 @@ pub async fn forward<'c>(
         return Outcome::Ended(fail(exchange, edits, Reason::Internal).await);
     };
     let key = pick_key(exchange, upstream, plan);
-    let mut give_up = routed + plan.timeouts.response;
-    if let Some(deadline) = call.and_then(|call| call.deadline) {
-        give_up = give_up.min(deadline);
-    }
+    let end = call.and_then(|call| call.deadline);
+    let within = |at: Instant| end.map_or(at, |end| end.min(at));
+    let mut give_up = within(routed + plan.timeouts.response);
     let mut now = routed;
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
     loop {
@@ -100,12 +99,14 @@ pub async fn forward<'c>(
             limit,
             started: now,
             give_up: give_up.min(now + plan.timeouts.per_try),
+            answer_by: give_up,
         };
         let failure = match attempt(exchange, &target).await {
             Ok(answered) => return Outcome::Answered(answered),
             Err(failure) => failure,
         };
         now = Instant::now();
+        give_up = within(give_up + exchange.upload.took.get());
         let again =
             failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
         if !again {
