@@ -59,6 +59,8 @@ pub struct Exchange<'c> {
     pub reason: Option<Reason>,
     /// The request is a call of gRPC.
     pub call: Option<Call>,
+    /// What it was answered with.
+    pub grpc_status: Option<u32>,
     /// What the upstream said when it reset the stream of this request.
     pub upstream_reset: Option<h2::Reason>,
     pub upload: UploadCounters,
@@ -70,6 +72,8 @@ pub struct Exchange<'c> {
     recorded: bool,
     /// Something was heard of the client since it sent its request.
     pub client_spoke: bool,
+    /// The upstream has switched.
+    is_tunnel: bool,
     /// It asks for a WebSocket, and may.
     pub handshake: Option<Handshake>,
     /// The end, where somebody has read the clock for it already.
@@ -173,6 +177,7 @@ impl<'c> Exchange<'c> {
             status: 0,
             reason: None,
             call: None,
+            grpc_status: None,
             upstream_reset: None,
             upload: UploadCounters::default(),
             download: DownloadCounters::default(),
@@ -180,6 +185,7 @@ impl<'c> Exchange<'c> {
             number: served + 1,
             recorded: false,
             client_spoke: false,
+            is_tunnel: false,
             handshake: None,
             finished: None,
         }
@@ -255,7 +261,8 @@ impl<'c> Exchange<'c> {
 impl Exchange<'_> {
     /// From here on the exchange is a tunnel through its route: what tells it that the route is
     /// gone, and what counts it. `None` once the generation was let go.
-    pub fn enter_tunnel(&self) -> Option<(Registration, Arc<RouteMetrics>)> {
+    pub fn enter_tunnel(&mut self) -> Option<(Registration, Arc<RouteMetrics>)> {
+        self.is_tunnel = true;
         let current = self.current()?;
         let snapshot = &current.snapshot;
         let id = self.route?;
@@ -299,12 +306,13 @@ impl Exchange<'_> {
             View::Rest(rest) => rest.seen(),
         };
         let response_body_bytes = self.download.body.get() + self.own_body;
+        let duration = finished.into_std().saturating_duration_since(self.timeline.started());
         metrics.record(
             self.worker.id(),
             &RequestOutcome {
                 status: self.status,
                 reason: self.reason,
-                duration: finished.into_std().saturating_duration_since(self.timeline.started()),
+                duration: (!self.is_tunnel).then_some(duration),
                 request_body_bytes: self.upload.body.get(),
                 response_body_bytes,
             },
@@ -334,6 +342,7 @@ impl Exchange<'_> {
             attempts: self.attempts,
             status: self.status,
             reason: self.reason,
+            grpc_status: self.grpc_status,
             request_body_bytes: self.upload.body.get(),
             response_body_bytes,
             timeline: &self.timeline,

@@ -26,7 +26,7 @@ use crate::http2::head::{outgoing_request, outgoing_response};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::forwarded::Forwarded;
-use crate::policy::grpc::{is_grpc, write_timeout};
+use crate::policy::grpc::{is_grpc, read_status, write_timeout};
 use crate::policy::grpc_web::{self, Web};
 use crate::relay::filter::{Filter, Filtered};
 use crate::relay::reader::{Http1Body, Reading};
@@ -146,6 +146,11 @@ pub(super) async fn converse<'c>(
     let outcome = Outcome { latency: Some(answered - sent_at), failed: exchange.status >= 500 };
     in_flight.observe(outcome, answered);
 
+    if exchange.call.is_some() {
+        // It stands in the head where there is nothing else.
+        let head = ResponseHead { bytes: reader.bytes(), parts: &exchange.scratch.response };
+        exchange.grpc_status = head.fields().first("grpc-status").and_then(read_status);
+    }
     let web = web_response(exchange, reader.bytes());
     let (writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;

@@ -14,7 +14,7 @@ use crate::buffer::{Buffer, BufferPool, HeadBuffer};
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
 use crate::http2::client::reset_code;
-use crate::http2::fields::clean_trailers;
+use crate::http2::fields::{clean_trailers, trailer_map};
 use crate::io::Io;
 use crate::message::Framing;
 use crate::relay::filter::Filtered;
@@ -211,6 +211,18 @@ impl Reading<'_> {
             Self::Filtered(filtered) => filtered.inner_mut().forget(),
             // What is pinned is the exchange's.
             Self::Nothing | Self::Pinned { .. } | Self::Lent { .. } => {}
+        }
+    }
+
+    /// What was read behind the body under this name, as far as it makes sense.
+    pub fn trailer<R>(&self, name: &str, read: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
+        match self {
+            Self::Nothing => None,
+            Self::Pinned { body, .. } | Self::Lent { body, .. } => {
+                read(trailer_map(body.decoder.trailers())?.get(name)?.as_bytes())
+            }
+            Self::Http2(body) => read(body.trailers.as_ref()?.get(name)?.as_bytes()),
+            Self::Filtered(filtered) => filtered.inner().trailer(name, read),
         }
     }
 
