@@ -81,6 +81,10 @@ pub struct Exchange<'c> {
 }
 
 /// What the client's protocol gives an exchange besides its connection.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "an exchange is boxed as a whole: another box would cost every stream an allocation"
+)]
 pub enum ClientEnd {
     /// The connection itself carries the exchange, alone.
     Http1,
