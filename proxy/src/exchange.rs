@@ -326,7 +326,7 @@ impl Exchange<'_> {
         }
         let tls = self.client.tls.as_ref();
         let record = Record {
-            request_id: self.request_id.as_str().as_bytes(),
+            request_id: self.request_id.as_bytes(),
             generation,
             listener: &self.client.listener_name,
             trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
@@ -350,7 +350,7 @@ impl Exchange<'_> {
             request_body_bytes: self.upload.body.get(),
             response_body_bytes,
             timeline: &self.timeline,
-            finished: finished.into_std(),
+            duration,
             headers: head.map(|head| head.fields()),
         };
         self.worker.log().record(log_format, self.worker.clock(), &record);
