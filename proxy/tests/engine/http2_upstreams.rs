@@ -171,9 +171,12 @@ impl Upstream {
     }
 }
 
+/// How an upstream ends a stream.
+type End = fn(u32) -> Vec<u8>;
+
 #[tokio::test]
 async fn what_an_upstream_refused_is_sent_again_with_its_body() {
-    let cases: [(&str, fn(u32) -> Vec<u8>, bool); 2] = [
+    let cases: [(&str, End, bool); 2] = [
         ("refused", |stream| reset(stream, 7), false),
         ("behind a goodbye", |_| go_away(0, 0), true),
     ];
@@ -213,7 +216,7 @@ async fn what_an_upstream_refused_is_sent_again_with_its_body() {
 /// What may have run, and what is not here any more.
 #[tokio::test]
 async fn nothing_is_sent_again_that_may_have_run_or_is_gone() {
-    let cases: [(&str, fn(u32) -> Vec<u8>, usize); 4] = [
+    let cases: [(&str, End, usize); 4] = [
         ("cancelled", |stream| reset(stream, 8), 5),
         ("a goodbye that counts it", |stream| go_away(stream, 0), 5),
         ("an angry goodbye that counts it", |stream| go_away(stream, 2), 5),
