@@ -51,7 +51,7 @@ fn counting_a_request_allocates_nothing() {
         let outcome = RequestOutcome {
             status: 200,
             reason: millis.is_multiple_of(2).then_some(Reason::UpstreamTruncated),
-            duration: Duration::from_millis(millis),
+            duration: Some(Duration::from_millis(millis)),
             request_body_bytes: 1,
             response_body_bytes: 2,
         };
@@ -122,6 +122,7 @@ fn a_line_allocates_nothing() {
             attempts: 1,
             status: 200,
             reason: Some(Reason::UpstreamTruncated),
+            grpc_status: Some(0),
             request_body_bytes: at,
             response_body_bytes: at,
             timeline: &timeline,
