@@ -10,9 +10,8 @@ use tokio::time::Instant;
 use super::Failure;
 use super::attempt::Target;
 use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
-use super::sending::{Sending, take_back};
+use super::sending::{Sending, forget, rewind, take_back};
 use super::stream::Begun;
-use crate::buffer::HeadBuffer;
 use crate::decide::HostSource;
 use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange};
@@ -26,10 +25,10 @@ use crate::http2::head::{outgoing_request, outgoing_response};
 use crate::message::{Fields, Framing, Known, KnownSet, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::forwarded::Forwarded;
-use crate::policy::grpc::{is_grpc, write_timeout};
+use crate::policy::grpc::{is_grpc, read_status, write_timeout};
 use crate::policy::grpc_web::{self, Web};
 use crate::relay::filter::{Filter, Filtered};
-use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
 use crate::relay::response::Download;
 use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
@@ -61,7 +60,9 @@ pub(super) async fn converse<'c>(
         method[..length].copy_from_slice(&name[..length]);
         &method[..length]
     };
-    let position = exchange.head.as_ref().map(HeadBuffer::position);
+    if let Some(buffer) = &mut exchange.head {
+        buffer.keep();
+    }
     let worker = exchange.worker;
     let (upload, mut reader) = match connection {
         Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
@@ -127,19 +128,15 @@ pub(super) async fn converse<'c>(
     exchange.scratch.response = response;
     if let Err(reason) = ended {
         exchange.upstream_reset = reader.reset_code();
-        // What was refused can be sent again while all that was sent of it is still here.
-        let unsent =
-            !exchange.upload.begun.get() || (reader.was_refused() && !exchange.upload.waited.get());
-        let not_sent = unsent && reason.fault() == Fault::Upstream;
+        let unsent = !exchange.upload.begun.get() || reader.was_refused();
         if let Some(upload) = upload {
             take_back(exchange, upload);
         }
-        if not_sent && let (Some(buffer), Some(position)) = (&mut exchange.head, position) {
-            // Nothing was read since: the body is sent from its start.
-            buffer.rewind(position);
-        }
+        // What was refused can be sent again while all that was sent of it is still here.
+        let not_sent = unsent && reason.fault() == Fault::Upstream && rewind(exchange);
         return Err(Failure { reason, not_sent });
     }
+    forget(exchange, upload.as_mut());
     let upgraded = exchange.scratch.response.status == 101;
     let upgraded = upgraded.then_some(target.plan.forward.websocket);
     let answered = Instant::now();
@@ -148,6 +145,11 @@ pub(super) async fn converse<'c>(
     let outcome = Outcome { latency: Some(answered - sent_at), failed: exchange.status >= 500 };
     in_flight.observe(outcome, answered);
 
+    if exchange.call.is_some() {
+        // It stands in the head where there is nothing else.
+        let head = ResponseHead { bytes: reader.bytes(), parts: &exchange.scratch.response };
+        exchange.grpc_status = head.fields().first("grpc-status").and_then(read_status);
+    }
     let web = web_response(exchange, reader.bytes());
     let (writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
@@ -252,6 +254,8 @@ fn begin_upload<'c>(
         idle: target.plan.timeouts.idle,
         call,
         answer_patience: target.plan.timeouts.per_try,
+        started: target.started,
+        answer_by: target.answer_by,
         held_back: request.expect_continue,
     };
     let mut reading = match exchange.end.get_mut() {
@@ -260,9 +264,7 @@ fn begin_upload<'c>(
             Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
         }
         ClientEnd::Http2 { body, .. } => match body.take() {
-            Some(stream) => {
-                Reading::Http2(Http2Body::new(stream, Side::Request).of_length(framing))
-            }
+            Some(body) => Reading::Http2(body),
             None => Reading::Nothing,
         },
     };
@@ -306,7 +308,7 @@ fn begin_response<'c>(
         && !spoiled
         && exchange.upload.complete.get()
         && framing != Framing::UntilClose
-        && !exchange.client.registration.is_ending();
+        && !exchange.client.is_ending();
     lines.clear();
     if let Some(sticky) = target.plan.sticky {
         sticky.write(target.picked.id, exchange.provenance.tls, lines);

@@ -14,7 +14,7 @@ use crate::buffer::{Buffer, BufferPool, HeadBuffer};
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
 use crate::http2::client::reset_code;
-use crate::http2::fields::clean_trailers;
+use crate::http2::fields::{clean_trailers, trailer_map};
 use crate::io::Io;
 use crate::message::Framing;
 use crate::relay::filter::Filtered;
@@ -122,6 +122,10 @@ pub struct Http2Body {
     left: u64,
     /// The last byte of that length, until the peer has said that it is the last.
     held: Bytes,
+    /// All of a request's body that was read so far, while that is one chunk: to be had again.
+    kept: Option<Bytes>,
+    /// Bytes at the front of the chunk for which the window was given back before.
+    again: usize,
     trailers: Option<HeaderMap>,
     ended: bool,
     /// What the peer said where it broke the stream off.
@@ -131,21 +135,47 @@ pub struct Http2Body {
 impl Http2Body {
     pub fn new(stream: RecvStream, side: Side) -> Self {
         let ended = stream.is_end_stream();
-        let (chunk, held) = (Bytes::new(), Bytes::new());
-        Self { stream, side, chunk, left: 0, held, trailers: None, ended, reset: None }
-    }
-
-    /// Keeps the last byte of an announced length back until the stream has ended: what goes on
-    /// behind its length must not have arrived whole before that shows.
-    pub fn of_length(self, framing: Framing) -> Self {
-        match framing {
-            Framing::Length(left) => Self { left, ..self },
-            _ => self,
+        Self {
+            stream,
+            side,
+            chunk: Bytes::new(),
+            left: 0,
+            held: Bytes::new(),
+            kept: (side == Side::Request).then(Bytes::new),
+            again: 0,
+            trailers: None,
+            ended,
+            reset: None,
         }
     }
 
-    pub fn into_stream(self) -> RecvStream {
-        self.stream
+    /// Keeps the last byte of an announced length back until the stream has ended: what goes on
+    /// behind its length must not have arrived whole before that shows. To be said before any of
+    /// it is read.
+    pub fn announce(&mut self, framing: Framing) {
+        if let Framing::Length(length) = framing {
+            self.left = length;
+        }
+    }
+
+    pub fn stream_mut(&mut self) -> &mut RecvStream {
+        &mut self.stream
+    }
+
+    /// Nobody will want again what was read.
+    pub fn forget(&mut self) {
+        self.kept = None;
+    }
+
+    /// Comes back to the beginning. False when not all of it is here.
+    pub fn rewind(&mut self) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        self.again += kept.len() - self.chunk.len() - self.held.len();
+        self.chunk = kept.clone();
+        if !self.held.is_empty() {
+            self.held = self.chunk.split_off(self.chunk.len() - 1);
+        }
+        true
     }
 
     fn is_done(&self) -> bool {
@@ -161,11 +191,14 @@ impl Http2Body {
         while self.chunk.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(chunk)) => {
-                    let left = std::mem::take(&mut self.left);
-                    let last = left > 0 && chunk.len() as u64 >= left;
+                    if !chunk.is_empty() {
+                        let first = self.kept.as_ref().is_some_and(Bytes::is_empty);
+                        self.kept = first.then(|| chunk.clone());
+                    }
+                    let left = self.left;
                     self.left = left.saturating_sub(chunk.len() as u64);
                     self.chunk = chunk;
-                    if last && !self.stream.is_end_stream() {
+                    if left > 0 && self.left == 0 && !self.stream.is_end_stream() {
                         self.held = self.chunk.split_off(self.chunk.len() - 1);
                     }
                 }
@@ -192,6 +225,28 @@ impl Reading<'_> {
             Self::Pinned { body, .. } | Self::Lent { body, .. } => body.is_done(),
             Self::Http2(body) => body.is_done(),
             Self::Filtered(filtered) => filtered.is_done(),
+        }
+    }
+
+    /// Nobody will want again what was read.
+    pub fn forget(&mut self) {
+        match self {
+            Self::Http2(body) => body.forget(),
+            Self::Filtered(filtered) => filtered.inner_mut().forget(),
+            // What is pinned is the exchange's.
+            Self::Nothing | Self::Pinned { .. } | Self::Lent { .. } => {}
+        }
+    }
+
+    /// What was read behind the body under this name, as far as it makes sense.
+    pub fn trailer<R>(&self, name: &str, read: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
+        match self {
+            Self::Nothing => None,
+            Self::Pinned { body, .. } | Self::Lent { body, .. } => {
+                read(trailer_map(body.decoder.trailers())?.get(name)?.as_bytes())
+            }
+            Self::Http2(body) => read(body.trailers.as_ref()?.get(name)?.as_bytes()),
+            Self::Filtered(filtered) => filtered.inner().trailer(name, read),
         }
     }
 
@@ -244,8 +299,10 @@ impl Reading<'_> {
             }
             Self::Http2(body) => {
                 body.chunk.advance(count);
+                let again = body.again.min(count);
+                body.again -= again;
                 // Fails only on a stream that is gone, which the next read tells.
-                let _ = body.stream.flow_control().release_capacity(count);
+                let _ = body.stream.flow_control().release_capacity(count - again);
             }
             Self::Filtered(filtered) => filtered.take(count),
         }

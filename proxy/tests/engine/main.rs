@@ -10,6 +10,7 @@ mod faults;
 mod figures;
 mod forwarding;
 mod grpc;
+mod http2_upstreams;
 mod limits;
 mod passthrough;
 mod paths;
