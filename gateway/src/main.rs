@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
+mod allocator;
 mod commands;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // One touched byte would take 2 MiB of a huge page: a proxy at rest is smaller than that.

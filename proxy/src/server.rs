@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
 use crate::control::signals::Signals;
+use crate::ebb::GiveBack;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
@@ -56,9 +57,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// [`Server::start_with`] an allocator that is left to itself.
+    pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
+        Self::start_with(config, || {}).await
+    }
+
     /// Binds, starts the workers and publishes the first generation. To be called on the control
     /// runtime, which must outlive the server.
-    pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
+    pub async fn start_with(config: Arc<Config>, give_back: GiveBack) -> Result<Self, StartError> {
         let signals = Some(Signals::install()?);
         crate::tls::install_provider();
         crate::sockets::raise_descriptor_limit();
@@ -96,6 +102,7 @@ impl Server {
                 log: log.worker(id, random.u64(..)),
                 commands,
                 seed: random.u64(..),
+                give_back,
             };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))

@@ -11,12 +11,13 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::LocalOptions;
+use tokio::runtime::{Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::buffer::BufferPool;
 use crate::drain::Registration;
+use crate::ebb::{Afoot, Ebb, GiveBack};
 use crate::listener::{Acceptor, Bound, ListenerId, Live};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
@@ -66,6 +67,7 @@ pub struct Setup {
     pub log: AccessLogWorker,
     pub commands: mpsc::Receiver<Command>,
     pub seed: u64,
+    pub give_back: GiveBack,
 }
 
 /// Runs a worker on this thread until its command queue is closed.
@@ -76,8 +78,9 @@ pub fn run(setup: Setup) -> io::Result<()> {
         .event_interval(61)
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
+        let give_back = setup.give_back;
         let (worker, mut commands) = Worker::new(setup);
-        tokio::task::spawn_local(upkeep(Rc::clone(&worker)));
+        tokio::task::spawn_local(upkeep(Rc::clone(&worker), give_back));
         while let Some(command) = commands.recv().await {
             worker.obey(command);
         }
@@ -105,7 +108,7 @@ pub struct Worker {
 
 impl Worker {
     fn new(setup: Setup) -> (Rc<Self>, mpsc::Receiver<Command>) {
-        let Setup { id, snapshot, metrics, log, commands, seed } = setup;
+        let Setup { id, snapshot, metrics, log, commands, seed, .. } = setup;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
         let maker = Maker { metrics: &metrics, worker: id };
@@ -217,6 +220,15 @@ impl Worker {
         self.random.borrow_mut().u64(..)
     }
 
+    fn afoot(&self) -> Afoot {
+        let upstreams = &self.current.borrow().upstreams;
+        Afoot {
+            kept: self.buffers.kept() + self.scratch.kept(),
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            idle: upstreams.iter().map(|upstream| upstream.idle_count()).sum(),
+        }
+    }
+
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
             Command::Listen { id, socket, open, snapshot } => {
@@ -279,8 +291,9 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
 }
 
 /// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
-/// of revoked clients.
-async fn upkeep(worker: Rc<Worker>) {
+/// of revoked clients; memory is given back when there is no other work.
+async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
+    let mut ebb = Ebb::default();
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_sweep = SWEEP_EVERY;
@@ -289,6 +302,7 @@ async fn upkeep(worker: Rc<Worker>) {
         worker.log.flush();
         worker.buffers.trim();
         worker.pipes.trim();
+        worker.scratch.trim();
         until_sweep -= 1;
         if until_sweep == 0 {
             until_sweep = SWEEP_EVERY;
@@ -298,6 +312,9 @@ async fn upkeep(worker: Rc<Worker>) {
             }
             worker.dismiss_revoked();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
+        }
+        if ebb.look(worker.afoot()) {
+            give_back();
         }
     }
 }

@@ -39,6 +39,7 @@ impl Fixture {
             log: self.log.worker(WorkerId(0), 1),
             commands: mpsc::channel(1).1,
             seed: 1,
+            give_back: || {},
         };
         Worker::new(setup).0
     }
