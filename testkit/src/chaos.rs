@@ -53,6 +53,8 @@ const REHEARSAL: (Duration, Duration) = (Duration::from_millis(1500), Duration::
 pub struct Chaos<'a> {
     pub gateway: &'a Path,
     pub seed: u64,
+    /// Those that may come; `Fault::ALL` unless one is looked at alone.
+    pub faults: &'a [Fault],
     /// Faults, one after the other.
     pub slots: usize,
     pub slot: Duration,
@@ -128,7 +130,7 @@ async fn play(
     tell: &mut dyn FnMut(String),
 ) -> Result<Summary, ChaosError> {
     let possible = |fault: &Fault| *fault != Fault::NameServerLost || stage.names.is_some();
-    let faults: Vec<Fault> = Fault::ALL.into_iter().filter(possible).collect();
+    let faults: Vec<Fault> = run.faults.iter().copied().filter(possible).collect();
     if stage.names.is_none() {
         tell("without a name server: this machine gives no right to be one".to_owned());
     }
