@@ -53,6 +53,7 @@ pub struct Server {
     pub publisher: Publisher,
     pub registry: Registry,
     pub(crate) signals: Option<Signals>,
+    pub(crate) give_back: GiveBack,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -118,7 +119,7 @@ impl Server {
         let mut publisher =
             Publisher { published, metrics, log: Arc::new(log), discovery, book, workers };
         publisher.publish(first).await;
-        Ok(Self { publisher, registry, signals, threads })
+        Ok(Self { publisher, registry, signals, give_back, threads })
     }
 
     /// Where the listeners and the admin API are bound, by name.

@@ -314,6 +314,7 @@ async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
         if ebb.look(worker.afoot()) {
+            worker.listeners.borrow().iter().for_each(|bound| bound.connections.shrink());
             give_back();
         }
     }
