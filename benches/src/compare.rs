@@ -13,7 +13,7 @@ use portcullis_testkit::procfs;
 use serde::Serialize;
 
 use crate::counts::{self, Counts};
-use crate::engines::{ENGINES, Engine, Missing, Running, start_origin};
+use crate::engines::{BEFORE, ENGINES, Engine, Missing, Running, set_before, start_origin};
 use crate::stats::{median, median_upper_95};
 use crate::{h2load, setup, table, wrk};
 
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Which engines, in the order of the table. The default is all.
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
+    /// Another build of the gateway, as one more engine: what a change costs, in one run.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Leave out system calls and instructions.
     #[arg(long)]
     no_counts: bool,
@@ -110,7 +113,7 @@ pub(crate) struct Ratio {
 }
 
 /// The engines that others are compared with.
-pub(crate) const REFERENCES: [&str; 2] = ["haproxy", "nginx"];
+pub(crate) const REFERENCES: [&str; 3] = ["haproxy", "nginx", BEFORE];
 
 struct Contestant {
     engine: &'static Engine,
@@ -124,8 +127,12 @@ struct Contestant {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if let Some(program) = &options.before {
+        set_before(program);
+    }
+    let takes_part = |engine: &&Engine| engine.is_default() && engine.speaks(options.protocol);
     let engines: Vec<&'static Engine> = if options.engines.is_empty() {
-        ENGINES.iter().filter(|engine| engine.speaks(options.protocol)).collect()
+        ENGINES.iter().filter(takes_part).collect()
     } else {
         options.engines.iter().map(|name| Engine::find(name)).collect::<Result<_, _>>()?
     };

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -22,6 +23,20 @@ const START: Duration = Duration::from_secs(60);
 
 /// How long a line of a log may be under way.
 const ARRIVAL: Duration = Duration::from_secs(2);
+
+/// An engine of its own: an earlier build of ours.
+pub(crate) const BEFORE: &str = "before";
+
+/// Stands for the program of [`BEFORE`].
+const EARLIER: &str = "portcullis-before";
+
+static EARLIER_PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says once which program is [`BEFORE`].
+pub(crate) fn set_before(program: &Path) {
+    // A second one in the same run is no case.
+    let _ = EARLIER_PROGRAM.set(program.to_owned());
+}
 
 /// One engine of the comparison. Everything that differs between engines stands in [`ENGINES`].
 #[derive(Debug)]
@@ -51,6 +66,14 @@ pub(crate) const ENGINES: &[Engine] = &[
         configuration: Some(("portcullis.yaml", include_str!("../peers/portcullis.yaml"))),
         command: &["portcullis-gateway", "run", "--config", "@DIR@/portcullis.yaml"],
         version: &["portcullis-gateway", "--version"],
+        log: Log::File("access.log"),
+        need: None,
+    },
+    Engine {
+        name: BEFORE,
+        configuration: Some(("portcullis.yaml", include_str!("../peers/portcullis.yaml"))),
+        command: &[EARLIER, "run", "--config", "@DIR@/portcullis.yaml"],
+        version: &[EARLIER, "--version"],
         log: Log::File("access.log"),
         need: None,
     },
@@ -110,6 +133,11 @@ impl Engine {
     /// Whether it can take part where clients speak this.
     pub(crate) fn speaks(&self, protocol: Protocol) -> bool {
         protocol == Protocol::Http1 || self.configuration.is_some()
+    }
+
+    /// Whether it takes part unless others are named.
+    pub(crate) fn is_default(&self) -> bool {
+        self.name != BEFORE || EARLIER_PROGRAM.get().is_some()
     }
 
     /// Starts it on a port of its own; `wrapper` stands before its command.
@@ -275,6 +303,10 @@ fn appending(path: &Path) -> std::io::Result<File> {
 fn program(name: &str) -> anyhow::Result<String> {
     if name == "portcullis-bench" {
         return Ok(std::env::current_exe()?.display().to_string());
+    }
+    if name == EARLIER {
+        let program = EARLIER_PROGRAM.get().context("`--before` names the earlier build")?;
+        return Ok(program.canonicalize()?.display().to_string());
     }
     if name.starts_with("portcullis-") {
         return Ok(workspace_binary(name)?.display().to_string());

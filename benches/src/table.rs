@@ -5,8 +5,10 @@ use std::fmt::Write;
 use crate::compare::{Figures, Outcome, REFERENCES};
 
 pub(crate) fn comparison(outcome: &Outcome) -> String {
-    let mut rows = vec![heading()];
-    rows.extend(outcome.engines.iter().map(row));
+    let present = |name: &&str| outcome.engines.iter().any(|engine| engine.name == *name);
+    let references: Vec<&str> = REFERENCES.into_iter().filter(present).collect();
+    let mut rows = vec![heading(&references)];
+    rows.extend(outcome.engines.iter().map(|figures| row(figures, &references)));
     let mut text = aligned(&rows);
     text.push_str(
         "\nCPU: median over the rounds, in microseconds of one core for each request. Ratios: median \
@@ -18,25 +20,25 @@ pub(crate) fn comparison(outcome: &Outcome) -> String {
     text
 }
 
-fn heading() -> Vec<String> {
+fn heading(references: &[&str]) -> Vec<String> {
     let mut heading: Vec<String> = ["engine", "CPU us", "user + sys"].map(str::to_owned).to_vec();
-    heading.extend(REFERENCES.iter().map(|name| format!("/ {name} (<= 95 %)")));
+    heading.extend(references.iter().map(|name| format!("/ {name} (<= 95 %)")));
     heading.extend(["requests/s", "syscalls", "instructions", "version"].map(str::to_owned));
     heading
 }
 
-fn row(figures: &Figures) -> Vec<String> {
+fn row(figures: &Figures, references: &[&str]) -> Vec<String> {
     let split = figures
         .user_share
         .map(|user| format!("{:.1} + {:.1}", figures.cpu_us * user, figures.cpu_us * (1.0 - user)));
     let mut row = vec![figures.name.to_owned(), format!("{:.2}", figures.cpu_us), or_absent(split)];
-    for name in REFERENCES {
-        let ratio = figures.ratios.iter().find(|ratio| ratio.to == name);
+    for name in references {
+        let ratio = figures.ratios.iter().find(|ratio| ratio.to == *name);
         let text = ratio.map(|ratio| match ratio.upper {
             Some(upper) => format!("{:.3} ({upper:.3})", ratio.median),
             None => format!("{:.3} (too few)", ratio.median),
         });
-        row.push(if figures.name == name { "1".to_owned() } else { or_absent(text) });
+        row.push(if figures.name == *name { "1".to_owned() } else { or_absent(text) });
     }
     row.push(format!("{:.0}", figures.requests_per_second));
     row.push(or_absent(figures.counts.system_calls.map(|count| format!("{count:.2}"))));

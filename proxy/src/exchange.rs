@@ -299,12 +299,13 @@ impl Exchange<'_> {
             View::Rest(rest) => rest.seen(),
         };
         let response_body_bytes = self.download.body.get() + self.own_body;
+        let duration = finished.into_std().saturating_duration_since(self.timeline.started());
         metrics.record(
             self.worker.id(),
             &RequestOutcome {
                 status: self.status,
                 reason: self.reason,
-                duration: finished.into_std().saturating_duration_since(self.timeline.started()),
+                duration,
                 request_body_bytes: self.upload.body.get(),
                 response_body_bytes,
             },
@@ -314,7 +315,7 @@ impl Exchange<'_> {
         }
         let tls = self.client.tls.as_ref();
         let record = Record {
-            request_id: self.request_id.as_str().as_bytes(),
+            request_id: self.request_id.as_bytes(),
             generation,
             listener: &self.client.listener_name,
             trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
@@ -337,7 +338,7 @@ impl Exchange<'_> {
             request_body_bytes: self.upload.body.get(),
             response_body_bytes,
             timeline: &self.timeline,
-            finished: finished.into_std(),
+            duration,
             headers: head.map(|head| head.fields()),
         };
         self.worker.log().record(log_format, self.worker.clock(), &record);

@@ -356,6 +356,9 @@ impl Io {
     /// Whether an idle connection may carry another request. Costs no system call while the
     /// peer has been silent since the last read.
     pub fn is_quiet(&self) -> bool {
+        if let Some(read) = self.tcp(|stream| stream.try_read(&mut [0])) {
+            return read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match self.poll_readable(&mut cx) {
             Poll::Pending => true,

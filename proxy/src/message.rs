@@ -5,6 +5,8 @@
 //! long as somebody reads. This module knows no codec and no socket, so that every protocol
 //! meets the routing and the policies in the same form.
 
+use std::ops::Deref;
+
 /// A range of bytes relative to the first byte of its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -63,11 +65,92 @@ pub enum Known {
     OtherClaim,
 }
 
+/// A set of names that the engine knows. [`Known::Other`] is never in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KnownSet(u32);
+
+impl KnownSet {
+    pub const EMPTY: Self = Self(0);
+
+    pub const fn of(names: &[Known]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut index = 0;
+        while index < names.len() {
+            set = set.with(names[index]);
+            index += 1;
+        }
+        set
+    }
+
+    #[must_use]
+    pub const fn with(self, known: Known) -> Self {
+        match known {
+            Known::Other => self,
+            known => Self(self.0 | 1 << known as u32),
+        }
+    }
+
+    #[must_use]
+    pub const fn without(self, known: Known) -> Self {
+        Self(self.0 & !(1 << known as u32))
+    }
+
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub const fn contains(self, known: Known) -> bool {
+        self.0 & 1 << known as u32 != 0
+    }
+
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Header lines in the order in which they arrived, and which known names are among them: most
+/// questions are for a name that is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldList {
+    lines: Vec<Field>,
+    seen: KnownSet,
+}
+
+impl FieldList {
+    pub fn push(&mut self, field: Field) {
+        self.seen = self.seen.with(field.known);
+        self.lines.push(field);
+    }
+
+    /// Keeps the allocation.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.seen = KnownSet::EMPTY;
+    }
+
+    pub fn seen(&self) -> KnownSet {
+        self.seen
+    }
+}
+
+impl Deref for FieldList {
+    type Target = [Field];
+
+    fn deref(&self) -> &[Field] {
+        &self.lines
+    }
+}
+
 /// The header lines of a message, in the order in which they arrived.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {
     pub bytes: &'a [u8],
-    pub fields: &'a [Field],
+    pub fields: &'a FieldList,
 }
 
 impl<'a> Fields<'a> {
@@ -85,6 +168,9 @@ impl<'a> Fields<'a> {
 
     /// The first value of a name that the engine knows.
     pub fn known(&self, known: Known) -> Option<&'a [u8]> {
+        if !self.fields.seen.contains(known) {
+            return None;
+        }
         self.fields
             .iter()
             .find(|field| field.known == known)
@@ -153,7 +239,7 @@ pub struct RequestParts {
     /// From an absolute target, which overrides `Host`, else from `Host`; with its port.
     pub authority: Span,
     pub version: Version,
-    pub fields: Vec<Field>,
+    pub fields: FieldList,
     pub framing: Framing,
     /// The client wants the connection kept after this exchange.
     pub keep_alive: bool,
@@ -199,7 +285,7 @@ pub struct ResponseParts {
     pub version: Version,
     pub status: u16,
     pub reason: Span,
-    pub fields: Vec<Field>,
+    pub fields: FieldList,
     pub framing: Framing,
     /// The upstream will take another request on this connection.
     pub keep_alive: bool,

@@ -10,7 +10,7 @@ use portcullis_config::location::{FileRef, Location};
 use portcullis_config::model::{AccessLog as LogConfig, AccessLogSink};
 use portcullis_config::values::{HeaderName, Share};
 use portcullis_proxy::error::Reason;
-use portcullis_proxy::message::{Field, Fields, Known, Span, Version};
+use portcullis_proxy::message::{Field, FieldList, Fields, Known, Span, Version};
 use portcullis_proxy::observe::{
     AccessLog, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage, Timeline,
     TlsFacts, WorkerId,
@@ -130,7 +130,8 @@ fn a_line_allocates_nothing() {
     let bytes = b"user-agentcurl/8.11 \"quoted\" \xff\xc3\xa9";
     let length = u32::try_from(bytes.len()).unwrap();
     let name = Span { start: 0, end: 10 };
-    let fields = [Field { name, value: Span { start: 10, end: length }, known: Known::Other }];
+    let mut fields = FieldList::default();
+    fields.push(Field { name, value: Span { start: 10, end: length }, known: Known::Other });
     let headers = Some(Fields { bytes, fields: &fields });
     let clients: [SocketAddr; 2] =
         ["192.0.2.7:50123".parse().unwrap(), "[2001:db8::1]:50123".parse().unwrap()];
@@ -163,7 +164,7 @@ fn a_line_allocates_nothing() {
             request_body_bytes: at,
             response_body_bytes: at,
             timeline: &timeline,
-            finished: started + Duration::from_micros(at),
+            duration: Duration::from_micros(at),
             headers,
         };
         worker.record(&format, &clock, &record);

@@ -17,14 +17,13 @@ use crate::decide::HostSource;
 use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::body::Side;
-use crate::http1::known::KnownSet;
 use crate::http1::simple::write_informational;
 use crate::http1::write::{
     Line, OutgoingRequest, OutgoingResponse, client_framing, wants_trailers, write_request,
     write_response,
 };
 use crate::http2::head::{outgoing_request, outgoing_response};
-use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
+use crate::message::{Fields, Framing, Known, KnownSet, RequestHead, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::grpc::{is_grpc, write_timeout};
@@ -183,7 +182,7 @@ async fn drive<'c, T>(
     let mut receive = pin!(receive);
     std::future::poll_fn(|cx| {
         let mut sending = Sending { upload: &mut *upload, watch, exchange: &mut *exchange };
-        if let Poll::Ready(reason) = sending.poll(cx, None) {
+        if let Poll::Ready(reason) = sending.poll(cx) {
             return Poll::Ready(Err(reason));
         }
         if sending.exchange.upload.begun.get()
@@ -191,7 +190,7 @@ async fn drive<'c, T>(
         {
             return Poll::Ready(received);
         }
-        sending.poll_expired(cx).map(Err)
+        sending.poll_end(cx, None).map(Err)
     })
     .await
 }

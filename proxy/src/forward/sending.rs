@@ -19,13 +19,8 @@ pub(super) struct Sending<'a, 'e, 'c> {
 }
 
 impl Sending<'_, '_, '_> {
-    /// Moves the request on. Ready when the exchange cannot go on; `response` is what is on its
-    /// way to the client, once something is.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        response: Option<&mut Writing<'_>>,
-    ) -> Poll<Reason> {
+    /// Moves the request on. Ready when the exchange cannot go on.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         let Exchange { head, upload: counters, .. } = &mut *self.exchange;
         if let Some(upload) = self.upload
             && let Poll::Ready(result) = upload.poll(cx, head, self.watch, counters)
@@ -42,7 +37,20 @@ impl Sending<'_, '_, '_> {
                 Err(UploadError::Upstream(_)) => return Poll::Ready(Reason::UpstreamReset),
             }
         }
-        self.poll_client(cx, response)
+        Poll::Pending
+    }
+
+    /// What ends the waiting, to be asked while there is nothing else to do: the client's leave,
+    /// or the deadline. `response` is what is on its way to the client, once something is.
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: Option<&mut Writing<'_>>,
+    ) -> Poll<Reason> {
+        match self.poll_client(cx, response) {
+            Poll::Pending => self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout()),
+            gone => gone,
+        }
     }
 
     /// A client that is gone needs no answer; one that only finished sending does.
@@ -75,10 +83,6 @@ impl Sending<'_, '_, '_> {
             }
         };
         reset.map(|()| Reason::ClientAborted)
-    }
-
-    pub(super) fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<Reason> {
-        self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout())
     }
 }
 

@@ -85,10 +85,10 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {
         let mut sending = Sending { upload, watch, exchange: &mut *exchange };
-        let outcome = match sending.poll(cx, Some(&mut download.writing)) {
+        let outcome = match sending.poll(cx) {
             Poll::Ready(reason) => Poll::Ready(Err(reason)),
             Poll::Pending => match download.poll(cx, watch, &sending.exchange.download) {
-                Poll::Pending => sending.poll_expired(cx).map(Err),
+                Poll::Pending => sending.poll_end(cx, Some(&mut download.writing)).map(Err),
                 ready => ready,
             },
         };

@@ -4,9 +4,9 @@ use portcullis_config::model::{HeaderEdits, HeaderValueEdit};
 use portcullis_config::values::HeaderName;
 
 use super::fields::is_one_of;
-use super::known::{KnownSet, known};
+use super::known::known;
 use super::syntax::{is_text_byte, trim};
-use crate::message::Known;
+use crate::message::{Known, KnownSet};
 
 /// Why edits cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

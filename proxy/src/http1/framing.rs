@@ -2,9 +2,8 @@
 //! there is one answer or none. The same rules judge requests and responses.
 
 use super::fields::Flaw;
-use super::known::KnownSet;
 use super::syntax::{elements, is_token};
-use crate::message::{Fields, Known, Version};
+use crate::message::{Fields, Known, KnownSet, Version};
 
 /// What the fields announce, before method and status are considered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +16,14 @@ pub(super) enum Announced {
 /// Lengths beyond this overflow the signed counters of other servers.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
-pub(super) fn announced(
-    fields: Fields<'_>,
-    seen: KnownSet,
-    version: Version,
-) -> Result<Announced, Flaw> {
-    if !seen.contains(Known::ContentLength) && !seen.contains(Known::TransferEncoding) {
+pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announced, Flaw> {
+    const ANNOUNCING: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
+    if !fields.fields.seen().intersects(ANNOUNCING) {
         return Ok(Announced::Nothing);
     }
     let mut length = None;
     let mut coding = None;
-    for field in fields.fields {
+    for field in fields.fields.iter() {
         let slot = match field.known {
             Known::ContentLength => &mut length,
             Known::TransferEncoding => &mut coding,

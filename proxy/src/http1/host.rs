@@ -43,22 +43,27 @@ pub fn port(digits: &[u8]) -> Option<u16> {
     u16::try_from(number).ok().filter(|port| *port > 0)
 }
 
+/// Bytes of a name besides the dot.
+const LABEL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        byte += 1;
+    }
+    table
+};
+
 /// Labels of letters, digits, `-` and `_`, with a dot between two. IPv4 addresses are names.
 pub fn is_name(host: &[u8]) -> bool {
-    if host.len() > MAX_NAME {
-        return false;
-    }
     let mut label_is_empty = true;
     for &byte in host {
-        match byte {
-            b'.' if label_is_empty => return false,
-            b'.' => label_is_empty = true,
-            b'-' | b'_' => label_is_empty = false,
-            _ if byte.is_ascii_alphanumeric() => label_is_empty = false,
-            _ => return false,
+        if !LABEL[usize::from(byte)] && (byte != b'.' || label_is_empty) {
+            return false;
         }
+        label_is_empty = byte == b'.';
     }
-    !label_is_empty
+    !label_is_empty && host.len() <= MAX_NAME
 }
 
 fn is_ipv6_literal(host: &[u8]) -> bool {

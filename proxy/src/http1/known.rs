@@ -1,8 +1,9 @@
-//! Which names the engine itself looks for, and sets of them. Knows no message.
+//! Which names the engine itself looks for.
 
 use crate::message::Known;
 
-/// Tells a name apart, in any case. Length and first byte leave one candidate, or none.
+/// Tells a name, which is a token, apart in any case. Length and first byte leave one candidate,
+/// or none.
 pub fn known(name: &[u8]) -> Known {
     let Some(first) = name.first() else { return Known::Other };
     let (candidate, known): (&[u8], Known) = match (name.len(), first.to_ascii_lowercase()) {
@@ -34,7 +35,22 @@ pub fn known(name: &[u8]) -> Known {
         (23, b'x') => (b"x-forwarded-client-cert", Known::XForwardedClientCert),
         _ => return claim(name),
     };
-    if name.eq_ignore_ascii_case(candidate) { known } else { claim(name) }
+    if is_same(name, candidate) { known } else { claim(name) }
+}
+
+/// Whether a token is a name as long, which is in lower case with dashes. Eight bytes are compared
+/// at once: with its sixth bit set, no other byte of a token is a small letter or a dash.
+fn is_same(name: &[u8], wanted: &[u8]) -> bool {
+    const CASE: u64 = u64::MAX / 255 * 0x20;
+    let folded = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk) | CASE;
+    let ((words, _), (wanted_words, _)) = (name.as_chunks::<8>(), wanted.as_chunks::<8>());
+    match (name.last_chunk::<8>(), wanted.last_chunk::<8>()) {
+        (Some(last), Some(wanted_last)) => {
+            folded(last) == folded(wanted_last)
+                && words.iter().zip(wanted_words).all(|(a, b)| folded(a) == folded(b))
+        }
+        _ => name.eq_ignore_ascii_case(wanted),
+    }
 }
 
 fn claim(name: &[u8]) -> Known {
@@ -67,53 +83,10 @@ fn is_like(name: &[u8], wanted: &[u8]) -> bool {
     name.len() == wanted.len() && name.iter().zip(wanted).all(|(byte, it)| like(*byte) == *it)
 }
 
-/// A set of names that the engine knows. [`Known::Other`] is never in one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KnownSet(u32);
-
-impl KnownSet {
-    pub const EMPTY: Self = Self(0);
-
-    pub const fn of(names: &[Known]) -> Self {
-        let mut set = Self::EMPTY;
-        let mut index = 0;
-        while index < names.len() {
-            set = set.with(names[index]);
-            index += 1;
-        }
-        set
-    }
-
-    #[must_use]
-    pub const fn with(self, known: Known) -> Self {
-        match known {
-            Known::Other => self,
-            known => Self(self.0 | 1 << known as u32),
-        }
-    }
-
-    #[must_use]
-    pub const fn without(self, known: Known) -> Self {
-        Self(self.0 & !(1 << known as u32))
-    }
-
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub const fn contains(self, known: Known) -> bool {
-        self.0 & 1 << known as u32 != 0
-    }
-
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::KnownSet;
 
     #[test]
     fn names_are_told_apart_in_any_case() {

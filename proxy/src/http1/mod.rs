@@ -24,7 +24,6 @@ pub mod write;
 pub use body::{BodyDecoder, Decoded, Side};
 pub use chunked::{ChunkedDecoder, write_chunk, write_chunk_header, write_last_chunk};
 pub use edits::{EditError, Edits};
-pub use known::KnownSet;
 pub use request::{Parsed, RequestRules, leading_empty_line, parse_request};
 pub use response::{ResponseRules, parse_response};
 pub use scan::{HeadLimits, HeadScanner};

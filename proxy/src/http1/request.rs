@@ -8,7 +8,6 @@ use portcullis_config::model::Underscores;
 use super::fields::{ConnectionOptions, Flaw, parse_fields};
 use super::framing::{Announced, announced};
 use super::host;
-use super::known::KnownSet;
 use super::scan::HeadLimits;
 use super::syntax::{MAX_HEAD, offset, target_length, token_length};
 use super::target::parse_target;
@@ -89,11 +88,11 @@ fn parse_head(
     };
     let end = parse_fields(bytes, line_end, rules.headers, rules.underscores, &mut parts.fields)
         .map_err(reason)?;
-    let Some((end, seen)) = end else {
+    let Some(end) = end else {
         return Ok(Parsed::Partial);
     };
     parts.length = offset(end);
-    interpret(bytes, seen, parts)?;
+    interpret(bytes, parts)?;
     Ok(Parsed::Complete)
 }
 
@@ -168,15 +167,16 @@ fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Reason> {
 }
 
 /// What the fields of a complete head mean together.
-fn interpret(bytes: &[u8], seen: KnownSet, parts: &mut RequestParts) -> Result<(), Reason> {
+fn interpret(bytes: &[u8], parts: &mut RequestParts) -> Result<(), Reason> {
     let fields = Fields { bytes, fields: &parts.fields };
+    let seen = parts.fields.seen();
     let authority = judge_host(bytes, parts)?;
-    let framing = match announced(fields, seen, parts.version).map_err(reason)? {
+    let framing = match announced(fields, parts.version).map_err(reason)? {
         Announced::Nothing => Framing::None,
         Announced::Length(length) => Framing::Length(length),
         Announced::Chunked => Framing::Chunked,
     };
-    let options = ConnectionOptions::parse(fields, seen).map_err(reason)?;
+    let options = ConnectionOptions::parse(fields).map_err(reason)?;
     let expects = seen.contains(Known::Expect) && judge_expect(fields, parts.version)?;
 
     parts.authority = authority;

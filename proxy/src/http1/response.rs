@@ -5,7 +5,6 @@ use portcullis_config::model::Underscores;
 
 use super::fields::{ConnectionOptions, Flaw, parse_fields};
 use super::framing::{Announced, announced};
-use super::known::KnownSet;
 use super::request::Parsed;
 use super::scan::HeadLimits;
 use super::syntax::{MAX_HEAD, elements, offset, text_length};
@@ -69,11 +68,11 @@ fn parse_head(
     // Underscores spoof only what a server derives from a request.
     let fields = &mut parts.fields;
     let end = parse_fields(bytes, line_end, rules.headers, Underscores::Allow, fields)?;
-    let Some((end, seen)) = end else {
+    let Some(end) = end else {
         return Ok(Parsed::Partial);
     };
     parts.length = offset(end);
-    interpret(bytes, seen, request_method, parts)?;
+    interpret(bytes, request_method, parts)?;
     Ok(Parsed::Complete)
 }
 
@@ -83,25 +82,25 @@ const SHAPE: &[u8; 12] = b"HTTP/1.0 000";
 /// `HTTP/1.x SP status SP reason CRLF`; the space before an empty reason may be missing, as many
 /// servers write it.
 fn parse_status_line(bytes: &[u8], parts: &mut ResponseParts) -> Result<Option<usize>, Flaw> {
-    let has_shape = bytes.iter().zip(SHAPE).all(|(byte, shape)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        _ => byte == shape,
-    });
-    if !has_shape {
-        return Err(Flaw::Syntax);
-    }
     let Some(line) = bytes.first_chunk::<12>() else {
-        return Ok(None);
+        let has_shape = bytes.iter().zip(SHAPE).all(|(byte, shape)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == shape,
+        });
+        return if has_shape { Ok(None) } else { Err(Flaw::Syntax) };
     };
-    parts.version = match line[7] {
+    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, b' ', digits @ ..] = line else {
+        return Err(Flaw::Syntax);
+    };
+    parts.version = match minor {
         b'0' => Version::Http10,
         b'1' => Version::Http11,
         _ => return Err(Flaw::Syntax),
     };
-    parts.status = line[9..].iter().fold(0, |sum, &digit| sum * 10 + u16::from(digit - b'0'));
-    if parts.status < 100 {
+    let [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] = digits else {
         return Err(Flaw::Syntax);
-    }
+    };
+    parts.status = digits.iter().fold(0, |sum, &digit| sum * 10 + u16::from(digit - b'0'));
     let start = match bytes.get(SHAPE.len()) {
         None => return Ok(None),
         Some(b' ') => SHAPE.len() + 1,
@@ -117,15 +116,11 @@ fn parse_status_line(bytes: &[u8], parts: &mut ResponseParts) -> Result<Option<u
     }
 }
 
-fn interpret(
-    bytes: &[u8],
-    seen: KnownSet,
-    request_method: &[u8],
-    parts: &mut ResponseParts,
-) -> Result<(), Flaw> {
+fn interpret(bytes: &[u8], request_method: &[u8], parts: &mut ResponseParts) -> Result<(), Flaw> {
     let fields = Fields { bytes, fields: &parts.fields };
-    let announced = announced(fields, seen, parts.version)?;
-    let options = ConnectionOptions::parse(fields, seen)?;
+    let seen = parts.fields.seen();
+    let announced = announced(fields, parts.version)?;
+    let options = ConnectionOptions::parse(fields)?;
     let has_hint = seen.contains(Known::KeepAlive);
     let keep_alive_timeout = has_hint.then(|| keep_alive_timeout(fields)).flatten();
 

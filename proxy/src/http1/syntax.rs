@@ -34,6 +34,32 @@ pub(super) fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !TOKEN[usize::from(byte)]).unwrap_or(bytes.len())
 }
 
+/// How many bytes from the start are letters and dashes, of which most names consist: judged eight
+/// at a time, so that near the end of the bytes it may be up to seven fewer.
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let stops = !letters_and_dashes(u64::from_le_bytes(*word)) & HIGHS;
+        if stops != 0 {
+            return at + (stops.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at
+}
+
+/// The high bit of each byte that is a letter or a dash; the other bits mean nothing.
+fn letters_and_dashes(word: u64) -> u64 {
+    const LOWS: u64 = !HIGHS;
+    // Without the high bit no sum of a byte reaches into the next one.
+    let folded = (word | (ONES * 0x20)) & LOWS;
+    let letter = (folded + ONES * (0x80 - 0x61)) & !(folded + ONES * (0x80 - 0x7b));
+    let from_dash = (word ^ (ONES * 0x2d)) & LOWS;
+    let dash = !(from_dash + LOWS);
+    (letter | dash) & !word
+}
+
 /// Whether all of it, and at least one byte, is a token.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && token_length(bytes) == bytes.len()
@@ -51,25 +77,23 @@ const HIGHS: u64 = ONES << 7;
 /// obs-text. Eight at a time: the lowest set bit of `below` and `delete` is exact, the higher
 /// ones may be wrong through borrows and are not looked at.
 pub(super) fn text_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
     let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
+    for word in words {
+        let word = u64::from_le_bytes(*word);
         let below = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
         let flipped = word ^ (ONES * 0x7f);
         let delete = flipped.wrapping_sub(ONES) & !flipped & HIGHS;
         let stops = below | delete;
-        if stops == 0 {
-            at += 8;
-            continue;
+        if stops != 0 {
+            at += (stops.trailing_zeros() / 8) as usize;
+            break;
         }
-        at += (stops.trailing_zeros() / 8) as usize;
-        if bytes[at] != b'\t' {
-            return at;
-        }
-        at += 1;
+        at += 8;
     }
-    let tail = bytes[at..].iter().position(|&byte| !is_text_byte(byte));
-    tail.map_or(bytes.len(), |stop| at + stop)
+    // Behind a tab, which is rare, or near the end.
+    let rest = &bytes[at..];
+    at + rest.iter().position(|&byte| !is_text_byte(byte)).unwrap_or(rest.len())
 }
 
 /// Whether a byte may stand in a field value.
@@ -120,6 +144,24 @@ mod tests {
                     let expected = bytes.iter().position(|&byte| !is_text_byte(byte));
                     let expected = expected.unwrap_or(length);
                     assert_eq!(text_length(&bytes), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn letters_and_dashes_are_told_from_every_other_byte() {
+        for length in 0..30 {
+            for at in 0..length {
+                for other in 0..=255u8 {
+                    for around in [b'-', b'a', b'Z', b'z'] {
+                        let mut bytes = vec![around; length];
+                        bytes[at] = other;
+                        let plain = other.is_ascii_alphabetic() || other == b'-';
+                        let expected = if plain { length } else { at };
+                        let expected = expected.min(length / 8 * 8);
+                        assert_eq!(plain_length(&bytes), expected, "{other:#x}: {at} of {length}");
+                    }
                 }
             }
         }

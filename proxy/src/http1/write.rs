@@ -6,10 +6,10 @@
 
 use super::edits::Edits;
 use super::fields::{is_nominated, nominates};
-use super::known::{KnownSet, known};
+use super::known::known;
 use super::syntax::{elements, target_length};
 use crate::message::{
-    Field, Fields, Framing, Known, RequestHead, ResponseHead, ResponseParts, Version,
+    Field, Fields, Framing, Known, KnownSet, RequestHead, ResponseHead, ResponseParts, Version,
 };
 
 /// A line that the proxy adds. The value is written piece after piece.
@@ -249,8 +249,9 @@ impl<'a> Leaving<'a> {
 
 /// Writes what the proxy adds, then what the route adds.
 pub(super) fn append(out: &mut Vec<u8>, lines: &[Line<'_>], edits: Option<&Edits>) {
+    let dropping = edits.filter(|edits| edits.drops_any());
     for line in lines {
-        if edits.is_some_and(|edits| edits.drops(line.name, known(line.name))) {
+        if dropping.is_some_and(|edits| edits.drops(line.name, known(line.name))) {
             continue;
         }
         put_line(out, line);

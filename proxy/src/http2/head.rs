@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode, Uri, request, response};
 use super::fields::{add, add_copied, lines, put_line};
 use crate::error::Reason;
 use crate::http1::edits::Edits;
-use crate::http1::known::{KnownSet, known};
+use crate::http1::known::known;
 use crate::http1::request::{Parsed, RequestRules, parse_request};
 use crate::http1::response::{ResponseRules, parse_response};
 use crate::http1::simple::SimpleResponse;
@@ -20,7 +20,8 @@ use crate::http1::write::{
     HOP_BY_HOP, Leaving, Line, OutgoingRequest, OutgoingResponse, wants_trailers,
 };
 use crate::message::{
-    Fields, Framing, Known, RequestHead, RequestParts, ResponseHead, ResponseParts, Version,
+    Fields, Framing, Known, KnownSet, RequestHead, RequestParts, ResponseHead, ResponseParts,
+    Version,
 };
 use crate::relay::writer::Http2Writing;
 

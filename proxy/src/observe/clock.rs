@@ -55,14 +55,15 @@ impl Clock {
     }
 
     fn since_epoch(&self, at: Instant) -> Duration {
-        let mut anchor = self.anchor.get();
-        if at.saturating_duration_since(anchor.instant) >= Duration::from_secs(1) {
-            anchor = Anchor::read(&self.source);
-            self.anchor.set(anchor);
-        }
+        let anchor = self.anchor.get();
         match at.checked_duration_since(anchor.instant) {
-            Some(later) => anchor.since_epoch.saturating_add(later),
-            None => anchor.since_epoch.saturating_sub(anchor.instant - at),
+            Some(later) if later < Duration::from_secs(1) => anchor.carried_on(later),
+            Some(_) => {
+                let anchor = Anchor::read(&self.source);
+                self.anchor.set(anchor);
+                anchor.to(at)
+            }
+            None => anchor.to(at),
         }
     }
 
@@ -141,6 +142,17 @@ impl Anchor {
         // A clock before 1970 is a broken one: it must not stop the proxy.
         let since_epoch = source.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant, since_epoch }
+    }
+
+    fn carried_on(self, by: Duration) -> Duration {
+        self.since_epoch.saturating_add(by)
+    }
+
+    fn to(self, at: Instant) -> Duration {
+        match at.checked_duration_since(self.instant) {
+            Some(later) => self.carried_on(later),
+            None => self.since_epoch.saturating_sub(self.instant - at),
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::http1::known::{KnownSet, known};
+use crate::http1::known::known;
 use crate::http1::write::Line;
-use crate::message::{Known, RequestHead};
+use crate::message::{Known, KnownSet, RequestHead};
 
 use super::provenance::{Provenance, chain};
 use super::request_id::RequestId;

@@ -6,6 +6,7 @@
 pub mod forwarded;
 pub mod grpc;
 pub mod grpc_web;
+mod hex;
 pub mod provenance;
 pub mod redirect;
 pub mod reply;

@@ -15,7 +15,7 @@ use super::request_id::RequestId;
 use super::trace::Trace;
 use crate::http1::host;
 use crate::http1::syntax::elements;
-use crate::message::{Fields, Known, RequestHead, Span};
+use crate::message::{Fields, Known, KnownSet, RequestHead, Span};
 
 /// Entries of `x-forwarded-for`, counted from the right, that are looked at and handed on.
 pub const CHAIN_ENTRIES: usize = 32;
@@ -208,8 +208,20 @@ struct Said {
 
 impl Said {
     fn of(fields: Fields<'_>) -> Self {
+        const CLAIMS: KnownSet = KnownSet::of(&[
+            Known::XForwardedFor,
+            Known::XForwardedProto,
+            Known::XForwardedHost,
+            Known::XForwardedPort,
+            Known::XRequestId,
+            Known::Traceparent,
+            Known::Tracestate,
+        ]);
         let mut said = Self::default();
-        for field in fields.fields {
+        if !fields.fields.seen().intersects(CLAIMS) {
+            return said;
+        }
+        for field in fields.fields.iter() {
             match field.known {
                 Known::XForwardedFor => said.chain = true,
                 Known::XForwardedProto => said.proto.see(field.value),

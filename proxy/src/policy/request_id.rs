@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::hex::digits;
+
 /// Longer ids are nobody's: they end up in every log line of every service.
 const LONGEST: usize = 128;
 
@@ -17,22 +19,22 @@ pub struct RequestId {
 impl RequestId {
     /// Thirty-six characters in lower case, of 122 of the bits.
     pub fn from_random(random: u128) -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut bytes = random.to_be_bytes();
-        bytes[6] = 0x40 | (bytes[6] & 0x0f);
-        bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        let mut text = [0; LONGEST];
-        let mut at = 0;
-        for byte in bytes {
-            if matches!(at, 8 | 13 | 18 | 23) {
-                text[at] = b'-';
-                at += 1;
-            }
-            text[at] = HEX[usize::from(byte >> 4)];
-            text[at + 1] = HEX[usize::from(byte & 15)];
-            at += 2;
-        }
-        Self { bytes: text, length: 36 }
+        let mut number = random.to_be_bytes();
+        number[6] = 0x40 | (number[6] & 0x0f);
+        number[8] = 0x80 | (number[8] & 0x3f);
+        let mut text = *b"00000000-0000-0000-0000-000000000000";
+        let (words, _) = number.as_chunks::<4>();
+        let [first, second, third, fourth] =
+            [0, 1, 2, 3].map(|at: usize| digits(u32::from_be_bytes(words[at])));
+        text[..8].copy_from_slice(&first);
+        text[9..13].copy_from_slice(&second[..4]);
+        text[14..18].copy_from_slice(&second[4..]);
+        text[19..23].copy_from_slice(&third[..4]);
+        text[24..28].copy_from_slice(&third[4..]);
+        text[28..].copy_from_slice(&fourth);
+        let mut bytes = [0; LONGEST];
+        bytes[..text.len()].copy_from_slice(&text);
+        Self { bytes, length: 36 }
     }
 
     /// `None` for what is not well-formed.

@@ -115,7 +115,7 @@ mod tests {
     use portcullis_config::model::UpstreamId;
 
     use super::*;
-    use crate::message::{Field, Known, Span};
+    use crate::message::{Field, FieldList, Known, Span};
 
     fn policy(max_age: Option<u64>) -> StickyPolicy {
         let max_age = max_age.map(std::time::Duration::from_secs);
@@ -126,7 +126,9 @@ mod tests {
         let end = u32::try_from(cookie.len()).unwrap();
         let field =
             Field { name: Span::default(), value: Span { start: 0, end }, known: Known::Cookie };
-        policy.read(&Fields { bytes: cookie.as_bytes(), fields: &[field] })
+        let mut fields = FieldList::default();
+        fields.push(field);
+        policy.read(&Fields { bytes: cookie.as_bytes(), fields: &fields })
     }
 
     fn backend(key: u64) -> Backend {

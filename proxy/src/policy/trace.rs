@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use super::hex::digits;
+
 /// Bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 /// Later versions may be longer, but what is remembered of a request is bounded.
@@ -90,15 +92,15 @@ fn valid(value: &[u8]) -> Option<[u8; LENGTH]> {
 fn begin((trace, span): (u128, u64)) -> [u8; LENGTH] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
     // Neither may be zero.
-    hex(&mut text[TRACE], &trace.max(1).to_be_bytes());
-    hex(&mut text[PARENT], &span.max(1).to_be_bytes());
+    write_digits(&mut text[TRACE], &trace.max(1).to_be_bytes());
+    write_digits(&mut text[PARENT], &span.max(1).to_be_bytes());
     text
 }
 
-fn hex(out: &mut [u8], bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+fn write_digits(out: &mut [u8], number: &[u8]) {
+    let (out, (words, _)) = (out.as_chunks_mut::<8>().0, number.as_chunks::<4>());
+    for (out, word) in out.iter_mut().zip(words) {
+        *out = digits(u32::from_be_bytes(*word));
     }
 }
 

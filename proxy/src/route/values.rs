@@ -90,7 +90,7 @@ fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Field, Known, Span};
+    use crate::message::{Field, FieldList, Known, Span};
 
     fn query(raw: &str, name: &str) -> Option<Vec<u8>> {
         if query_holds(Some(raw.as_bytes()), name, &Test::Absent) {
@@ -143,9 +143,9 @@ mod tests {
         }
     }
 
-    fn fields(lines: &[(&str, &str)]) -> (String, Vec<Field>) {
+    fn fields(lines: &[(&str, &str)]) -> (String, FieldList) {
         let mut bytes = String::new();
-        let mut fields = Vec::new();
+        let mut fields = FieldList::default();
         for (name, value) in lines {
             let known = if *name == "cookie" { Known::Cookie } else { Known::Other };
             let mut put = |text: &str| {

@@ -35,18 +35,23 @@ pub(super) fn escape_at_most(out: &mut Vec<u8>, bytes: &[u8], limit: usize) -> b
     true
 }
 
+/// Whether all of it stands for itself.
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    plain_prefix(bytes) == bytes.len()
+}
+
 /// How many bytes at the start stand for themselves. Most values are plain to their end, so that
 /// eight bytes are judged at once until one of them is not.
 fn plain_prefix(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
-    let words = words.iter().take_while(|word| is_plain(u64::from_ne_bytes(**word))).count();
+    let words = words.iter().take_while(|word| is_plain_word(u64::from_ne_bytes(**word))).count();
     let rest = &bytes[words * 8..];
     words * 8 + rest.iter().position(|byte| !PLAIN[usize::from(*byte)]).unwrap_or(rest.len())
 }
 
 /// Whether all eight bytes are plain. By the classic test for a zero byte (Mycroft), whose borrow
 /// can only reach past a byte that was found already.
-fn is_plain(word: u64) -> bool {
+fn is_plain_word(word: u64) -> bool {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES * 0x80;
     let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word;
@@ -140,7 +145,7 @@ mod tests {
                     let mut word = [neighbour; 8];
                     word[at] = byte;
                     let expected = PLAIN[usize::from(byte)];
-                    assert_eq!(is_plain(u64::from_ne_bytes(word)), expected, "{word:?}");
+                    assert_eq!(is_plain_word(u64::from_ne_bytes(word)), expected, "{word:?}");
                     let prefix = if expected { 8 } else { at };
                     assert_eq!(plain_prefix(&word), prefix, "{word:?}");
                 }

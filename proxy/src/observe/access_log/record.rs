@@ -5,9 +5,9 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::Duration;
 
-use super::escape::{escape, escape_at_most};
+use super::escape::{escape, escape_at_most, is_plain};
 use super::format::LogFormat;
 use super::secret::{HIDDEN, is_secret_parameter};
 use crate::error::Reason;
@@ -52,8 +52,8 @@ pub struct Record<'a> {
     pub request_body_bytes: u64,
     pub response_body_bytes: u64,
     pub timeline: &'a Timeline,
-    /// The end of the exchange: `duration_us` counts to here.
-    pub finished: Instant,
+    /// From the first byte of the request to the last byte of the response.
+    pub duration: Duration,
     /// The request's header lines, for those that the configuration names.
     pub headers: Option<Fields<'a>>,
 }
@@ -82,12 +82,12 @@ pub(super) fn write_line(
     line.raw(b"{\"time\":\"");
     line.raw(&clock.timestamp(started));
     line.raw(b"\"");
-    line.text(b",\"request_id\":\"", record.request_id, LONGEST_VALUE);
+    line.plain(b",\"request_id\":\"", record.request_id);
     if let Some(trace) = record.trace_id {
-        line.text(b",\"trace_id\":\"", trace, LONGEST_VALUE);
+        line.plain(b",\"trace_id\":\"", trace);
     }
     line.number(b",\"generation\":", record.generation);
-    line.text(b",\"listener\":\"", record.listener.as_bytes(), LONGEST_VALUE);
+    line.plain(b",\"listener\":\"", record.listener.as_bytes());
     match record.forwarded_for {
         Some(client) => {
             line.raw(b",\"client\":\"");
@@ -98,7 +98,7 @@ pub(super) fn write_line(
         None => line.socket(b",\"client\":", record.peer),
     }
     if let Some(tls) = record.tls {
-        line.text(b",\"tls_version\":\"", tls.version.as_bytes(), LONGEST_VALUE);
+        line.plain(b",\"tls_version\":\"", tls.version.as_bytes());
         if let Some(sni) = tls.sni {
             line.text(b",\"sni\":\"", sni.as_bytes(), LONGEST_VALUE);
         }
@@ -120,14 +120,18 @@ pub(super) fn write_line(
     });
     line.name(b",\"route\":\"", record.route);
     line.name(b",\"upstream\":\"", record.upstream);
-    line.name(b",\"endpoint\":\"", record.endpoint);
+    match record.endpoint {
+        // The path of a Unix socket may hold anything.
+        Some(address) => line.text(b",\"endpoint\":\"", address.as_bytes(), LONGEST_VALUE),
+        None => line.raw(b",\"endpoint\":null"),
+    }
     line.number(b",\"attempts\":", record.attempts.into());
     line.number(b",\"status\":", record.status.into());
     line.name(b",\"reason\":\"", record.reason.map(Reason::label));
     line.number(b",\"request_body_bytes\":", record.request_body_bytes);
     line.number(b",\"response_body_bytes\":", record.response_body_bytes);
-    let duration = record.finished.saturating_duration_since(started).as_micros();
-    line.number(b",\"duration_us\":", u64::try_from(duration).unwrap_or(u64::MAX));
+    let duration = u64::try_from(record.duration.as_micros());
+    line.number(b",\"duration_us\":", duration.unwrap_or(u64::MAX));
     if format.timeline {
         line.timeline(record.timeline);
     }
@@ -163,11 +167,19 @@ impl<'a> Line<'a> {
         self.raw(b"\"");
     }
 
-    /// A name that may be missing: `null` says that none was reached. The key is like that of
-    /// [`Line::text`].
+    /// A value that stands for itself, whatever it is: it is made or was judged by the proxy.
+    pub(super) fn plain(&mut self, key: &[u8], value: &[u8]) {
+        debug_assert!(is_plain(value), "{} needs escapes", value.escape_ascii());
+        self.raw(key);
+        self.raw(value);
+        self.raw(b"\"");
+    }
+
+    /// A name of the configuration that may be missing: `null` says that none was reached. The key
+    /// is like that of [`Line::text`].
     pub(super) fn name(&mut self, key: &[u8], value: Option<&str>) {
         match value {
-            Some(value) => self.text(key, value.as_bytes(), LONGEST_VALUE),
+            Some(value) => self.plain(key, value.as_bytes()),
             None => {
                 self.raw(key.strip_suffix(b"\"").unwrap_or(key));
                 self.raw(b"null");
