@@ -36,8 +36,8 @@ use crate::process::ProcessError;
 
 /// How long the load runs before anything else happens.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The rest of the warm-up: what takes most memory comes once before any is measured, since an
-/// allocator keeps what it once needed.
+/// The rest of the warm-up: what takes most memory comes once before any is measured, since some
+/// of it stays, such as the pages of the code that it ran.
 const REHEARSED: [Fault; 5] = [
     Fault::BlackHole,
     Fault::IdleFlood,

@@ -131,8 +131,8 @@ impl Stage {
             }
             sleep(POLL * 5).await;
         }
-        // The allocator hands pages back a moment after they are free.
-        sleep(Duration::from_secs(1)).await;
+        // Workers give memory back when nothing has changed for a second, and look once in a while.
+        sleep(Duration::from_secs(3)).await;
         self.holding()
     }
 
