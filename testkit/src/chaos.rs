@@ -45,8 +45,11 @@ const REHEARSED: [Fault; 5] = [
     Fault::ReloadStorm,
     Fault::DescriptorCap,
 ];
-/// Of each fault of the warm-up, and of the calm behind it.
-const REHEARSAL: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_millis(500));
+/// Of each fault of the warm-up at least; a third of a slot where that is longer, for what piles
+/// up while a fault lasts.
+const REHEARSAL: Duration = Duration::from_millis(1500);
+/// Behind each of them.
+const REHEARSAL_CALM: Duration = Duration::from_millis(500);
 
 /// A run in all that decides it.
 #[derive(Debug, Clone, Copy)]
@@ -137,10 +140,11 @@ async fn play(
     "the warm-up".clone_into(place);
     let load = Load::start("warm", run.seed, run.rate, &stage.doors, ledger);
     unless_broken(ledger, sleep(WARM_UP)).await?;
+    let lasts = REHEARSAL.max(run.slot / 3);
     for fault in REHEARSED {
         *place = format!("the warm-up, {}", fault.name());
         let slot = Slot::rehearsed(run.seed, fault);
-        let _ = play_slot(stage, ledger, &slot, REHEARSAL).await?;
+        let _ = play_slot(stage, ledger, &slot, (lasts, REHEARSAL_CALM)).await?;
     }
     unless_broken(ledger, load.finish()).await?;
     let before = stage.at_rest().await?;
