@@ -231,18 +231,25 @@ pub(crate) struct Leaving<'a> {
     dropped: KnownSet,
     edits: Option<&'a Edits>,
     nominates: bool,
+    /// A name alone does not tell: there are edits or nominations.
+    by_rule: bool,
 }
 
 impl<'a> Leaving<'a> {
     pub(crate) fn new(fields: Fields<'a>, dropped: KnownSet, edits: Option<&'a Edits>) -> Self {
         let edits = edits.filter(|edits| edits.drops_any());
-        Self { fields, dropped, edits, nominates: nominates(fields) }
+        let nominates = nominates(fields);
+        Self { fields, dropped, edits, nominates, by_rule: edits.is_some() || nominates }
     }
 
+    #[inline]
     pub(crate) fn contains(&self, field: &Field) -> bool {
-        let name = || field.name.of(self.fields.bytes);
-        self.dropped.contains(field.known)
-            || self.edits.is_some_and(|edits| edits.drops(name(), field.known))
+        self.dropped.contains(field.known) || (self.by_rule && self.is_ruled_out(field))
+    }
+
+    fn is_ruled_out(&self, field: &Field) -> bool {
+        let name = field.name.of(self.fields.bytes);
+        self.edits.is_some_and(|edits| edits.drops(name, field.known))
             || (self.nominates && is_nominated(self.fields, field))
     }
 }

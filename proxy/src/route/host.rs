@@ -30,10 +30,8 @@ pub fn normalise<'a>(
     if authority.first() == Some(&b'[') {
         return literal(authority, scratch);
     }
-    let (host, port) = match memchr::memchr(b':', authority) {
-        Some(colon) => (&authority[..colon], parse_port(&authority[colon + 1..])?),
-        None => (authority, None),
-    };
+    let (host, port) = host::split(authority);
+    let port = port.map_or(Ok(None), parse_port)?;
     if host.is_empty() {
         // A port alone names nobody.
         return if authority.is_empty() {
