@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 use crate::location::{FileRef, Sourced};
 use crate::model::{
     AccessLog, AccessLogSink, Action, Admin, AdminAddress, Backend, BalancePolicy,
-    CertificateSource, ClientAuthMode, Config, EndpointSource, EndpointTarget, Forward, HashKey,
-    HeaderEdits, HeaderValueEdit, HostHandling, HttpListener, ListenAddress, Listener,
-    ListenerKind, ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route, Scheme,
-    TlsVersion, Trust, TrustAnchors, Underscores, Upgrades, Upstream, UpstreamProtocol,
+    CertificateSource, ClientAuthMode, Config, ConnectionLimits, EndpointSource, EndpointTarget,
+    Forward, HashKey, HeaderEdits, HeaderValueEdit, HostHandling, HttpListener, ListenAddress,
+    Listener, ListenerKind, ListenerTls, Match, Protocols, Redirect, RedirectPath, Rewrite, Route,
+    Scheme, TlsVersion, Trust, TrustAnchors, Underscores, Upgrades, Upstream, UpstreamProtocol,
     UpstreamTls, ValueMatch, ValueTest, WebSocket, Workers,
 };
 use crate::units::{format_duration, format_share, format_size};
@@ -124,7 +124,7 @@ fn http_keys(http: &HttpListener) -> Value {
                 "body": size(&http.request_limits.body),
             }),
         ),
-        ("connectionLimits", json!({"max": number(&http.connection_limits.max)})),
+        ("connectionLimits", connection_limits(&http.connection_limits)),
         (
             "timeouts",
             json!({
@@ -145,6 +145,13 @@ fn http_keys(http: &HttpListener) -> Value {
         ("proxyProtocol", stream::proxy_protocol(http.proxy_protocol)),
         ("trustedProxies", trusted_proxies(&http.trust)),
         ("trustedHops", trusted_hops(&http.trust)),
+    ])
+}
+
+fn connection_limits(limits: &ConnectionLimits) -> Value {
+    object([
+        ("max", number(&limits.max)),
+        ("maxAge", limits.max_age.as_ref().map_or(Value::Null, duration)),
     ])
 }
 

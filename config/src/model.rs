@@ -247,6 +247,8 @@ pub struct RequestLimits {
 pub struct ConnectionLimits {
     /// Open client connections of this listener over all workers.
     pub max: Sourced<NonZeroU32>,
+    /// The longest that one lives; up to a tenth sooner.
+    pub max_age: Option<Sourced<Duration>>,
 }
 
 #[derive(Debug, Clone)]

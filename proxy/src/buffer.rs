@@ -100,7 +100,7 @@ impl Buffer {
         let mut buffer = self;
         buffer.compact();
         debug_assert!(length <= buffer.end);
-        HeadBuffer { start: length, end: buffer.end, head: length, buffer }
+        HeadBuffer { start: length, end: buffer.end, head: length, kept: None, buffer }
     }
 }
 
@@ -110,12 +110,8 @@ impl Drop for Buffer {
     }
 }
 
-/// A place in a [`HeadBuffer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    start: usize,
-    end: usize,
-}
+/// With less room than this behind it, a body is not kept any longer.
+const LEAST_ROOM: usize = 1024;
 
 /// A buffer whose front holds a head that must stay readable, and whose rest streams the body.
 pub struct HeadBuffer {
@@ -123,6 +119,8 @@ pub struct HeadBuffer {
     head: usize,
     start: usize,
     end: usize,
+    /// What was consumed from here on can be had again.
+    kept: Option<usize>,
 }
 
 impl HeadBuffer {
@@ -143,7 +141,11 @@ impl HeadBuffer {
     pub fn consume(&mut self, count: usize) {
         debug_assert!(self.start + count <= self.end);
         self.start += count;
-        if self.start == self.end {
+        self.reset_if_empty();
+    }
+
+    fn reset_if_empty(&mut self) {
+        if self.start == self.end && self.kept.is_none() {
             self.start = self.head;
             self.end = self.head;
         }
@@ -158,8 +160,15 @@ impl HeadBuffer {
         self.end += count;
     }
 
-    /// Makes spare room where consumed body bytes stood.
+    /// Makes spare room where consumed body bytes stood. Those that are kept stay for as long as
+    /// there is room behind them.
     pub fn compact(&mut self) {
+        if self.kept.is_some() {
+            if self.buffer.bytes.len() - self.end >= LEAST_ROOM {
+                return;
+            }
+            self.kept = None;
+        }
         if self.start > self.head {
             self.buffer.bytes.copy_within(self.start..self.end, self.head);
             self.end = self.head + (self.end - self.start);
@@ -167,15 +176,20 @@ impl HeadBuffer {
         }
     }
 
-    /// Where the body stands, to come back to while nothing more has been read.
-    pub fn position(&self) -> Position {
-        Position { start: self.start, end: self.end }
+    /// From here on the body is kept, as far as there is room.
+    pub fn keep(&mut self) {
+        self.kept = Some(self.start);
     }
 
-    /// What was consumed since `position` counts as not consumed.
-    pub fn rewind(&mut self, position: Position) {
-        self.start = position.start;
-        self.end = position.end;
+    pub fn forget(&mut self) {
+        self.kept = None;
+        self.reset_if_empty();
+    }
+
+    /// Comes back to where the body was kept from. False when not all of it is here.
+    pub fn rewind(&mut self) -> bool {
+        self.start = self.kept.unwrap_or(self.start);
+        self.kept.is_some()
     }
 
     /// Forgets the head and gives the buffer back with what follows it.
@@ -235,6 +249,35 @@ mod tests {
         buffer.commit(2);
         assert_eq!(buffer.split(), (&b"HEAD"[..], &b"dy++"[..]));
         assert_eq!(buffer.release().filled(), b"dy++");
+    }
+
+    #[test]
+    fn a_body_is_kept_while_there_is_room() {
+        let pool = BufferPool::default();
+        let mut buffer = filled(&pool, b"HEADone").pin_head(4);
+        let read = |buffer: &mut HeadBuffer, bytes: &[u8]| {
+            buffer.compact();
+            buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+            buffer.commit(bytes.len());
+        };
+        buffer.keep();
+        buffer.consume(3);
+        read(&mut buffer, b"two");
+        assert_eq!(buffer.split(), (&b"HEAD"[..], &b"two"[..]));
+        buffer.consume(3);
+        assert!(buffer.rewind());
+        assert_eq!(buffer.body(), b"onetwo");
+        buffer.consume(3);
+        let rest = buffer.spare().len() - LEAST_ROOM + 1;
+        read(&mut buffer, &vec![b'x'; rest]);
+        buffer.consume(3);
+        buffer.compact();
+        assert!(!buffer.rewind());
+        assert_eq!((buffer.head(), buffer.body().len()), (&b"HEAD"[..], rest));
+        buffer.keep();
+        buffer.consume(rest);
+        buffer.forget();
+        assert_eq!(buffer.start, buffer.head, "all the room is there again");
     }
 
     impl Buffer {

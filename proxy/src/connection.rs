@@ -24,6 +24,9 @@ use crate::proxy_protocol::Ends;
 use crate::relay::read_some;
 use crate::worker::Worker;
 
+/// Who was told that the connection goes on may have sent a request when it reaches its age: so
+/// long the next one is waited for, whose response says that it was the last.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long bytes that came in the last moment may take to be read.
 const LAST_READ: Duration = Duration::from_secs(1);
 /// How long a closed connection is listened to, so that the last response is not destroyed by a
@@ -42,6 +45,8 @@ pub struct Client {
     pub told: Option<Box<Ends>>,
     pub tls: Option<Box<TlsFacts>>,
     pub accepted: Instant,
+    /// When it is old enough to end.
+    pub ends_at: Option<Instant>,
     pub handshake: Duration,
     pub registration: Registration,
     pub listener: Rc<Bound>,
@@ -66,6 +71,11 @@ pub struct TlsFacts {
 impl Client {
     pub fn address_text(&self) -> &[u8] {
         self.address_text.as_bytes()
+    }
+
+    /// Whether it is to take no other request, at its age or because it was asked to end.
+    pub fn is_ending(&self) -> bool {
+        self.registration.is_draining() || self.ends_at.is_some_and(|end| end <= Instant::now())
     }
 
     /// The protocol that both sides have agreed on, if they did.
@@ -185,7 +195,9 @@ async fn wait_for_request(
         .map(|listener| (*listener.settings.timeouts.head, *listener.settings.timeouts.idle));
     let Some((head, idle)) = timeouts else { return Wait::Close };
     let patience = if served == 0 { head } else { idle };
-    client.deadline.set(client.quiet_since.get() + patience);
+    let quiet = client.quiet_since.get();
+    let aged = client.ends_at.map(|end| end.max(quiet + LAST_REQUEST));
+    client.deadline.set(aged.map_or(quiet + patience, |aged| aged.min(quiet + patience)));
     let mut announced = false;
     let outcome = {
         let mut read = std::pin::pin!(read_some(&client.io, worker.buffers(), buffer));

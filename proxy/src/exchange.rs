@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
 use portcullis_config::model::Trust;
 use tokio::time::Instant;
@@ -27,6 +26,7 @@ use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::grpc::Call;
 use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::request_id::RequestId;
+use crate::relay::reader::Http2Body;
 use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
 use crate::route::RouteId;
@@ -59,6 +59,8 @@ pub struct Exchange<'c> {
     pub reason: Option<Reason>,
     /// The request is a call of gRPC.
     pub call: Option<Call>,
+    /// What it was answered with.
+    pub grpc_status: Option<u32>,
     /// What the upstream said when it reset the stream of this request.
     pub upstream_reset: Option<h2::Reason>,
     pub upload: UploadCounters,
@@ -70,6 +72,8 @@ pub struct Exchange<'c> {
     recorded: bool,
     /// Something was heard of the client since it sent its request.
     pub client_spoke: bool,
+    /// The upstream has switched.
+    is_tunnel: bool,
     /// It asks for a WebSocket, and may.
     pub handshake: Option<Handshake>,
     /// The end, where somebody has read the clock for it already.
@@ -77,11 +81,15 @@ pub struct Exchange<'c> {
 }
 
 /// What the client's protocol gives an exchange besides its connection.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "an exchange is boxed as a whole: another box would cost every stream an allocation"
+)]
 pub enum ClientEnd {
     /// The connection itself carries the exchange, alone.
     Http1,
     /// A stream of its own.
-    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<RecvStream> },
+    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Http2Body> },
 }
 
 /// What an exchange sees of the configuration.
@@ -173,6 +181,7 @@ impl<'c> Exchange<'c> {
             status: 0,
             reason: None,
             call: None,
+            grpc_status: None,
             upstream_reset: None,
             upload: UploadCounters::default(),
             download: DownloadCounters::default(),
@@ -180,6 +189,7 @@ impl<'c> Exchange<'c> {
             number: served + 1,
             recorded: false,
             client_spoke: false,
+            is_tunnel: false,
             handshake: None,
             finished: None,
         }
@@ -255,7 +265,8 @@ impl<'c> Exchange<'c> {
 impl Exchange<'_> {
     /// From here on the exchange is a tunnel through its route: what tells it that the route is
     /// gone, and what counts it. `None` once the generation was let go.
-    pub fn enter_tunnel(&self) -> Option<(Registration, Arc<RouteMetrics>)> {
+    pub fn enter_tunnel(&mut self) -> Option<(Registration, Arc<RouteMetrics>)> {
+        self.is_tunnel = true;
         let current = self.current()?;
         let snapshot = &current.snapshot;
         let id = self.route?;
@@ -305,7 +316,7 @@ impl Exchange<'_> {
             &RequestOutcome {
                 status: self.status,
                 reason: self.reason,
-                duration,
+                duration: (!self.is_tunnel).then_some(duration),
                 request_body_bytes: self.upload.body.get(),
                 response_body_bytes,
             },
@@ -335,6 +346,7 @@ impl Exchange<'_> {
             attempts: self.attempts,
             status: self.status,
             reason: self.reason,
+            grpc_status: self.grpc_status,
             request_body_bytes: self.upload.body.get(),
             response_body_bytes,
             timeline: &self.timeline,

@@ -22,6 +22,7 @@ pub use report::{Candidate, EditsTold, Explanation, Outcome, PhaseTold, SettingT
 use crate::decide::{Facts, HostSource, Plan, Scratch, Step, decide, normalise};
 use crate::message::RequestHead;
 use crate::policy::forwarded::is_claim;
+use crate::policy::grpc_web::Web;
 use crate::policy::provenance::{Peer, Provenance};
 use crate::policy::reply::is_field_value;
 use crate::route::table::Verdict;
@@ -103,6 +104,10 @@ pub fn explain<'t>(
         }
         _ => None,
     };
+    let web = match &step {
+        Step::Plan(plan) if plan.forward.grpc_web => Web::of(facts.head.fields()),
+        _ => None,
+    };
     let candidates = candidates(table, &facts.head);
     let configured = route.map(|route| &config.routes[route.id.0]);
     let mut report = Explanation {
@@ -118,7 +123,7 @@ pub fn explain<'t>(
         request_headers: configured.map(|it| edits(&it.request_headers)).unwrap_or_default(),
         response_headers: configured.map(|it| edits(&it.response_headers)).unwrap_or_default(),
     };
-    report.phases = phases(&facts.head, &provenance, upgrade, &report);
+    report.phases = phases(&facts.head, &provenance, upgrade, web, &report);
     Ok(report)
 }
 
@@ -246,6 +251,7 @@ fn phases(
     head: &RequestHead<'_>,
     provenance: &Provenance,
     upgrade: Option<String>,
+    web: Option<Web>,
     report: &Explanation,
 ) -> Vec<PhaseTold> {
     let mut phases = Vec::new();
@@ -284,6 +290,11 @@ fn phases(
     );
     if let Some(verdict) = upgrade {
         tell("upgrade", verdict);
+    }
+    if let Some(web) = web {
+        let text = |text| if text { "base64" } else { "binary" };
+        let (from, to) = (text(web.text), text(web.text_back));
+        tell("grpc-web", format!("translated to gRPC: {from} in, {to} out"));
     }
     tell("action", report.outcome.to_string());
     phases

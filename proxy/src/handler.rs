@@ -14,6 +14,7 @@ use crate::decide::{Facts, ProxyReply, Step, decide};
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::forward::{self, Answered};
+use crate::http1::body::Side;
 use crate::http1::request::{Parsed, leading_empty_line, parse_request};
 use crate::http1::scan::HeadScanner;
 use crate::http2::connect;
@@ -23,6 +24,7 @@ use crate::message::RequestHead;
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{Call, is_grpc};
 use crate::relay::read_some;
+use crate::relay::reader::Http2Body;
 use crate::respond;
 use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
@@ -64,7 +66,10 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
     let Stream { mut head, body, respond } = stream;
     let deadline = Deadline::at(Instant::now() + client.patience);
     let has_body = !body.is_end_stream();
-    let end = ClientEnd::Http2 { respond: Some(respond), body: Some(body) };
+    let end = ClientEnd::Http2 {
+        respond: Some(respond),
+        body: Some(Http2Body::new(body, Side::Request)),
+    };
     let mut exchange = Exchange::begin(worker, client, &deadline, end, served);
     let Some(current) = exchange.current() else { return false };
     let Some(listener) = current.listener(client.listener.id) else { return false };
@@ -88,7 +93,7 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
     };
     exchange.record();
     if whole && let ClientEnd::Http2 { body: Some(body), .. } = exchange.end.get_mut() {
-        linger(body, &deadline).await;
+        linger(body.stream_mut(), &deadline).await;
     }
     whole
 }
@@ -242,7 +247,7 @@ async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
 /// Whether an answer that was given without reading the body leaves the connection in order.
 fn may_continue(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.scratch.request;
-    request.keep_alive && request.framing.is_empty() && !exchange.client.registration.is_draining()
+    request.keep_alive && request.framing.is_empty() && !exchange.client.is_ending()
 }
 
 /// Gives the buffer back for the next request, when there may be one.

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::connection::{self, Client, TlsFacts};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, jittered};
 use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
 use crate::observe::counter::WorkerId;
@@ -367,6 +367,7 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
         told: told.map(Box::new),
         tls,
         accepted,
+        ends_at: listener.max_age().map(|age| accepted + jittered(age, worker.random())),
         handshake: ready - accepted,
         quiet_since: std::cell::Cell::new(ready),
         registration,

@@ -62,7 +62,9 @@ async fn refuse_call(
     edits: Option<&Edits>,
     keep_alive: bool,
 ) -> bool {
-    let status = [Status::of(reason, exchange.upstream_reset).text().as_bytes()];
+    let status = Status::of(reason, exchange.upstream_reset);
+    exchange.grpc_status = Some(status as u32);
+    let status = [status.text().as_bytes()];
     let message = grpc::message(reason);
     let message = [message.as_bytes()];
     let lines = [

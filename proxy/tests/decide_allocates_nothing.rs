@@ -17,6 +17,7 @@ use portcullis_proxy::policy::forwarded::Forwarded;
 use portcullis_proxy::policy::provenance::{Peer, Provenance};
 use portcullis_proxy::policy::request_id::RequestId;
 use portcullis_proxy::route::{Table, compile};
+use portcullis_testkit::allocations::{self, Counting};
 
 #[test]
 fn decisions_do_not_allocate() {
@@ -40,9 +41,9 @@ fn decisions_do_not_allocate() {
                     local_port: Some(80),
                     random: 7,
                 };
-                let before = counting::allocations();
+                let before = allocations::here();
                 let step = decide(&table, &facts, &mut scratch);
-                let after = counting::allocations();
+                let after = allocations::here();
                 if count > 10 && path != "/nowhere" {
                     assert!(matches!(step, Step::Plan(_)), "{host}{path}: {step:?}");
                 }
@@ -73,12 +74,12 @@ fn learning_who_the_client_is_does_not_allocate() {
     let network = "10.0.0.0/8".parse().expect("a network");
     let peer = Peer { address: Some([10, 0, 0, 9].into()), tls: false };
     for trust in [Trust::Nobody, Trust::Proxies(Networks::new(vec![network]))] {
-        let before = counting::allocations();
+        let before = allocations::here();
         let provenance = Provenance::judge(&head, &trust, peer, || (1, 2));
         let id = provenance.request_id(&head).unwrap_or(RequestId::from_random(7));
         let told = Forwarded::new(&provenance, &head, b"10.0.0.9", &id);
         let lines = told.lines().len();
-        let after = counting::allocations();
+        let after = allocations::here();
         assert_eq!(before, after, "{trust:?}");
         assert_eq!(provenance.forwarded_for.is_some(), trust != Trust::Nobody);
         assert_eq!(lines, 4);
@@ -200,37 +201,5 @@ fn second() -> Sourced<Duration> {
     Sourced::built_in(Duration::from_secs(1))
 }
 
-/// Counts what the calling thread allocates.
-#[allow(unsafe_code)] // Implementing an allocator is unsafe by its trait.
-mod counting {
-    use std::alloc::{GlobalAlloc, Layout, System};
-    use std::cell::Cell;
-
-    thread_local! {
-        static COUNT: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(crate) fn allocations() -> usize {
-        COUNT.get()
-    }
-
-    struct Counting;
-
-    #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
-
-    // SAFETY: every call goes to the system's allocator unchanged; counting touches a cell that
-    // needs neither allocation nor destruction.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            COUNT.set(COUNT.get() + 1);
-            // SAFETY: the caller keeps the contract of `alloc`.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            // SAFETY: the caller keeps the contract of `dealloc`.
-            unsafe { System.dealloc(pointer, layout) }
-        }
-    }
-}
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

@@ -15,54 +15,15 @@ use portcullis_proxy::observe::{
     AccessLog, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage, Timeline,
     TlsFacts, WorkerId,
 };
-
-mod counting {
-    //! Counts what the current thread allocates; the harness and the writer thread do as they like.
-    #![allow(unsafe_code, reason = "an allocator cannot be written without")]
-
-    use std::alloc::{GlobalAlloc, Layout, System};
-    use std::cell::Cell;
-
-    thread_local! {
-        static COUNT: Cell<u64> = const { Cell::new(0) };
-    }
-
-    pub(crate) struct Counting;
-
-    // SAFETY: every call is passed on to the system's allocator unchanged. The counter is a
-    // constant-initialised thread local without a destructor, so touching it allocates nothing.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            COUNT.with(|count| count.set(count.get() + 1));
-            // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            COUNT.with(|count| count.set(count.get() + 1));
-            // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`.
-            unsafe { System.realloc(block, layout, size) }
-        }
-
-        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-            // SAFETY: the block came from `System` through `alloc` or `realloc` above.
-            unsafe { System.dealloc(block, layout) }
-        }
-    }
-
-    /// Allocations of this thread so far.
-    pub(crate) fn so_far() -> u64 {
-        COUNT.with(Cell::get)
-    }
-}
+use portcullis_testkit::allocations::{self, Counting};
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: Counting = Counting;
 
 fn allocations_of(work: impl FnOnce()) -> u64 {
-    let before = counting::so_far();
+    let before = allocations::here();
     work();
-    counting::so_far() - before
+    allocations::here() - before
 }
 
 #[test]
@@ -90,7 +51,7 @@ fn counting_a_request_allocates_nothing() {
         let outcome = RequestOutcome {
             status: 200,
             reason: millis.is_multiple_of(2).then_some(Reason::UpstreamTruncated),
-            duration: Duration::from_millis(millis),
+            duration: Some(Duration::from_millis(millis)),
             request_body_bytes: 1,
             response_body_bytes: 2,
         };
@@ -161,6 +122,7 @@ fn a_line_allocates_nothing() {
             attempts: 1,
             status: 200,
             reason: Some(Reason::UpstreamTruncated),
+            grpc_status: Some(0),
             request_body_bytes: at,
             response_body_bytes: at,
             timeline: &timeline,

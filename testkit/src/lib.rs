@@ -4,6 +4,7 @@
 //! Nothing here knows the proxy's code, so that nothing under test helps to judge itself: it sees
 //! what any peer on the network sees, and `/proc`.
 
+pub mod allocations;
 pub mod ca;
 pub mod chaos;
 pub mod client;

@@ -2,19 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{backends, duration, listener_tls, number, object, trusted_hops, trusted_proxies};
+use super::{
+    backends, connection_limits, duration, listener_tls, number, object, trusted_hops,
+    trusted_proxies,
+};
 use crate::model::{Config, ProxyProtocol, ProxyVersion, StreamListener, StreamRoute};
 
 pub(super) fn listener(stream: &StreamListener) -> Value {
     object([
         ("tls", stream.tls.as_ref().map_or(Value::Null, listener_tls)),
-        (
-            "connectionLimits",
-            object([
-                ("max", number(&stream.connection_limits.max)),
-                ("maxAge", stream.max_age.as_ref().map_or(Value::Null, duration)),
-            ]),
-        ),
+        ("connectionLimits", connection_limits(&stream.connection_limits)),
         (
             "timeouts",
             json!({

@@ -88,13 +88,15 @@ fn values_say_where_they_come_from() {
 }
 
 #[test]
-fn upgrades_and_what_holds_for_them_are_shown() {
-    let text = TEXT.replace("[::]:8080\"", "[::]:8080\", upgrades: []").replace(
+fn what_holds_for_long_connections_is_shown() {
+    let listener = "[::]:8080\", upgrades: [], connectionLimits: {maxAge: 1h}";
+    let text = TEXT.replace("[::]:8080\"", listener).replace(
         "    backends: [{upstream: users}]",
         "    websocket: {maxAge: 12h, drain: {closeCode: 1012}}\n    backends: [{upstream: users}]",
     );
     let shown = effective(&parse_str_with("a.yaml", &text, &Secret).unwrap().config);
     assert_eq!(shown["listeners"][0]["upgrades"], json!([]));
+    assert_eq!(shown["listeners"][0]["connectionLimits"]["maxAge"]["value"], "1h");
     let websocket = &shown["routes"][0]["websocket"];
     assert_eq!(websocket["idleTimeout"], json!({"value": "5m", "origin": "built-in default"}));
     assert_eq!(websocket["maxAge"]["value"], "12h");

@@ -88,9 +88,6 @@ fn http(
     let request_limits = request_limits(raw, inheritance, report);
     let trust = trust(raw, report);
     let proxy_protocol = trust.as_ref().and_then(|trust| proxy_protocol(raw, trust, report));
-    let max_age = within(raw.connection_limits.as_ref(), |one| &one.max_age);
-    let wrong_age = "`maxAge` is for `tcp` and `tls-passthrough` listeners";
-    let age = refuse(max_age.map(|one| &one.location), wrong_age, report);
     let timeouts = raw.timeouts.as_ref();
     // Timeouts of clients stand at the listener only: `defaults.timeouts` are those of upstreams.
     let own = |one: Option<&Located<std::time::Duration>>, built_in| {
@@ -112,7 +109,7 @@ fn http(
             .as_ref()
             .map_or(Underscores::Reject, |one| one.value),
         trust: trust?,
-        proxy_protocol: age.and(proxy_protocol)?,
+        proxy_protocol: proxy_protocol?,
         upgrades: upgrades(raw),
     })))
 }
@@ -142,6 +139,9 @@ pub(super) fn connection_limits(
             |defaults| within(defaults.connection_limits.as_ref(), |one| &one.max),
             built_in::LISTENER_CONNECTIONS,
         ),
+        max_age: within(raw.connection_limits.as_ref(), |one| &one.max_age)
+            .map(|one| Sourced { value: one.value, origin: Origin::Listener(one.location.clone()) })
+            .or_else(|| inheritance.max_age()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::inherit::{Inheritance, built_in, within};
 use super::route::Targets;
 use super::{action, at, listener, refuse};
 use crate::diagnostics::{Diagnostic, Report};
-use crate::location::{Located, Location, Origin, Sourced};
+use crate::location::{Located, Location, Origin};
 use crate::model::{
     BalancePolicy, HashKey, ListenerId, ListenerKind, ListenerTls, ProxyProtocol, Retry,
     StreamKind, StreamListener, StreamRoute, StreamTimeouts, Trust, Upstream,
@@ -53,9 +53,6 @@ pub(super) fn listener(
         let message = "nothing is believed of them: `proxyProtocol` is disabled";
         report.push(Diagnostic::warning(vain.clone(), message));
     }
-    let max_age = within(raw.connection_limits.as_ref(), |one| &one.max_age)
-        .map(|one| Sourced { value: one.value, origin: Origin::Listener(one.location.clone()) })
-        .or_else(|| inheritance.max_age());
     let own = |one: Option<&Located<std::time::Duration>>, built_in| {
         inheritance.pick(one, Origin::Listener, |_| None, built_in)
     };
@@ -63,7 +60,6 @@ pub(super) fn listener(
         kind,
         tls: tls?,
         connection_limits: listener::connection_limits(raw, inheritance),
-        max_age,
         timeouts: StreamTimeouts {
             head: own(within(timeouts, |one| &one.head), built_in::HEAD),
             handshake: own(within(timeouts, |one| &one.handshake), built_in::HANDSHAKE),

@@ -15,8 +15,6 @@ pub struct StreamListener {
     /// Only where the kind is `tcp`.
     pub tls: Option<ListenerTls>,
     pub connection_limits: ConnectionLimits,
-    /// The longest that a connection lives; up to a tenth sooner.
-    pub max_age: Option<Sourced<Duration>>,
     pub timeouts: StreamTimeouts,
     pub trust: Trust,
     pub proxy_protocol: ProxyProtocol,

@@ -177,8 +177,8 @@ object! {
     ConnectionLimits, "`connectionLimits`" {
         /// Open connections of the listener; 50000 unless said.
         max: optional Connections = "max",
-        /// The longest that one of a `tcp` or `tls-passthrough` listener lives; up to a tenth
-        /// sooner, so that many do not end at once. No limit unless said.
+        /// The longest that one lives; up to a tenth sooner, so that many do not end at once.
+        /// With HTTP it takes no new request then. No limit unless said.
         max_age: optional DurationText = "maxAge",
     }
 }

@@ -10,6 +10,7 @@ use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::load::{Load, LoadRequest};
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
+use portcullis_testkit::websocket::{self, Frame, WebSocketOrigin};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
@@ -182,4 +183,41 @@ async fn the_connections_of_a_revoked_client_end() {
     assert!(rest.iter().any(|seen| seen.status() == Some("200")), "{rest:?}");
     kept.send(fast).await.unwrap();
     assert!(kept.response().await.unwrap().keep_alive(), "others hear nothing of it");
+}
+
+/// Their WebSockets too, whether or not anybody answers the goodbye.
+#[tokio::test]
+async fn the_websockets_of_a_revoked_client_end() {
+    let authority = Authority::root("test");
+    let server = authority.server("shop.example").issue();
+    let revoked = authority.client("revoked").issue();
+    let origin = WebSocketOrigin::start().await.unwrap();
+    let http = "kind: http, tls: {certificates: [{certFile: shop.crt, keyFile: shop.key}], \
+                clientAuth: {mode: required, caFile: ca.pem, crlFile: partners.crl}}}";
+    let text = forwarding(&[origin.address().unwrap()], "").replace("kind: http}", http);
+    let mut gateway = Gateway::start_with(&[
+        (FILE, &text),
+        ("shop.crt", &server.chain_pem()),
+        ("shop.key", &server.key_pem()),
+        ("ca.pem", &authority.certificate_pem()),
+        ("partners.crl", &authority.revoke(&[])),
+    ]);
+    let tls = showing(&authority, Some(&revoked));
+    let address = gateway.address("public").await;
+    let Stream::Tls(stream) = Stream::connect(address, Some(&tls)).await.unwrap() else {
+        panic!("not TLS");
+    };
+    let wish = websocket::request("/live", &[]).replace("a.test", "shop.example");
+    let (client, server) = tokio::join!(websocket::upgrade(stream, &wish), origin.accept());
+    let (mut client, mut server) = (client.unwrap().0, server.unwrap().0);
+    client.send(&Frame::text("a")).await.unwrap();
+    server.expect().await.unwrap();
+
+    let begun = Instant::now();
+    gateway.process.replace_file("partners.crl", &authority.revoke(&[revoked.serial()])).unwrap();
+    for told in [client.expect().await.unwrap(), server.expect().await.unwrap()] {
+        assert_eq!(told.code(), Some(1001));
+    }
+    assert!(!matches!(client.next().await, Ok(Some(_))), "nothing passes any more");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

@@ -193,3 +193,22 @@ fn the_wish_for_a_websocket_has_a_verdict() {
     let told = check(&good[1..], None);
     assert!(!told.contains("websocket."), "{told}");
 }
+
+#[test]
+fn what_is_translated_is_told() {
+    let mut told = route(0, "prefix:/a");
+    let model::Action::Forward(forward) = &mut told.action else { unreachable!() };
+    forward.grpc_web = Some(location(5));
+    let calls = config(vec![told, route(1, "prefix:/b")]);
+    let check = |path: &str, content_type: &str, accept: &str, expected: Option<&str>| {
+        let headers = [("content-type", content_type), ("accept", accept)];
+        let told = ask(&calls, "POST", path, &headers);
+        let verdict = told.phases.iter().find(|it| it.phase == "grpc-web");
+        assert_eq!(verdict.map(|it| it.verdict.as_str()), expected, "{content_type}");
+    };
+    let (binary, text) = ("application/grpc-web+proto", "application/grpc-web-text");
+    check("/a/B.C", binary, "*/*", Some("translated to gRPC: binary in, binary out"));
+    check("/a/B.C", text, binary, Some("translated to gRPC: base64 in, binary out"));
+    check("/a/B.C", "application/grpc", "*/*", None);
+    check("/b/C.D", binary, "*/*", None);
+}

@@ -27,6 +27,8 @@ pub(super) struct Target<'a> {
     /// When this attempt began.
     pub(super) started: Instant,
     pub(super) give_up: Instant,
+    /// When an answer of any attempt is to be there.
+    pub(super) answer_by: Instant,
 }
 
 /// Makes one attempt.

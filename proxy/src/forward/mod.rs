@@ -1,8 +1,9 @@
 //! Forwarding: attempts at an upstream, until one has an answer or none may be made any more;
 //! then the answer's way to the client.
 //!
-//! A request is sent again only when surely nothing of it was sent before (`not-sent`): the
-//! connect failed, or a kept connection died before it took the first byte.
+//! A request is sent again only when surely nobody did anything with it (`not-sent`): the connect
+//! failed, a kept connection died before it took the first byte, or the upstream said that it
+//! refused the stream. What was sent of the body must still be here.
 
 use tokio::time::Instant;
 
@@ -21,9 +22,11 @@ use crate::upstream::balance::{PickKey, hash_of};
 use crate::upstream::local::LocalUpstream;
 use crate::worker::Current;
 
+mod answer;
 mod attempt;
 mod converse;
 mod head;
+mod outgoing;
 mod sending;
 mod stream;
 mod upgrade;
@@ -80,10 +83,9 @@ pub async fn forward<'c>(
         return Outcome::Ended(fail(exchange, edits, Reason::Internal).await);
     };
     let key = pick_key(exchange, upstream, plan);
-    let mut give_up = routed + plan.timeouts.response;
-    if let Some(deadline) = call.and_then(|call| call.deadline) {
-        give_up = give_up.min(deadline);
-    }
+    let end = call.and_then(|call| call.deadline);
+    let within = |at: Instant| end.map_or(at, |end| end.min(at));
+    let mut give_up = within(routed + plan.timeouts.response);
     let mut now = routed;
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
     loop {
@@ -99,12 +101,14 @@ pub async fn forward<'c>(
             limit,
             started: now,
             give_up: give_up.min(now + plan.timeouts.per_try),
+            answer_by: give_up,
         };
         let failure = match attempt(exchange, &target).await {
             Ok(answered) => return Outcome::Answered(answered),
             Err(failure) => failure,
         };
         now = Instant::now();
+        give_up = within(give_up + exchange.upload.took.get());
         let again =
             failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
         if !again {
@@ -123,7 +127,7 @@ pub async fn forward<'c>(
 async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, reason: Reason) -> Next {
     let request = &exchange.scratch.request;
     let whole = request.framing.is_empty() || exchange.upload.complete.get();
-    let keep_alive = whole && request.keep_alive && !exchange.client.registration.is_draining();
+    let keep_alive = whole && request.keep_alive && !exchange.client.is_ending();
     if reason.status() == 0 {
         exchange.reason = Some(reason);
         return Next::Abort;

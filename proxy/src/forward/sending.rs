@@ -2,10 +2,11 @@
 
 use std::task::{Context, Poll};
 
+use crate::buffer::HeadBuffer;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::io::PeerState;
-use crate::relay::reader::Reading;
+use crate::relay::reader::{Http2Body, Reading};
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
 use crate::relay::{Stage, Watch};
@@ -96,6 +97,27 @@ pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
     if let (ClientEnd::Http2 { body, .. }, Reading::Http2(reading)) =
         (exchange.end.get_mut(), reading)
     {
-        *body = Some(reading.into_stream());
+        *body = Some(reading);
+    }
+}
+
+/// Back to the beginning of the body, for another attempt. False when not all of it is here.
+pub(super) fn rewind(exchange: &mut Exchange<'_>) -> bool {
+    match exchange.end.get_mut() {
+        ClientEnd::Http1 => exchange.head.as_mut().is_some_and(HeadBuffer::rewind),
+        ClientEnd::Http2 { body, .. } => body.as_mut().is_some_and(Http2Body::rewind),
+    }
+}
+
+/// There is an answer: no other attempt will be made.
+pub(super) fn forget(exchange: &mut Exchange<'_>, upload: Option<&mut Upload<'_>>) {
+    if let Some(buffer) = &mut exchange.head {
+        buffer.forget();
+    }
+    if let ClientEnd::Http2 { body: Some(body), .. } = exchange.end.get_mut() {
+        body.forget();
+    }
+    if let Some(upload) = upload {
+        upload.reading.forget();
     }
 }

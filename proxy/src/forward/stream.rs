@@ -14,7 +14,7 @@ use crate::error::{Fault, Reason};
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
 use crate::observe::things::EndpointMetrics;
-use crate::policy::grpc::trailers;
+use crate::policy::grpc;
 use crate::relay::Watch;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
@@ -110,6 +110,10 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
                 upstream.discard(connection);
             }
             exchange.finished = Some(now);
+            if exchange.call.is_some() {
+                let told = download.reading.trailer("grpc-status", grpc::read_status);
+                exchange.grpc_status = told.or(exchange.grpc_status);
+            }
             exchange.scratch.response_out = download.writing.take_out();
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
@@ -133,8 +137,10 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     }
     if let Writing::Http2(writing) = &mut download.writing {
         let call = exchange.call.filter(|call| call.web.is_none());
-        if call.is_some() && writing.break_off(trailers(reason, exchange.upstream_reset)) {
+        if call.is_some() && writing.break_off(grpc::trailers(reason, exchange.upstream_reset)) {
             exchange.reason = Some(reason);
+            let status = grpc::Status::of(reason, exchange.upstream_reset);
+            exchange.grpc_status = Some(status as u32);
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
             }

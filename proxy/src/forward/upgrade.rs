@@ -8,7 +8,7 @@ use crate::exchange::{ClientEnd, Exchange};
 use crate::handler::Next;
 use crate::http1::body::Side;
 use crate::message::Framing;
-use crate::relay::reader::{Http1Body, Http2Body, Reading};
+use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::Outcome;
@@ -41,7 +41,7 @@ pub(super) async fn tunnel<'c>(
         ClientEnd::Http2 { body, .. } => {
             apart = Some(client.registration.another());
             match body.take() {
-                Some(stream) => Reading::Http2(Http2Body::new(stream, Side::Request)),
+                Some(body) => Reading::Http2(body),
                 None => Reading::Nothing,
             }
         }

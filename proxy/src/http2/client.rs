@@ -58,7 +58,7 @@ impl Channel {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEAD_BYTES)
             .max_send_buffer_size(SEND_BUFFER)
-            .handshake::<_, Bytes>(Transport::new(io, None))
+            .handshake::<_, Bytes>(Transport::sifted(io))
             .await?;
         let state = Rc::new(State { changed, ..State::default() });
         state.quiet_since.set(Some(Instant::now()));

@@ -5,6 +5,8 @@
 
 use tokio::time::Instant;
 
+use super::frame::{self, DATA, END_HEADERS, END_STREAM, Frame, HEADER, HEADERS};
+
 /// What a connection may spend at once; it never has more.
 const FULL: u32 = 10_000;
 /// What time alone gives back each second: no slow client is ever a flood.
@@ -35,12 +37,6 @@ const DELIVERED: u32 = 8;
 /// A head in pieces that comes to more bytes than this as they were sent is none that would be
 /// let pass, and nothing else is read before its end.
 const HEAD: u32 = 64 * 1024;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const CONTINUATION_KIND: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// The budget of one connection.
 pub(super) struct Meter {
@@ -85,10 +81,10 @@ impl Meter {
                 3 => RESET,
                 4 => SETTINGS,
                 6 => PING,
-                CONTINUATION_KIND => CONTINUATION,
+                frame::CONTINUATION => CONTINUATION,
                 _ => ODD,
             });
-            if matches!(frame.kind, HEADERS | CONTINUATION_KIND) {
+            if matches!(frame.kind, HEADERS | frame::CONTINUATION) {
                 *head = head.saturating_add(frame.length);
                 if *head > HEAD {
                     cost = FULL;
@@ -159,14 +155,6 @@ struct Frames {
     skip: usize,
 }
 
-const HEADER: usize = 9;
-
-struct Frame {
-    length: u32,
-    kind: u8,
-    flags: u8,
-}
-
 impl Frames {
     fn pass(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
         loop {
@@ -194,10 +182,9 @@ impl Frames {
                     self.header
                 }
             };
-            let [high, middle, low, kind, flags, ..] = header;
-            let length = u32::from_be_bytes([0, high, middle, low]);
-            self.skip = length as usize;
-            found(Frame { length, kind, flags });
+            let frame = Frame::of(header);
+            self.skip = frame.length as usize;
+            found(frame);
         }
     }
 }

@@ -9,8 +9,10 @@
 pub mod client;
 pub mod connect;
 pub mod fields;
+mod frame;
 pub mod head;
 mod meter;
 mod metered;
 pub mod server;
+mod sieve;
 mod transport;

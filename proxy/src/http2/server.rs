@@ -214,16 +214,25 @@ impl<'a> Session<'a> {
             }
             let handled = self.streams.any(cx);
             match self.phase {
-                Phase::Open | Phase::Left if handled => return Poll::Pending,
-                Phase::Open => self.patience(self.idle),
-                Phase::Leaving | Phase::Left if !handled => self.patience(LAST_WORDS),
+                Phase::Left if handled => return Poll::Pending,
+                Phase::Open => {
+                    let idle = (!handled).then(|| self.patience(self.idle));
+                    match idle.into_iter().chain(self.client.ends_at).min() {
+                        Some(until) => self.client.deadline.set(until),
+                        None => return Poll::Pending,
+                    }
+                }
+                Phase::Leaving | Phase::Left if !handled => {
+                    let until = self.patience(LAST_WORDS);
+                    self.client.deadline.set(until);
+                }
                 Phase::Leaving | Phase::Left | Phase::Flooded => {}
             }
             if self.client.deadline.poll_expired(cx).is_pending() {
                 return Poll::Pending;
             }
             match self.phase {
-                Phase::Open if !self.connection.has_streams() => self.leave(),
+                Phase::Open if self.is_aged() || !self.connection.has_streams() => self.leave(),
                 Phase::Leaving if handled => {
                     self.phase = Phase::Left;
                     return Poll::Pending;
@@ -234,10 +243,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// How long the connection may be quiet now that no stream is being handled.
-    fn patience(&mut self, quiet: Duration) {
+    /// Until when the connection may be quiet now that no stream is being handled.
+    fn patience(&mut self, quiet: Duration) -> Instant {
         let since = self.client.quiet_since.get().max(self.told);
-        let until = if self.connection.has_streams() {
+        if self.connection.has_streams() {
             // The last bytes of responses stand inside the connection: as long as the client
             // takes some, it is not quiet.
             let sent = self.meter.borrow().sent();
@@ -247,8 +256,11 @@ impl<'a> Session<'a> {
             since.max(self.moved) + self.client.patience
         } else {
             since + quiet
-        };
-        self.client.deadline.set(until);
+        }
+    }
+
+    fn is_aged(&self) -> bool {
+        self.client.ends_at.is_some_and(|end| end <= Instant::now())
     }
 
     fn verdict(&self) -> Option<BrokenOff> {

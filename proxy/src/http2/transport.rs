@@ -3,10 +3,13 @@
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
+use super::frame::HEADER;
+use super::sieve::Sieve;
 use crate::buffer::Buffer;
 use crate::io::Io;
 
@@ -14,11 +17,17 @@ use crate::io::Io;
 pub(super) struct Transport<T> {
     io: T,
     first: Option<Buffer>,
+    sieve: Option<Sieve>,
 }
 
 impl<T: Deref<Target = Io>> Transport<T> {
     pub(super) fn new(io: T, first: Option<Buffer>) -> Self {
-        Self { io, first }
+        Self { io, first, sieve: None }
+    }
+
+    /// The same of an upstream, without the frames that say nothing.
+    pub(super) fn sifted(io: T) -> Self {
+        Self { io, first: None, sieve: Some(Sieve::new(Instant::now())) }
     }
 }
 
@@ -38,7 +47,42 @@ impl<T: Deref<Target = Io> + Unpin> AsyncRead for Transport<T> {
             }
             return Poll::Ready(Ok(()));
         }
-        this.io.poll_read_buf(cx, room)
+        match &mut this.sieve {
+            Some(sieve) => poll_sifted(&this.io, sieve, cx, room),
+            None => this.io.poll_read_buf(cx, room),
+        }
+    }
+}
+
+/// Reads until something is left. No peer can keep it here: what is taken out in a row is counted.
+fn poll_sifted(
+    io: &Io,
+    sieve: &mut Sieve,
+    cx: &mut Context<'_>,
+    room: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        let missing = sieve.missing();
+        if missing > 0 {
+            let mut rest = [0; HEADER];
+            let count = ready!(io.poll_read(cx, &mut rest[..missing]))?;
+            sieve.add(&rest[..count], Instant::now);
+            continue;
+        }
+        if let Some(bytes) = sieve.take(room.remaining()) {
+            room.put_slice(bytes);
+            return Poll::Ready(Ok(()));
+        }
+        let before = room.filled().len();
+        ready!(io.poll_read_buf(cx, room))?;
+        if room.filled().len() == before {
+            return Poll::Ready(Ok(()));
+        }
+        let kept = sieve.sift(&mut room.filled_mut()[before..], Instant::now);
+        room.set_filled(before + kept);
+        if kept > 0 {
+            return Poll::Ready(Ok(()));
+        }
     }
 }
 

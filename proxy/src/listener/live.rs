@@ -46,6 +46,12 @@ impl Live {
         of_both!(self, listener => *listener.settings.connection_limits.max)
     }
 
+    /// How long a connection may live.
+    pub fn max_age(&self) -> Option<Duration> {
+        let limits = of_both!(self, listener => &listener.settings.connection_limits);
+        limits.max_age.as_ref().map(|age| **age)
+    }
+
     pub fn proxy_protocol(&self) -> (ProxyProtocol, &Trust) {
         of_both!(self, listener => (listener.settings.proxy_protocol, &listener.settings.trust))
     }

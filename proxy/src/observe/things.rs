@@ -19,8 +19,9 @@ pub struct RequestOutcome {
     pub status: u16,
     /// `None` when the request simply passed.
     pub reason: Option<Reason>,
-    /// From the first byte of the request to the last byte of the response.
-    pub duration: Duration,
+    /// From the first byte of the request to the last byte of the response; `None` of a tunnel,
+    /// which lasts as long as its peers like.
+    pub duration: Option<Duration>,
     pub request_body_bytes: u64,
     pub response_body_bytes: u64,
 }
@@ -55,7 +56,9 @@ impl RouteMetrics {
         if let Some(reason) = outcome.reason {
             shard.reasons[reason.index()].increment();
         }
-        shard.durations.record(outcome.duration);
+        if let Some(duration) = outcome.duration {
+            shard.durations.record(duration);
+        }
         shard.request_body_bytes.add(outcome.request_body_bytes);
         shard.response_body_bytes.add(outcome.response_body_bytes);
     }

@@ -189,6 +189,14 @@ pub fn trailers(reason: Reason, reset: Option<h2::Reason>) -> HeaderMap {
     map
 }
 
+/// The number in a `grpc-status`, of a service that may have numbers of its own.
+pub fn read_status(value: &[u8]) -> Option<u32> {
+    value.iter().try_fold(0_u32, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
 /// What cannot be read as a time is no time: it is handed on as it came, for the service to judge.
 fn deadline(fields: Fields<'_>, now: Instant) -> Option<Instant> {
     let mut given = fields.fields.iter().filter(|field| field.known == Known::GrpcTimeout);

@@ -14,7 +14,7 @@ use crate::buffer::{Buffer, BufferPool, HeadBuffer};
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
 use crate::http2::client::reset_code;
-use crate::http2::fields::clean_trailers;
+use crate::http2::fields::{clean_trailers, trailer_map};
 use crate::io::Io;
 use crate::message::Framing;
 use crate::relay::filter::Filtered;
@@ -118,6 +118,10 @@ pub struct Http2Body {
     stream: RecvStream,
     side: Side,
     chunk: Bytes,
+    /// All of a request's body that was read so far, while that is one chunk: to be had again.
+    kept: Option<Bytes>,
+    /// Bytes at the front of the chunk for which the window was given back before.
+    again: usize,
     trailers: Option<HeaderMap>,
     ended: bool,
     /// What the peer said where it broke the stream off.
@@ -127,11 +131,33 @@ pub struct Http2Body {
 impl Http2Body {
     pub fn new(stream: RecvStream, side: Side) -> Self {
         let ended = stream.is_end_stream();
-        Self { stream, side, chunk: Bytes::new(), trailers: None, ended, reset: None }
+        Self {
+            stream,
+            side,
+            chunk: Bytes::new(),
+            kept: (side == Side::Request).then(Bytes::new),
+            again: 0,
+            trailers: None,
+            ended,
+            reset: None,
+        }
     }
 
-    pub fn into_stream(self) -> RecvStream {
-        self.stream
+    pub fn stream_mut(&mut self) -> &mut RecvStream {
+        &mut self.stream
+    }
+
+    /// Nobody will want again what was read.
+    pub fn forget(&mut self) {
+        self.kept = None;
+    }
+
+    /// Comes back to the beginning. False when not all of it is here.
+    pub fn rewind(&mut self) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        self.again += kept.len() - self.chunk.len();
+        self.chunk = kept.clone();
+        true
     }
 
     fn is_done(&self) -> bool {
@@ -146,7 +172,13 @@ impl Http2Body {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
         while self.chunk.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(chunk)) => self.chunk = chunk,
+                Some(Ok(chunk)) => {
+                    if !chunk.is_empty() {
+                        let first = self.kept.as_ref().is_some_and(Bytes::is_empty);
+                        self.kept = first.then(|| chunk.clone());
+                    }
+                    self.chunk = chunk;
+                }
                 Some(Err(error)) => return Poll::Ready(Err(self.broke(error))),
                 None => {
                     let trailers = ready!(self.stream.poll_trailers(cx));
@@ -169,6 +201,28 @@ impl Reading<'_> {
             Self::Pinned { body, .. } | Self::Lent { body, .. } => body.is_done(),
             Self::Http2(body) => body.is_done(),
             Self::Filtered(filtered) => filtered.is_done(),
+        }
+    }
+
+    /// Nobody will want again what was read.
+    pub fn forget(&mut self) {
+        match self {
+            Self::Http2(body) => body.forget(),
+            Self::Filtered(filtered) => filtered.inner_mut().forget(),
+            // What is pinned is the exchange's.
+            Self::Nothing | Self::Pinned { .. } | Self::Lent { .. } => {}
+        }
+    }
+
+    /// What was read behind the body under this name, as far as it makes sense.
+    pub fn trailer<R>(&self, name: &str, read: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
+        match self {
+            Self::Nothing => None,
+            Self::Pinned { body, .. } | Self::Lent { body, .. } => {
+                read(trailer_map(body.decoder.trailers())?.get(name)?.as_bytes())
+            }
+            Self::Http2(body) => read(body.trailers.as_ref()?.get(name)?.as_bytes()),
+            Self::Filtered(filtered) => filtered.inner().trailer(name, read),
         }
     }
 
@@ -221,8 +275,10 @@ impl Reading<'_> {
             }
             Self::Http2(body) => {
                 body.chunk.advance(count);
+                let again = body.again.min(count);
+                body.again -= again;
                 // Fails only on a stream that is gone, which the next read tells.
-                let _ = body.stream.flow_control().release_capacity(count);
+                let _ = body.stream.flow_control().release_capacity(count - again);
             }
             Self::Filtered(filtered) => filtered.take(count),
         }

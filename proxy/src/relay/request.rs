@@ -14,6 +14,10 @@ use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
 use crate::error::Reason;
 
+/// A body up to here that never keeps anybody waiting counts as there from the start, in however
+/// many pieces it comes: as much as is read with a head of HTTP/1.
+const WITH_ITS_HEAD: u64 = 64 * 1024;
+
 /// Why a request did not reach the upstream whole.
 #[derive(Debug)]
 pub enum UploadError {
@@ -44,8 +48,12 @@ pub struct UploadRules {
     /// A call of gRPC: a stream of messages that lives by `idle`, and of which `limit` is what
     /// each message may have.
     pub call: bool,
-    /// How long the upstream has for its answer once a slow body has been sent.
+    /// How long the upstream has for its answer once a body that was waited for has been sent.
     pub answer_patience: Duration,
+    /// When the attempt began, and when there is to be an answer of whichever attempt: what the
+    /// client takes to send its body is not the upstream's time, and added.
+    pub started: Instant,
+    pub answer_by: Instant,
     /// The client waits for a 100 before it sends its body: until then the response is awaited.
     pub held_back: bool,
 }
@@ -58,6 +66,8 @@ pub struct UploadCounters {
     pub begun: Cell<bool>,
     /// More of it was waited for than came with its head.
     pub waited: Cell<bool>,
+    /// How long that took, from the begin of the attempt.
+    pub took: Cell<Duration>,
     /// The whole request has left.
     pub complete: Cell<bool>,
 }
@@ -119,6 +129,10 @@ impl<'c> Upload<'c> {
             counters.begun.set(true);
         };
         let outcome = loop {
+            if counters.body.get() > WITH_ITS_HEAD && self.waits == Waits::Head {
+                self.waits = Waits::Nothing;
+                counters.waited.set(true);
+            }
             match self.reading.piece(pinned).map_err(UploadError::Client)? {
                 Piece::Data(data) => {
                     self.rules.held_back = false;
@@ -158,14 +172,16 @@ impl<'c> Upload<'c> {
                         Poll::Ready(Err(error)) => break Err(error),
                         Poll::Pending => break Ok(Waits::Upstream),
                     }
-                    // Whatever comes next, the head has left.
-                    if self.waits == Waits::Head {
-                        self.waits = Waits::Nothing;
+                    if let (Writing::Http1(_), Some(buffer)) = (&self.writing, &mut *pinned) {
+                        // What has left there cannot be refused any more.
+                        buffer.forget();
                     }
-                    counters.waited.set(true);
                     match self.reading.poll_fill(cx, pinned) {
                         Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
-                        Poll::Pending => break Ok(Waits::Client),
+                        Poll::Pending => {
+                            counters.waited.set(true);
+                            break Ok(Waits::Client);
+                        }
                     }
                 }
             }
@@ -210,8 +226,15 @@ impl<'c> Upload<'c> {
     fn finish(&self, watch: &Watch<'_>, counters: &UploadCounters) {
         counters.complete.set(true);
         let stage = watch.stage.get();
-        if counters.waited.get() && matches!(stage, Stage::ClientBody | Stage::UpstreamWrite) {
-            watch.expect(Stage::ResponseHead, self.rules.answer_patience);
+        if counters.waited.get() && !watch.is_answered() {
+            let now = Instant::now();
+            let UploadRules { answer_patience, started, answer_by, .. } = self.rules;
+            let took = now.saturating_duration_since(started);
+            counters.took.set(took);
+            if stage != Stage::ResponseHead {
+                watch.stage.set(Stage::ResponseHead);
+                watch.set((now + answer_patience).min(answer_by + took));
+            }
         }
     }
 }
@@ -224,6 +247,9 @@ fn judge(filled: io::Result<Filled>) -> Result<(), Reason> {
         Ok(Filled::Eof) | Err(_) => Err(Reason::ClientAborted),
     }
 }
+
+#[cfg(test)]
+mod times;
 
 #[cfg(test)]
 mod tests {
@@ -265,6 +291,8 @@ mod tests {
             idle: patience,
             call: false,
             answer_patience: patience,
+            started: Instant::now(),
+            answer_by: Instant::now() + patience,
             held_back: false,
         };
         let mut upload =
@@ -291,7 +319,7 @@ mod tests {
             buffer.spare()[HEAD.len()..HEAD.len() + body.len()].copy_from_slice(body);
             buffer.commit(HEAD.len() + body.len());
             let mut pinned = Some(buffer.pin_head(HEAD.len()));
-            let position = pinned.as_ref().unwrap().position();
+            pinned.as_mut().unwrap().keep();
 
             let (dead, peer) = pair().await;
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
@@ -301,7 +329,7 @@ mod tests {
             assert!(matches!(sent, Err(UploadError::Upstream(_))), "{sent:?}");
             assert!(!counters.begun.get());
 
-            pinned.as_mut().unwrap().rewind(position);
+            assert!(pinned.as_mut().unwrap().rewind());
             let (alive, mut peer) = pair().await;
             let (sent, counters) = send(&client, alive, framing, &mut pinned).await;
             assert!(sent.is_ok() && counters.complete.get());

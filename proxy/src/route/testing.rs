@@ -143,7 +143,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
             uri: Sourced::built_in(1),
             body: Sourced::built_in(1),
         },
-        connection_limits: ConnectionLimits { max: Sourced::built_in(some(1)) },
+        connection_limits: ConnectionLimits { max: Sourced::built_in(some(1)), max_age: None },
         timeouts: ListenerTimeouts {
             head: seconds(1),
             idle: seconds(1),

@@ -8,7 +8,6 @@ mod record;
 mod route;
 
 use crate::connection::Client;
-use crate::deadline::jittered;
 use crate::error::Reason;
 use crate::relay::tunnel::{Early, End, Tunnel};
 use crate::worker::Worker;
@@ -38,7 +37,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
 
 async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
     let (worker, client) = (&facts.worker, &facts.client);
-    let Opened { connection, in_flight, metrics, early, gone, idle, max_age } = opened;
+    let Opened { connection, in_flight, metrics, early, gone, idle } = opened;
     let shard = metrics.of(worker.id());
     let endpoint = facts.endpoint.clone();
     let _counted =
@@ -50,7 +49,7 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
         pipes: worker.pipes(),
         deadline: &client.deadline,
         idle,
-        until: max_age.map(|age| client.accepted + jittered(age, worker.random())),
+        until: client.ends_at,
         counters: &facts.counters,
     };
     let early = Early { from_client: early, from_upstream: None };

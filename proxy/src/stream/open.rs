@@ -38,7 +38,6 @@ pub(super) struct Opened {
     /// Tells when the route is gone.
     pub(super) gone: Registration,
     pub(super) idle: Duration,
-    pub(super) max_age: Option<Duration>,
 }
 
 pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Opened, Reason> {
@@ -72,7 +71,6 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
         early,
         gone,
         idle: route.idle,
-        max_age: listener.settings.max_age.as_ref().map(|age| **age),
     })
 }
 

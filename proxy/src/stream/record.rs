@@ -81,7 +81,7 @@ impl Drop for Facts {
             &RequestOutcome {
                 status: 0,
                 reason,
-                duration,
+                duration: None,
                 request_body_bytes: received,
                 response_body_bytes: sent,
             },

@@ -197,7 +197,10 @@ async fn what_the_proxy_answers_has_a_status_of_grpc() {
     for (settings, origin, fields, expected, record) in cases {
         let gate = gate(settings, origin).await;
         assert_eq!(call(&gate, fields).await, expected);
-        assert_eq!(verdicts(&gate.records().await), record);
+        let records = gate.records().await;
+        assert_eq!(verdicts(&records), record);
+        let status = records[0]["grpc_status"].as_u64().unwrap();
+        assert!(expected.starts_with(&format!("200 {status} ")), "{status}: {expected}");
     }
 }
 
@@ -255,8 +258,29 @@ async fn a_deadline_ends_the_whole_call() {
         let code = timeout(WITHIN, hears.recv()).await.unwrap().unwrap();
         assert_eq!(code, format!("{:?}", Reason::CANCEL));
         drop(send);
-        assert_eq!(verdicts(&gate.records().await), "200 deadline");
+        let records = gate.records().await;
+        assert_eq!((&*verdicts(&records), &records[0]["grpc_status"]), ("200 deadline", &4.into()));
     }
+}
+
+/// The log has what the service said behind its body, also where that is translated, and nothing
+/// of requests that are no calls.
+#[tokio::test]
+async fn the_status_of_a_call_is_in_the_log() {
+    let origin = origin(echo).await;
+    let gate = gate(Settings { route: "grpcWeb: true", ..Settings::default() }, origin).await;
+    assert_eq!(call(&gate, &[]).await, "200, 8, 0");
+    let mut client = gate.client().await;
+    for (content_type, body) in [("application/grpc-web+proto", 8), ("text/plain", 8)] {
+        let head = [&format!("content-type: {content_type}")[..], "content-length: 8"];
+        let mut ask = post("/a.B/C", &head, "").into_bytes();
+        ask.extend_from_slice(&message(3)[..body]);
+        client.send(&ask).await.unwrap();
+        client.response().await.unwrap();
+    }
+    let records = gate.records().await;
+    let told: Vec<_> = records.iter().map(|record| record.get("grpc_status")).collect();
+    assert_eq!(told, [Some(&0.into()), Some(&0.into()), None], "{records:?}");
 }
 
 /// What is sent again is sent within the same time.
@@ -291,6 +315,8 @@ async fn what_is_no_time_is_the_services_to_judge() {
     for value in ["5", "soon", "123456789n", "1h"] {
         assert_eq!(call(&gate, &[("grpc-timeout", value)]).await, format!("200 13 {value}"));
     }
+    let records = gate.records().await;
+    assert!(records.iter().all(|record| record["grpc_status"] == 13), "{records:?}");
 }
 
 /// What a reset of the upstream says, the client reads as a status.

@@ -95,7 +95,8 @@ impl Gate {
             labels.iter().all(|label| has(*label))
         };
         let value = |metric: &prometheus::proto::Metric| {
-            metric.get_counter().get_value() + metric.get_gauge().get_value()
+            let count = metric.get_histogram().get_sample_count();
+            metric.get_counter().get_value() + metric.get_gauge().get_value() + count as f64
         };
         metrics.iter().filter(fits).map(value).sum()
     }

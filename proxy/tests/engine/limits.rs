@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_testkit::client::End;
+use portcullis_testkit::client::{End, RawClient};
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use portcullis_testkit::unverified::taking_any_certificate;
 
 use crate::harness::{Gate, Settings, always, check, get, line, message, observe, post, verdicts};
 
@@ -248,6 +249,52 @@ async fn an_idle_connection_is_closed() {
     let start = Instant::now();
     assert_eq!(client.read_to_end().await.unwrap(), (Vec::new(), End::Closed));
     assert!((400..1000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+/// At its age a connection takes one last request, whose response says so; a quiet one is closed.
+#[tokio::test]
+async fn an_old_connection_takes_no_more_requests() {
+    let late = Duration::from_millis(900);
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nlo";
+    let slow = Script::new().request().send(begun).delay(late).send("nger");
+    let ages = async |what, tls, script, expected: &'static str| {
+        let origin = ScriptedOrigin::start([script]).await.unwrap();
+        let blocks = format!(
+            "listeners: [{{name: front, address: \"127.0.0.1:0\", tls: {tls}, \
+             connectionLimits: {{maxAge: 600ms}}}}]\n\
+             upstreams: [{{name: back, endpoints: [{{address: \"{}\"}}]}}]\n\
+             routes: [{{name: all, backends: [{{upstream: back}}]}}]\n",
+            origin.address()
+        );
+        let gate = Gate::of(&blocks.replace("tls: false, ", "")).await;
+        let mut client = match tls {
+            "false" => gate.client().await,
+            _ => {
+                let tls = taking_any_certificate("localhost").unwrap();
+                RawClient::connect_tls(gate.address, &tls).await.unwrap()
+            }
+        };
+        let mut seen = Vec::new();
+        for _ in expected.matches("200") {
+            client.send(get("/", &[]).as_bytes()).await.unwrap();
+            seen.push(observe(&mut client, false, 1).await);
+        }
+        if expected.ends_with("quiet") {
+            let (rest, end) = client.read_to_end().await.unwrap();
+            assert_eq!((rest.len(), end), (0, End::Closed), "{what}, {tls}");
+            seen.push("quiet".to_owned());
+        }
+        assert_eq!(seen.join(", "), expected, "{what}, {tls}");
+    };
+    let both = async |what, script: Script, expected| {
+        let plain = ages(what, "false", script.clone(), expected);
+        tokio::join!(plain, ages(what, "{selfSigned: true}", script, expected));
+    };
+    tokio::join!(
+        both("waiting", Script::new().request().delay(late).respond("late"), "200 late, close"),
+        both("answering", slow.request().respond("last"), "200 longer, keep, 200 last, close"),
+        both("nothing to do", always("ok"), "200 ok, keep, quiet"),
+    );
 }
 
 #[tokio::test]

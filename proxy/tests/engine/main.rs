@@ -9,6 +9,7 @@ mod bodies;
 mod faults;
 mod forwarding;
 mod grpc;
+mod http2_upstreams;
 mod limits;
 mod passthrough;
 mod paths;

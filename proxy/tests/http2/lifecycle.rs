@@ -141,6 +141,27 @@ async fn a_drain_finishes_what_was_begun() {
     }
 }
 
+/// At its age a connection says goodbye as in a drain; a long stream has the time it needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_connection_says_goodbye() {
+    let slow = Script::new().request().delay(Duration::from_millis(900)).respond("late");
+    let origin = ScriptedOrigin::start([slow, always("ok")]).await.unwrap();
+    let gate = Gate::with("connectionLimits: {maxAge: 300ms}", "", origin.address()).await;
+    for kind in KINDS {
+        let mut quiet = gate.open(kind, &[]).await;
+        assert_eq!(farewell(&mut quiet, true).await, "NO_ERROR, NO_ERROR 0, close", "{kind:?}");
+
+        let mut client = gate.open(kind, &[]).await;
+        client.send(&headers(1, WHOLE, get("/", &[]))).await.unwrap();
+        let probe = client.until(|seen| matches!(seen, Seen::Ping { ack: false, .. }));
+        let Seen::Ping { payload, .. } = probe.await.unwrap() else { unreachable!() };
+        let late = [headers(3, WHOLE, get("/", &[])), pong(payload)].concat();
+        client.send(&late).await.unwrap();
+        let told = farewell(&mut client, true).await;
+        assert!(told.ends_with("200, close") && told.contains("NO_ERROR 3"), "{kind:?}: {told}");
+    }
+}
+
 /// A client that never answers the goodbye could go on for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_goodbye_that_is_not_heard_is_meant_all_the_same() {

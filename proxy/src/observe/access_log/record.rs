@@ -49,6 +49,8 @@ pub struct Record<'a> {
     pub status: u16,
     /// `None` when the request simply passed.
     pub reason: Option<Reason>,
+    /// What a call of gRPC was answered with; `None` when that is not known.
+    pub grpc_status: Option<u32>,
     pub request_body_bytes: u64,
     pub response_body_bytes: u64,
     pub timeline: &'a Timeline,
@@ -128,6 +130,9 @@ pub(super) fn write_line(
     line.number(b",\"attempts\":", record.attempts.into());
     line.number(b",\"status\":", record.status.into());
     line.name(b",\"reason\":\"", record.reason.map(Reason::label));
+    if let Some(status) = record.grpc_status {
+        line.number(b",\"grpc_status\":", status.into());
+    }
     line.number(b",\"request_body_bytes\":", record.request_body_bytes);
     line.number(b",\"response_body_bytes\":", record.response_body_bytes);
     let duration = u64::try_from(record.duration.as_micros());

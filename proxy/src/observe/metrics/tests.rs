@@ -17,7 +17,7 @@ fn passed(status: u16, millis: u64) -> RequestOutcome {
     RequestOutcome {
         status,
         reason: None,
-        duration: Duration::from_millis(millis),
+        duration: Some(Duration::from_millis(millis)),
         request_body_bytes: 10,
         response_body_bytes: 1_000,
     }

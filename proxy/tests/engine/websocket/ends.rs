@@ -33,6 +33,9 @@ async fn a_silent_tunnel_ends_and_both_sides_are_told() {
         start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(5)
     );
     drop((client, server));
+    ends.gate.metric_is("portcullis_requests_total", &["all"], 1.0).await;
+    let durations = ends.gate.metric("portcullis_request_duration_seconds", &["all"]);
+    assert_eq!(durations, 0.0, "a tunnel lasts as long as its peers like");
     assert_eq!(verdicts(&ends.gate.records().await), "101 tunnel-idle");
 }
 
