@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use portcullis_testkit::chaos::{Chaos, chaos};
+use portcullis_testkit::chaos::{Chaos, Fault, chaos};
 use portcullis_testkit::process::workspace_binary;
 
 #[derive(clap::Args)]
@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Seconds that a fault lasts.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=30))]
     slot: u64,
+    /// This fault alone, over and over, by its name in docs/testing.md; to be given again for more.
+    #[arg(long, value_parser = named)]
+    only: Vec<Fault>,
     /// The gateway; the default is the one built beside this program.
     #[arg(long)]
     gateway: Option<PathBuf>,
@@ -39,6 +42,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let run = Chaos {
         gateway: &gateway,
         seed: options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+        faults: if options.only.is_empty() { &Fault::ALL } else { &options.only },
         slots: usize::try_from(whole)?,
         slot,
         calm: CALM,
@@ -56,4 +60,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+fn named(name: &str) -> Result<Fault, String> {
+    let names = || Fault::ALL.map(Fault::name).join(", ");
+    let found = Fault::ALL.into_iter().find(|fault| fault.name() == name);
+    found.ok_or_else(|| format!("the faults are {}", names()))
 }

@@ -1,17 +1,15 @@
-//! The allocator, and the one thing that it is asked besides memory.
+//! The allocator of the process, and how it gives memory back.
 
-/// It keeps what was freed for a while and gives it back when it is called again: a process that
-/// refuses requests for want of memory may have plenty that nobody uses.
+#![allow(unsafe_code, reason = "the allocator is a library of C")]
+
+use mimalloc::MiMalloc;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Gives back to the kernel at once what this thread has freed.
-#[allow(unsafe_code, reason = "the crate of the allocator shows this under a feature only")]
+/// Hands back what the calling thread has freed and keeps for its next allocations: a page or two
+/// of each size, and those that were found empty only when somebody would have looked.
 pub(crate) fn give_back() {
-    unsafe extern "C" {
-        fn mi_collect(force: bool);
-    }
-    // SAFETY: the function of the C library that is linked as the allocator, with its signature;
-    // any thread may call it at any time, and it leaves alone what is in use.
-    unsafe { mi_collect(true) }
+    // SAFETY: it takes no pointer, and may be called by any thread at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }

@@ -16,9 +16,10 @@ async fn every_request_ends_right_or_in_an_error_that_a_fault_answers_for() {
     let run = Chaos {
         gateway: Path::new(env!("CARGO_BIN_EXE_portcullis-gateway")),
         seed,
+        faults: &Fault::ALL,
         slots: Fault::ALL.len(),
         slot: Duration::from_secs(3),
-        calm: Duration::from_secs(2),
+        calm: Duration::from_millis(1500),
         rate: 100.0,
     };
     match chaos(run, &mut |line| println!("{line}")).await {

@@ -1,10 +1,11 @@
 //! Buffers lent by a worker while a socket has something to say.
 //!
-//! An idle connection holds none. The pool keeps the free ones that the work of late has needed and
-//! gives the others back bit by bit, so that memory follows the tide. Knows no protocol.
+//! An idle connection holds none. The pool keeps the free ones that the work of late has needed.
+//! Knows no protocol.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+
+use crate::shelf::Shelf;
 
 /// Bytes of one buffer: a head at its limit and room for some of the body behind it.
 pub const BUFFER_BYTES: usize = 64 * 1024;
@@ -12,41 +13,38 @@ pub const BUFFER_BYTES: usize = 64 * 1024;
 const KEPT: usize = 256;
 
 /// One worker's free buffers.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct BufferPool {
-    shelf: Rc<Shelf>,
+    shelf: Rc<Shelf<Box<[u8]>>>,
 }
 
-#[derive(Default)]
-struct Shelf {
-    free: RefCell<Vec<Box<[u8]>>>,
-    /// The fewest that lay free since the last trim: so many were not needed.
-    spare: Cell<usize>,
+impl Default for BufferPool {
+    fn default() -> Self {
+        Self { shelf: Rc::new(Shelf::new(KEPT)) }
+    }
 }
 
 impl BufferPool {
     pub fn take(&self) -> Buffer {
-        let mut free = self.shelf.free.borrow_mut();
-        let bytes = free.pop().unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
-        self.shelf.spare.set(self.shelf.spare.get().min(free.len()));
+        let new = || vec![0; BUFFER_BYTES].into_boxed_slice();
+        let bytes = self.shelf.take().unwrap_or_else(new);
         Buffer { bytes, start: 0, end: 0, pool: self.clone() }
     }
 
-    /// Gives back half of what nobody needed since the last call. To be called a few times a
-    /// second: a pool that is not used is empty within seconds.
+    /// How many lie ready.
+    pub fn kept(&self) -> usize {
+        self.shelf.len()
+    }
+
+    /// Gives back some of what nobody needed since the last call. To be called a few times a
+    /// second.
     pub fn trim(&self) {
-        let mut free = self.shelf.free.borrow_mut();
-        let unneeded = self.shelf.spare.get().min(free.len()).div_ceil(2);
-        let kept = free.len() - unneeded;
-        free.truncate(kept);
-        free.shrink_to(kept);
-        self.shelf.spare.set(kept);
+        self.shelf.trim();
     }
 
     /// Gives all free buffers back.
     pub fn clear(&self) {
-        *self.shelf.free.borrow_mut() = Vec::new();
-        self.shelf.spare.set(0);
+        self.shelf.clear();
     }
 }
 
@@ -113,10 +111,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut free = self.pool.shelf.free.borrow_mut();
-        if free.len() < KEPT {
-            free.push(std::mem::take(&mut self.bytes));
-        }
+        self.pool.shelf.put(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -237,29 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_keeps_a_bounded_number() {
+    fn the_pool_keeps_a_bounded_number_and_follows_the_tide() {
         let pool = BufferPool::default();
         let many: Vec<_> = (0..KEPT * 2).map(|_| pool.take()).collect();
         drop(many);
-        assert_eq!(pool.shelf.free.borrow().len(), KEPT);
-    }
-
-    #[test]
-    fn what_nobody_needs_is_given_back() {
-        let pool = BufferPool::default();
-        let free = || pool.shelf.free.borrow().len();
-        let many: Vec<_> = (0..40).map(|_| pool.take()).collect();
-        drop(many);
-        pool.trim();
-        assert_eq!(free(), 40, "all were needed since the start");
-        let ten: Vec<_> = (0..10).map(|_| pool.take()).collect();
-        drop(ten);
-        pool.trim();
-        assert_eq!(free(), 25);
-        for _ in 0..10 {
+        assert_eq!(pool.shelf.len(), KEPT);
+        for _ in 0..12 {
             pool.trim();
         }
-        assert_eq!(free(), 0);
+        assert_eq!(pool.shelf.len(), 0);
     }
 
     #[test]

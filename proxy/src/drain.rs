@@ -120,6 +120,12 @@ impl Connections {
         self.places.borrow().len()
     }
 
+    /// Keeps room for those that are here, not for as many as there ever were.
+    pub fn shrink(&self) {
+        self.places.borrow_mut().shrink_to_fit();
+        self.peers.borrow_mut().shrink_to_fit();
+    }
+
     /// Of these, the ones that have said everything and only wait for the client to hear it.
     pub fn lingering(&self) -> usize {
         self.lingering.get()
@@ -333,5 +339,17 @@ mod tests {
         assert_eq!((connections.count(), connections.lingering()), (1, 1));
         drop(registration);
         assert_eq!((connections.count(), connections.lingering()), (0, 0));
+    }
+
+    #[test]
+    fn a_register_follows_the_tide() {
+        let connections = Rc::new(Connections::default());
+        let stays = connections.register();
+        let many: Vec<_> = (0..1000).map(|_| connections.register()).collect();
+        drop(many);
+        connections.shrink();
+        assert!(connections.places.borrow().capacity() < 10);
+        assert_eq!((connections.count(), stays.is_draining()), (1, false));
+        assert_ne!(connections.register().key, stays.key);
     }
 }

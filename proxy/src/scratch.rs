@@ -1,11 +1,11 @@
 //! What a request needs while it lives, lent from request to request so that it is allocated once.
 
-use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use crate::decide;
 use crate::message::{RequestParts, ResponseParts};
+use crate::shelf::Shelf;
 
 /// Kept ready by one worker; beyond them a burst allocates its own.
 const KEPT: usize = 256;
@@ -29,17 +29,33 @@ pub struct Parts {
     pub lines: Vec<u8>,
 }
 
-/// One worker's spare [`Parts`].
-#[derive(Clone, Default)]
-#[allow(clippy::vec_box, reason = "lending moves a pointer, not the parts")]
+/// One worker's spare [`Parts`], as many as the work of late has needed.
+#[derive(Clone)]
 pub struct ScratchPool {
-    free: Rc<RefCell<Vec<Box<Parts>>>>,
+    free: Rc<Shelf<Box<Parts>>>,
+}
+
+impl Default for ScratchPool {
+    fn default() -> Self {
+        Self { free: Rc::new(Shelf::new(KEPT)) }
+    }
 }
 
 impl ScratchPool {
     pub fn take(&self) -> Scratch {
-        let parts = self.free.borrow_mut().pop().unwrap_or_default();
+        let parts = self.free.take().unwrap_or_default();
         Scratch { parts: Some(parts), pool: self.clone() }
+    }
+
+    /// How many lie ready.
+    pub fn kept(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Gives back some of what nobody needed since the last call. To be called a few times a
+    /// second.
+    pub fn trim(&self) {
+        self.free.trim();
     }
 }
 
@@ -71,18 +87,31 @@ impl DerefMut for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let mut free = self.pool.free.borrow_mut();
-        if let Some(mut parts) = self.parts.take()
-            && free.len() < KEPT
-        {
-            let Parts { head, response_head, out, response_out, lines, .. } = &mut *parts;
-            for buffer in [head, response_head, out, response_out, lines] {
-                buffer.clear();
-                if buffer.capacity() > KEPT_OUT {
-                    *buffer = Vec::new();
-                }
+        let Some(mut parts) = self.parts.take() else { return };
+        let Parts { head, response_head, out, response_out, lines, .. } = &mut *parts;
+        for buffer in [head, response_head, out, response_out, lines] {
+            buffer.clear();
+            if buffer.capacity() > KEPT_OUT {
+                *buffer = Vec::new();
             }
-            free.push(parts);
         }
+        self.pool.free.put(parts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_burst_needed_is_given_back_behind_it() {
+        let pool = ScratchPool::default();
+        let many: Vec<_> = (0..KEPT * 2).map(|_| pool.take()).collect();
+        drop(many);
+        assert_eq!(pool.free.len(), KEPT);
+        for _ in 0..12 {
+            pool.trim();
+        }
+        assert_eq!(pool.free.len(), 0);
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
 use crate::control::signals::Signals;
+use crate::ebb::GiveBack;
 use crate::memory;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
@@ -54,20 +55,20 @@ pub struct Server {
     pub publisher: Publisher,
     pub registry: Registry,
     pub(crate) signals: Option<Signals>,
+    pub(crate) give_back: GiveBack,
     threads: Vec<JoinHandle<()>>,
     _memory: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    /// Binds, starts the workers and publishes the first generation. To be called on the control
-    /// runtime, which must outlive the server.
+    /// [`Server::start_with`] an allocator that is left to itself.
     pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
         Self::start_with(config, || {}).await
     }
 
-    /// The same with what each worker calls while memory is short, so that what it has freed goes
-    /// back to the kernel: only the program knows its allocator.
-    pub async fn start_with(config: Arc<Config>, give_back: fn()) -> Result<Self, StartError> {
+    /// Binds, starts the workers and publishes the first generation. To be called on the control
+    /// runtime, which must outlive the server.
+    pub async fn start_with(config: Arc<Config>, give_back: GiveBack) -> Result<Self, StartError> {
         let signals = Some(Signals::install()?);
         crate::tls::install_provider();
         crate::sockets::raise_descriptor_limit();
@@ -124,7 +125,7 @@ impl Server {
         let memory = Arc::clone(publisher.metrics.memory());
         let watch = memory::watch(memory, Arc::clone(&publisher.published));
         let watch = AbortOnDropHandle::new(tokio::spawn(watch));
-        Ok(Self { publisher, registry, signals, threads, _memory: watch })
+        Ok(Self { publisher, registry, signals, give_back, threads, _memory: watch })
     }
 
     /// Where the listeners and the admin API are bound, by name.

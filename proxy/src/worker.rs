@@ -11,12 +11,13 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::LocalOptions;
+use tokio::runtime::{Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::buffer::BufferPool;
 use crate::drain::Registration;
+use crate::ebb::{Afoot, Ebb, GiveBack};
 use crate::listener::{Acceptor, Bound, ListenerId, Live};
 use crate::memory::{Level, Memory, Young, YoungOne};
 use crate::observe::access_log::AccessLogWorker;
@@ -69,8 +70,7 @@ pub struct Setup {
     pub log: AccessLogWorker,
     pub commands: mpsc::Receiver<Command>,
     pub seed: u64,
-    /// Gives what this thread has freed back to the kernel.
-    pub give_back: fn(),
+    pub give_back: GiveBack,
 }
 
 /// Runs a worker on this thread until its command queue is closed.
@@ -81,8 +81,9 @@ pub fn run(setup: Setup) -> io::Result<()> {
         .event_interval(61)
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
+        let give_back = setup.give_back;
         let (worker, mut commands) = Worker::new(setup);
-        tokio::task::spawn_local(upkeep(Rc::clone(&worker)));
+        tokio::task::spawn_local(upkeep(Rc::clone(&worker), give_back));
         while let Some(command) = commands.recv().await {
             worker.obey(command);
         }
@@ -101,7 +102,6 @@ pub struct Worker {
     tunnels: Tunnels,
     scratch: ScratchPool,
     young: Young,
-    give_back: fn(),
     log: AccessLogWorker,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -112,7 +112,7 @@ pub struct Worker {
 
 impl Worker {
     fn new(setup: Setup) -> (Rc<Self>, mpsc::Receiver<Command>) {
-        let Setup { id, snapshot, metrics, log, commands, seed, give_back } = setup;
+        let Setup { id, snapshot, metrics, log, commands, seed, .. } = setup;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
         let maker = Maker { metrics: &metrics, worker: id };
@@ -127,7 +127,6 @@ impl Worker {
             tunnels: Tunnels::default(),
             scratch: ScratchPool::default(),
             young: Young::default(),
-            give_back,
             log,
             random: RefCell::new(random),
             listeners: RefCell::default(),
@@ -228,7 +227,7 @@ impl Worker {
 
     /// Gives way while memory is short: nothing is kept that is not in use, and whoever stands
     /// still is cut, the sooner the less there is.
-    fn give_way(&self) {
+    fn give_way(&self, give_back: GiveBack) {
         let level = self.memory().level();
         let mut shed = 0;
         for bound in &*self.listeners.borrow() {
@@ -245,7 +244,8 @@ impl Worker {
         }
         if level > Level::Enough {
             self.buffers.clear();
-            (self.give_back)();
+            // Even while there is work: there will be none without memory.
+            give_back();
         }
         self.young.turn();
     }
@@ -264,6 +264,15 @@ impl Worker {
 
     pub fn random(&self) -> u64 {
         self.random.borrow_mut().u64(..)
+    }
+
+    fn afoot(&self) -> Afoot {
+        let upstreams = &self.current.borrow().upstreams;
+        Afoot {
+            kept: self.buffers.kept() + self.scratch.kept(),
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            idle: upstreams.iter().map(|upstream| upstream.idle_count()).sum(),
+        }
     }
 
     fn obey(self: &Rc<Self>, command: Command) {
@@ -328,17 +337,19 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
 }
 
 /// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
-/// of revoked clients.
-async fn upkeep(worker: Rc<Worker>) {
+/// of revoked clients; memory is given back when there is no other work.
+async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
+    let mut ebb = Ebb::default();
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_sweep = SWEEP_EVERY;
     loop {
         ticks.tick().await;
         worker.log.flush();
-        worker.give_way();
+        worker.give_way(give_back);
         worker.buffers.trim();
         worker.pipes.trim();
+        worker.scratch.trim();
         until_sweep -= 1;
         if until_sweep == 0 {
             until_sweep = SWEEP_EVERY;
@@ -348,6 +359,10 @@ async fn upkeep(worker: Rc<Worker>) {
             }
             worker.dismiss_revoked();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
+        }
+        if ebb.look(worker.afoot()) {
+            worker.listeners.borrow().iter().for_each(|bound| bound.connections.shrink());
+            give_back();
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -149,6 +150,63 @@ async fn a_generation_dies_with_its_last_request_and_idle_connections_do_not_kee
     let second = fixture.serving();
     fixture.reload(Trigger::Asked).await.unwrap();
     dropped(&second).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_reloads_with_other_routes_leave_one_generation_and_its_series() {
+    let origin = Origin::start("a").await.unwrap();
+    let text = configuration(&origin);
+    let numbered = |number: u32| text.replace("name: all", &format!("name: all-{number}"));
+    let mut fixture = Fixture::start(&[("a.yaml", &numbered(0))]).await;
+    let mut client = fixture.client().await;
+    let mut gone = Vec::new();
+    for number in 1..=50 {
+        client.send(GET).await.unwrap();
+        assert_eq!(client.response().await.unwrap().status, 200);
+        gone.push(fixture.serving());
+        std::fs::write(fixture.path("a.yaml"), numbered(number)).unwrap();
+        fixture.reload(Trigger::Noticed).await.unwrap();
+    }
+    client.send(GET).await.unwrap();
+    assert_eq!(client.response().await.unwrap().status, 200);
+    for snapshot in &gone {
+        dropped(snapshot).await;
+    }
+    let served = |(labels, _): (Vec<String>, f64)| labels[0].clone();
+    let series = fixture.samples("portcullis_requests_total").into_iter().map(served);
+    let routes: Vec<_> = series.filter(|route| !route.is_empty()).collect();
+    assert_eq!(routes, ["all-50"]);
+}
+
+/// How often the allocator of the test below was asked for memory.
+static GIVEN_BACK: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_is_asked_for_behind_all_work() {
+    let origin = Origin::start("a").await.unwrap();
+    let text = configuration(&origin).replace("workers: 2", "workers: 1");
+    let config = portcullis_config::parse_str("test.yaml", &text).unwrap().config;
+    let count = || {
+        GIVEN_BACK.fetch_add(1, Ordering::Relaxed);
+    };
+    let server = Server::start_with(Arc::new(config), count).await.unwrap();
+    let (_, ListenAddress::Tcp { address, .. }) = server.addresses().remove(0) else {
+        panic!("not TCP");
+    };
+    let asked = async |times: usize| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while GIVEN_BACK.load(Ordering::Relaxed) < times {
+            assert!(tokio::time::Instant::now() < deadline, "not asked {times} times");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    asked(1).await;
+    let mut client = RawClient::connect(address).await.unwrap();
+    client.send(GET).await.unwrap();
+    client.response().await.unwrap();
+    asked(2).await;
+    drop(client);
+    asked(3).await;
 }
 
 /// A removed listener keeps the generation that it was in, and only as long as it has connections.

@@ -36,8 +36,8 @@ use crate::process::ProcessError;
 
 /// How long the load runs before anything else happens.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The rest of the warm-up: what takes most memory comes once before any is measured, since an
-/// allocator keeps what it once needed.
+/// The rest of the warm-up: what takes most memory comes once before any is measured, since some
+/// of it stays, such as the pages of the code that it ran.
 const REHEARSED: [Fault; 5] = [
     Fault::BlackHole,
     Fault::IdleFlood,
@@ -45,14 +45,19 @@ const REHEARSED: [Fault; 5] = [
     Fault::ReloadStorm,
     Fault::DescriptorCap,
 ];
-/// Of each fault of the warm-up, and of the calm behind it.
-const REHEARSAL: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_millis(500));
+/// Of each fault of the warm-up at least; a third of a slot where that is longer, for what piles
+/// up while a fault lasts.
+const REHEARSAL: Duration = Duration::from_millis(1500);
+/// Behind each of them.
+const REHEARSAL_CALM: Duration = Duration::from_millis(500);
 
 /// A run in all that decides it.
 #[derive(Debug, Clone, Copy)]
 pub struct Chaos<'a> {
     pub gateway: &'a Path,
     pub seed: u64,
+    /// Those that may come; `Fault::ALL` unless one is looked at alone.
+    pub faults: &'a [Fault],
     /// Faults, one after the other.
     pub slots: usize,
     pub slot: Duration,
@@ -128,17 +133,18 @@ async fn play(
     tell: &mut dyn FnMut(String),
 ) -> Result<Summary, ChaosError> {
     let possible = |fault: &Fault| *fault != Fault::NameServerLost || stage.names.is_some();
-    let faults: Vec<Fault> = Fault::ALL.into_iter().filter(possible).collect();
+    let faults: Vec<Fault> = run.faults.iter().copied().filter(possible).collect();
     if stage.names.is_none() {
         tell("without a name server: this machine gives no right to be one".to_owned());
     }
     "the warm-up".clone_into(place);
     let load = Load::start("warm", run.seed, run.rate, &stage.doors, ledger);
     unless_broken(ledger, sleep(WARM_UP)).await?;
+    let lasts = REHEARSAL.max(run.slot / 3);
     for fault in REHEARSED {
         *place = format!("the warm-up, {}", fault.name());
         let slot = Slot::rehearsed(run.seed, fault);
-        let _ = play_slot(stage, ledger, &slot, REHEARSAL).await?;
+        let _ = play_slot(stage, ledger, &slot, (lasts, REHEARSAL_CALM)).await?;
     }
     unless_broken(ledger, load.finish()).await?;
     let before = stage.at_rest().await?;

@@ -10,6 +10,8 @@ use portcullis_proxy::control::reload::{Reloader, report};
 use portcullis_proxy::control::run::{Control, End};
 use portcullis_proxy::server::{Server, StartError};
 
+use crate::allocator;
+
 use super::{BAD_CONFIGURATION, FAILED, output};
 
 pub(crate) fn serve(path: &Path) -> ExitCode {
@@ -36,7 +38,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     let sources = loaded.sources;
     let config = Arc::new(loaded.config);
     let result = runtime.block_on(async {
-        let server = Server::start_with(config, crate::allocator::give_back).await?;
+        let server = Server::start_with(config, allocator::give_back).await?;
         let reloader = Reloader::new(loader, seen);
         let control = Control::new(server, reloader)?;
         Ok(control.run().await)

@@ -12,6 +12,7 @@ mod examples;
 mod gateway;
 mod listeners;
 mod log;
+mod memory;
 mod reload;
 mod shortage;
 mod watch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::admin::Shared;
 use crate::control::fingerprint::of_versions;
@@ -22,6 +22,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(3600);
 /// How often files are looked at although none was seen to change: some file systems do not tell,
 /// and a folder that was replaced is not watched any more.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long nothing is loaded before the memory that it took is given back.
+const CALM: Duration = Duration::from_secs(1);
 
 /// What the control loop may be asked.
 pub enum Request {
@@ -118,6 +121,7 @@ impl Control {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();
+        let mut calm_at = Some(Instant::now() + CALM);
         let signalled = loop {
             self.follow(watcher.as_mut());
             let trigger = tokio::select! {
@@ -133,6 +137,11 @@ impl Control {
                     renew_certificates(&self.server.publisher).await;
                     continue;
                 }
+                () = reached(calm_at) => {
+                    calm_at = None;
+                    self.give_back().await;
+                    continue;
+                }
                 _ = self.signals.hangup.recv() => Some((Trigger::Asked, None)),
                 _ = look.tick() => Some((Trigger::Noticed, None)),
                 Some(()) = changes.recv() => Some((Trigger::Noticed, None)),
@@ -145,11 +154,13 @@ impl Control {
             let certificates = Some(versions(&self.server));
             if trigger == Trigger::Asked || certificates != self.certificates {
                 self.certificates = certificates;
+                calm_at = Some(Instant::now() + CALM);
                 renew_certificates(&self.server.publisher).await;
             }
             let before = self.server.publisher.published.load().generation;
             let reloaded = self.reloader.reload(&mut self.server.publisher, trigger).await;
             let Some(last) = reloaded else { continue };
+            calm_at = Some(Instant::now() + CALM);
             self.handle.last.store(Arc::new(last.clone()));
             if last.generation != before {
                 self.answer();
@@ -168,6 +179,14 @@ impl Control {
         self.server.publisher.book.control.serve(&self.shared);
     }
 
+    /// A configuration is built on a thread for what may block, and let go of on any.
+    async fn give_back(&self) {
+        let give_back = self.server.give_back;
+        // It only ends early when the runtime does.
+        let _ = tokio::task::spawn_blocking(give_back).await;
+        give_back();
+    }
+
     fn follow(&self, watcher: Option<&mut Watcher>) {
         let Some(watcher) = watcher else { return };
         let certificates = certificates(&self.server);
@@ -184,6 +203,14 @@ impl Control {
         tracing::info!(?patience, "draining");
         let enough = self.signals.end_now(signalled);
         if self.server.drain(patience, enough).await { End::Drained } else { End::Cut }
+    }
+}
+
+/// Ends at that moment, or never.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,36 +4,29 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::Failure;
+use super::answer::{begin_response, web_response};
 use super::attempt::Target;
 use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
+use super::outgoing::{begin_upload, encode_request, outgoing};
 use super::sending::{Sending, forget, rewind, take_back};
 use super::stream::Begun;
-use crate::decide::HostSource;
 use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange};
-use crate::http1::body::Side;
 use crate::http1::simple::write_informational;
-use crate::http1::write::{
-    Line, OutgoingRequest, OutgoingResponse, client_framing, wants_trailers, write_request,
-    write_response,
-};
+use crate::http1::write::OutgoingResponse;
 use crate::http2::head::{outgoing_request, outgoing_response};
-use crate::message::{Fields, Framing, Known, KnownSet, RequestHead, ResponseHead, Version};
+use crate::message::{Framing, ResponseHead, Version};
 use crate::observe::timeline::Stage as Mark;
-use crate::policy::forwarded::Forwarded;
-use crate::policy::grpc::{is_grpc, read_status, write_timeout};
-use crate::policy::grpc_web::{self, Web};
+use crate::policy::grpc::read_status;
 use crate::relay::filter::{Filter, Filtered};
-use crate::relay::reader::{Http1Body, Reading};
-use crate::relay::request::{Upload, UploadRules};
+use crate::relay::reader::Reading;
+use crate::relay::request::Upload;
 use crate::relay::response::Download;
 use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::relay::{Stage, Watch};
-use crate::scratch::Parts;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 
@@ -236,197 +229,4 @@ async fn pass_on<'c>(
         watch.expect(Stage::ClientBody, client_patience);
     }
     Ok(())
-}
-
-fn begin_upload<'c>(
-    exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
-    writing: Writing<'c>,
-) -> Upload<'c> {
-    let client: &'c crate::connection::Client = exchange.client;
-    let request = &exchange.scratch.request;
-    let framing = request.framing;
-    let web = exchange.call.and_then(|call| call.web);
-    let call = exchange.call.is_some() && web.is_none() && matches!(writing, Writing::Http2(_));
-    let rules = UploadRules {
-        limit: target.limit,
-        patience: *target.listener.settings.timeouts.body,
-        idle: target.plan.timeouts.idle,
-        call,
-        answer_patience: target.plan.timeouts.per_try,
-        started: target.started,
-        answer_by: target.answer_by,
-        held_back: request.expect_continue,
-    };
-    let mut reading = match exchange.end.get_mut() {
-        _ if framing.is_empty() => Reading::Nothing,
-        ClientEnd::Http1 => {
-            Reading::Pinned { io: &client.io, body: Http1Body::new(framing, Side::Request) }
-        }
-        ClientEnd::Http2 { body, .. } => match body.take() {
-            Some(body) => Reading::Http2(body),
-            None => Reading::Nothing,
-        },
-    };
-    if web.is_some_and(|web| web.text) && !framing.is_empty() {
-        reading = Reading::Filtered(Box::new(Filtered::new(reading, Filter::from_text())));
-    }
-    Upload::new(reading, writing, rules)
-}
-
-/// How the response of a call is translated. One that is not gRPC's own goes on as it came.
-fn web_response(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Option<Web> {
-    let web = exchange.call?.web?;
-    let parts = &mut exchange.scratch.response;
-    let fields = Fields { bytes, fields: &parts.fields };
-    if !fields.known(Known::ContentType).is_some_and(is_grpc) {
-        return None;
-    }
-    if !parts.framing.is_empty() {
-        // The trailers join the body.
-        parts.framing = Framing::Chunked;
-    }
-    Some(web)
-}
-
-/// The head for the client, whether its connection goes on, and whether only the connection's
-/// end will tell it the end of the body.
-fn begin_response<'c>(
-    exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
-    bytes: &[u8],
-    answered: Instant,
-) -> Result<(Writing<'c>, bool, bool), Reason> {
-    let Parts { request, response, lines, response_out, .. } = &mut *exchange.scratch;
-    let framing = client_framing(response.framing, request.version);
-    let switching = response.status == 101;
-    // What came behind a request for a WebSocket may be frames: nobody is to read them as requests.
-    let spoiled = exchange.handshake.is_some()
-        && (exchange.client_spoke
-            || exchange.head.as_ref().is_some_and(|head| !head.body().is_empty()));
-    let keep_alive = request.keep_alive
-        && !spoiled
-        && exchange.upload.complete.get()
-        && framing != Framing::UntilClose
-        && !exchange.client.is_ending();
-    lines.clear();
-    if let Some(sticky) = target.plan.sticky {
-        sticky.write(target.picked.id, exchange.provenance.tls, lines);
-    }
-    let date = exchange.worker.clock().http_date(answered.into_std());
-    let head = ResponseHead { bytes, parts: response };
-    let web = exchange.call.and_then(|call| call.web);
-    let content_type =
-        web.and_then(|web| grpc_web::to_client(web, head.fields().known(Known::ContentType)?));
-    let line = [Line { name: b"content-type", value: content_type.as_deref().unwrap_or_default() }];
-    let (drop, append) = match content_type {
-        Some(_) => (KnownSet::of(&[Known::ContentType]), &line[..]),
-        None => (KnownSet::EMPTY, &[][..]),
-    };
-    let plan = OutgoingResponse {
-        client: request.version,
-        keep_alive,
-        framing,
-        date: &date,
-        edits: Some(&target.plan.route.response_edits),
-        drop,
-        append,
-        append_raw: lines,
-        keep_upgrade: switching,
-    };
-    let writing = match exchange.end.get_mut() {
-        ClientEnd::Http1 => {
-            response_out.clear();
-            write_response(response_out, &head, &plan);
-            let wire = Wire::Client(&exchange.client.io);
-            let framing = if switching { Framing::UntilClose } else { framing };
-            Writing::Http1(Http1Writing::new(wire, std::mem::take(response_out), framing))
-        }
-        ClientEnd::Http2 { respond, .. } => {
-            let mut response = outgoing_response(&head, &plan)?;
-            if switching {
-                // RFC 8441, section 5.
-                *response.status_mut() = StatusCode::OK;
-                response.headers_mut().remove("sec-websocket-accept");
-                exchange.status = 200;
-            } else if exchange.handshake.is_some() && response.status().is_success() {
-                return Err(Reason::UpgradeRefused);
-            }
-            let respond = respond.take().ok_or(Reason::Internal)?;
-            Writing::Http2(Http2Writing::response(respond, response))
-        }
-    };
-    Ok((writing, keep_alive, framing == Framing::UntilClose))
-}
-
-fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
-    let mut out = std::mem::take(&mut exchange.scratch.out);
-    out.clear();
-    outgoing(exchange, target, |head, plan| write_request(&mut out, head, plan));
-    exchange.scratch.out = out;
-}
-
-/// The request as it goes to the upstream, in whichever protocol `encode` writes it.
-fn outgoing<R>(
-    exchange: &Exchange<'_>,
-    target: &Target<'_>,
-    encode: impl FnOnce(&RequestHead<'_>, &OutgoingRequest<'_>) -> R,
-) -> R {
-    let Parts { head: apart, request, decide, .. } = &*exchange.scratch;
-    let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
-    let head = RequestHead { bytes, parts: request };
-    let told = Forwarded::new(
-        &exchange.provenance,
-        &head,
-        exchange.client.address_text(),
-        &exchange.request_id,
-    );
-    let left = exchange.call.and_then(|call| call.deadline);
-    let left = left.map(|at| write_timeout(at.saturating_duration_since(Instant::now())));
-    let left = [left.as_deref().unwrap_or_default()];
-    let web = exchange.call.and_then(|call| call.web);
-    let content_type = head.fields().known(Known::ContentType).unwrap_or_default();
-    let content_type = web.map(|_| grpc_web::to_service(content_type)).unwrap_or_default();
-    let upgrade = exchange.handshake.as_ref();
-    let key = upgrade.map(|handshake| [handshake.key()]);
-    let (mut drop, mut lines, mut framing) = (told.dropped(), told.lines(), request.framing);
-    if !left[0].is_empty() {
-        drop = drop.with(Known::GrpcTimeout);
-        lines.push(Line { name: b"grpc-timeout", value: &left });
-    }
-    if let Some(web) = web {
-        drop = drop.with(Known::ContentType);
-        lines.push(Line { name: b"content-type", value: &content_type });
-        if !wants_trailers(&head) {
-            lines.push(Line { name: b"te", value: &[b"trailers"] });
-        }
-        if web.text && !framing.is_empty() {
-            framing = Framing::Chunked;
-        }
-    }
-    if let Some(key) = &key {
-        // Of several protocols that the client offers, this one alone.
-        drop = drop.with(Known::Upgrade);
-        lines.push(Line { name: b"upgrade", value: &[b"websocket"] });
-        if request.version == Version::Http2 {
-            lines.push(Line { name: b"sec-websocket-key", value: key });
-        }
-    }
-    let plan = OutgoingRequest {
-        path: target.plan.path(&head, decide),
-        query: head.query(),
-        host: match target.plan.host {
-            HostSource::Client => head.authority(),
-            HostSource::Endpoint => target.picked.authority.as_bytes(),
-            HostSource::Fixed(host) => host.as_bytes(),
-        },
-        framing,
-        edits: Some(&target.plan.route.request_edits),
-        drop,
-        append: &lines,
-        keep_expect: request.expect_continue,
-        keep_upgrade: upgrade.is_some(),
-        keep_alive: true,
-    };
-    encode(&head, &plan)
 }

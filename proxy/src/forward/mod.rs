@@ -22,9 +22,11 @@ use crate::upstream::balance::{PickKey, hash_of};
 use crate::upstream::local::LocalUpstream;
 use crate::worker::Current;
 
+mod answer;
 mod attempt;
 mod converse;
 mod head;
+mod outgoing;
 mod sending;
 mod stream;
 mod upgrade;

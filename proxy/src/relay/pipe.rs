@@ -3,7 +3,7 @@
 //! A pipe is lent only while there is something in it, so a tunnel at rest holds none. A worker
 //! has a bounded number; who gets none copies instead. Knows no protocol.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -13,24 +13,23 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::shelf::Shelf;
+
 /// Pipes that one worker opens at most: 256 descriptors, and 8 MiB in the kernel when all are full.
 const MOST: usize = 128;
 /// What one system call may move: as much as a pipe holds.
 const STEP: usize = 64 * 1024;
 
 /// One worker's pipes.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct PipePool {
-    shelf: Rc<Shelf>,
+    pipes: Rc<Pipes>,
 }
 
-#[derive(Default)]
-struct Shelf {
-    free: RefCell<Vec<Ends>>,
+struct Pipes {
+    free: Shelf<Ends>,
     /// Those that are lent included.
     open: Cell<usize>,
-    /// The fewest that lay free since the last trim.
-    spare: Cell<usize>,
 }
 
 struct Ends {
@@ -38,37 +37,38 @@ struct Ends {
     writer: OwnedFd,
 }
 
+impl Default for PipePool {
+    fn default() -> Self {
+        Self { pipes: Rc::new(Pipes { free: Shelf::new(MOST), open: Cell::new(0) }) }
+    }
+}
+
 impl PipePool {
     /// `None` when the worker has enough of them, or the process no descriptors.
     pub fn take(&self) -> Option<Pipe> {
-        let mut free = self.shelf.free.borrow_mut();
-        let ends = match free.pop() {
+        let open = &self.pipes.open;
+        let ends = match self.pipes.free.take() {
             Some(ends) => ends,
-            None if self.shelf.open.get() >= MOST => return None,
+            None if open.get() >= MOST => return None,
             None => {
                 let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
                 let (reader, writer) = pipe_with(flags).ok()?;
-                self.shelf.open.set(self.shelf.open.get() + 1);
+                open.set(open.get() + 1);
                 Ends { reader, writer }
             }
         };
-        self.shelf.spare.set(self.shelf.spare.get().min(free.len()));
         Some(Pipe { ends: Some(ends), filled: 0, pool: self.clone() })
     }
 
     /// Closes half of what nobody needed since the last call.
     pub fn trim(&self) {
-        let mut free = self.shelf.free.borrow_mut();
-        let unneeded = self.shelf.spare.get().min(free.len()).div_ceil(2);
-        let kept = free.len() - unneeded;
-        free.truncate(kept);
-        self.shelf.open.set(self.shelf.open.get() - unneeded);
-        self.shelf.spare.set(kept);
+        let closed = self.pipes.free.trim();
+        self.pipes.open.set(self.pipes.open.get() - closed);
     }
 
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {
-        self.shelf.open.get()
+        self.pipes.open.get()
     }
 }
 
@@ -125,10 +125,10 @@ fn step(
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        let shelf = &self.pool.shelf;
+        let pipes = &self.pool.pipes;
         match self.ends.take() {
-            Some(ends) if self.filled == 0 => shelf.free.borrow_mut().push(ends),
-            _ => shelf.open.set(shelf.open.get() - 1),
+            Some(ends) if self.filled == 0 => pipes.free.put(ends),
+            _ => pipes.open.set(pipes.open.get() - 1),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod call;
 mod http1;
 mod http2;
+mod tunnel;
 mod websocket;
 
 use std::io;
@@ -20,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::ledger::{Ending, Ledger};
 use super::random::Random;
-use super::wish::{Upstream, Wish};
+use super::wish::Wish;
 use crate::client::Tls;
 use crate::http::Response;
 
@@ -53,6 +54,7 @@ enum Sender {
     Http2(Arc<http2::Channel>),
     Call(Arc<http2::Channel>),
     WebSocket(Arc<websocket::Door>),
+    WebSocketStream(Arc<http2::Channel>),
 }
 
 /// A load that runs until it is stopped.
@@ -82,10 +84,12 @@ impl Load {
         let streams = [
             ("http1", 0.2, pool(doors.plain, None)),
             ("http1-tls", 0.15, pool(doors.secure, Some(h1.clone()))),
-            ("h2c", 0.25, Sender::Http2(Arc::clone(&plain))),
-            ("h2-tls", 0.2, Sender::Http2(Arc::clone(&secure))),
-            ("call", 0.05, Sender::Call(plain)),
-            ("call-tls", 0.05, Sender::Call(secure)),
+            ("h2c", 0.2, Sender::Http2(Arc::clone(&plain))),
+            ("h2-tls", 0.15, Sender::Http2(Arc::clone(&secure))),
+            ("call", 0.05, Sender::Call(Arc::clone(&plain))),
+            ("call-tls", 0.05, Sender::Call(Arc::clone(&secure))),
+            ("ws-h2c", 0.05, Sender::WebSocketStream(plain)),
+            ("ws-h2-tls", 0.05, Sender::WebSocketStream(secure)),
             ("ws", 0.05, door(doors.plain, None)),
             ("ws-tls", 0.05, door(doors.secure, Some(h1))),
         ];
@@ -134,9 +138,11 @@ async fn pace(
         };
         let mut wish = Wish::draw(&mut random, &stream, number);
         match &sender {
-            Sender::Call(_) => wish.upstream = Upstream::Two,
+            Sender::Call(_) => wish.upstream = wish.upstream.that_speaks_http2(true),
             // They are asked for by HTTP/1 wherever they go.
-            Sender::WebSocket(_) if wish.upstream == Upstream::Two => wish.upstream = Upstream::One,
+            Sender::WebSocket(_) | Sender::WebSocketStream(_) => {
+                wish.upstream = wish.upstream.that_speaks_http2(false);
+            }
             _ => {}
         }
         let (sender, ledger) = (sender.clone(), Arc::clone(&ledger));
@@ -149,6 +155,9 @@ async fn pace(
                     Sender::Http2(channel) => channel.send(&wish).await,
                     Sender::Call(channel) => call::make(channel, &wish).await,
                     Sender::WebSocket(door) => door.talk(&wish).await,
+                    Sender::WebSocketStream(channel) => {
+                        websocket::talk_on_stream(channel, &wish).await
+                    }
                 }
             };
             let ending = timeout(HANG, Box::pin(attempt)).await;

@@ -8,9 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::TcpListener;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::ledger::Ledger;
 use crate::process::free_address;
@@ -33,11 +37,28 @@ pub(super) enum Speaks {
     Http2,
 }
 
+/// A connection of either kind.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// An origin at one address for the whole run, whether or not it is there.
-#[derive(Debug)]
 pub(super) struct Origin {
     pub(super) address: SocketAddr,
     speaks: Speaks,
+    tls: Option<TlsAcceptor>,
     mode: watch::Sender<Mode>,
     witness: Arc<Witness>,
     task: Option<JoinHandle<()>>,
@@ -64,10 +85,16 @@ impl Witness {
 }
 
 impl Origin {
-    pub(super) async fn start(speaks: Speaks, witness: &Arc<Witness>) -> io::Result<Self> {
+    /// `tls` is what it shows and agrees to speak.
+    pub(super) async fn start(
+        speaks: Speaks,
+        tls: Option<Arc<ServerConfig>>,
+        witness: &Arc<Witness>,
+    ) -> io::Result<Self> {
         let mut origin = Self {
             address: free_address()?,
             speaks,
+            tls: tls.map(TlsAcceptor::from),
             mode: watch::Sender::new(Mode::Well),
             witness: Arc::clone(witness),
             task: None,
@@ -91,7 +118,7 @@ impl Origin {
 
     pub(super) async fn come_back(&mut self) -> io::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
-        let (speaks, mode) = (self.speaks, self.mode.subscribe());
+        let (speaks, mode, tls) = (self.speaks, self.mode.subscribe(), self.tls.clone());
         let witness = Arc::clone(&self.witness);
         self.task = Some(tokio::spawn(async move {
             // Connections end with the set, and the set with the task.
@@ -99,13 +126,32 @@ impl Origin {
             while let Ok((stream, _)) = listener.accept().await {
                 while connections.try_join_next().is_some() {}
                 let (mode, witness) = (mode.clone(), Arc::clone(&witness));
-                match speaks {
-                    Speaks::Http1 => connections.spawn(http1::serve(stream, mode, witness)),
-                    Speaks::Http2 => connections.spawn(http2::serve(stream, mode, witness)),
+                // It costs time and nothing else where it fails.
+                let _ = stream.set_nodelay(true);
+                match tls.clone() {
+                    None => connections.spawn(serve(stream, speaks, mode, witness)),
+                    Some(tls) => connections.spawn(async move {
+                        // A handshake that fails is seen by the proxy.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            Box::pin(serve(stream, speaks, mode, witness)).await;
+                        }
+                    }),
                 };
             }
         }));
         Ok(())
+    }
+}
+
+async fn serve(
+    stream: impl Wire,
+    speaks: Speaks,
+    mode: watch::Receiver<Mode>,
+    witness: Arc<Witness>,
+) {
+    match speaks {
+        Speaks::Http1 => http1::serve(stream, mode, witness).await,
+        Speaks::Http2 => http2::serve(stream, mode, witness).await,
     }
 }
 

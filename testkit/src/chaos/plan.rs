@@ -77,7 +77,13 @@ impl Fault {
             Self::BlackHole => &["upstream-timeout"],
             Self::Truncated => &["upstream-truncated", "upstream-reset"],
             Self::UpstreamAway => {
-                &["upstream-reset", "upstream-connect-failed", "upstream-truncated"]
+                // A handshake that is reset did not convince either.
+                &[
+                    "upstream-reset",
+                    "upstream-connect-failed",
+                    "upstream-tls-failed",
+                    "upstream-truncated",
+                ]
             }
             Self::DescriptorCap => &["upstream-connect-failed"],
             _ => &[],

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::time::{Instant, sleep};
 
 use super::ChaosError;
@@ -26,6 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const POLL: Duration = Duration::from_millis(20);
 const FILE: &str = "portcullis.yaml";
 const NAME: &str = "chaos.example";
+/// What origins under TLS are called.
+const ORIGIN: &str = "origin.chaos.example";
 /// Of each upstream.
 const ORIGINS: usize = 2;
 
@@ -45,15 +47,16 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn set(gateway: &Path, ledger: &Arc<Ledger>) -> Result<Self, ChaosError> {
         let witness = Witness::new(ledger);
+        let authority = Authority::root("chaos");
         let mut origins = Vec::new();
         for upstream in Upstream::ALL {
-            let speaks = if upstream == Upstream::Two { Speaks::Http2 } else { Speaks::Http1 };
+            let speaks = if upstream.speaks_http2() { Speaks::Http2 } else { Speaks::Http1 };
             for _ in 0..ORIGINS {
-                origins.push((upstream, Origin::start(speaks, &witness).await?));
+                let tls = upstream.is_secure().then(|| shown(&authority, speaks)).transpose()?;
+                origins.push((upstream, Origin::start(speaks, tls, &witness).await?));
             }
         }
         let names = NameServer::start().await;
-        let authority = Authority::root("chaos");
         let leaf = authority.server(NAME).issue();
         let resolver = names.as_ref().map(|names| format!("nameserver {}\n", names.address));
         let configuration = configuration(&origins, names.is_some(), 0);
@@ -61,6 +64,7 @@ impl Stage {
             (FILE, configuration.as_str()),
             ("chaos.crt", &leaf.chain_pem()),
             ("chaos.key", &leaf.key_pem()),
+            ("authority.crt", &authority.certificate_pem()),
             ("resolv.conf", resolver.as_deref().unwrap_or_default()),
         ];
         let gateway = gateway.display().to_string();
@@ -127,8 +131,8 @@ impl Stage {
             }
             sleep(POLL * 5).await;
         }
-        // The allocator hands pages back a moment after they are free.
-        sleep(Duration::from_secs(1)).await;
+        // Workers give memory back when nothing has changed for a second, and look once in a while.
+        sleep(Duration::from_secs(3)).await;
         self.holding()
     }
 
@@ -171,6 +175,21 @@ fn trusting(authority: &Authority) -> Result<Tls, ChaosError> {
     Ok(Tls { name, config: Arc::new(config) })
 }
 
+/// How an origin lets the proxy in.
+fn shown(authority: &Authority, speaks: Speaks) -> Result<Arc<ServerConfig>, ChaosError> {
+    let leaf = authority.server(ORIGIN).issue();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain_der(), leaf.key_der())
+        .map_err(io::Error::other)?;
+    let agreed: &[u8] = if speaks == Speaks::Http2 { b"h2" } else { b"http/1.1" };
+    config.alpn_protocols = vec![agreed.to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// Timeouts are short beside the load's own patience, so that it is the proxy which ends a wait.
 fn configuration(origins: &[(Upstream, Origin)], named: bool, generation: u32) -> String {
     let mut text = r#"version: v1
@@ -194,17 +213,21 @@ upstreams:
     for upstream in Upstream::ALL {
         let endpoints = origins.iter().filter(|(of, _)| *of == upstream).map(|(_, origin)| {
             if named && upstream == Upstream::Named {
-                format!("{{dns: origin.{NAME}, port: {}}}", origin.address.port())
+                format!("{{dns: {ORIGIN}, port: {}}}", origin.address.port())
             } else {
                 format!("{{address: \"{}\"}}", origin.address)
             }
         });
         let endpoints = endpoints.collect::<Vec<_>>().join(", ");
-        let protocol = if upstream == Upstream::Two { "http2" } else { "http1" };
+        let rest = match upstream {
+            Upstream::One | Upstream::Named => "protocol: http1".to_owned(),
+            Upstream::Two => "protocol: http2".to_owned(),
+            Upstream::SecureOne | Upstream::SecureTwo => {
+                format!("tls: {{caFile: authority.crt, serverName: {ORIGIN}}}")
+            }
+        };
         let name = upstream.name();
-        text.push_str(&format!(
-            "  - {{name: {name}, protocol: {protocol}, endpoints: [{endpoints}]}}\n"
-        ));
+        text.push_str(&format!("  - {{name: {name}, {rest}, endpoints: [{endpoints}]}}\n"));
     }
     text.push_str(&format!(
         "routes:\n  - {{name: generation, match: {{path: {{exact: /generation}}}}, \

@@ -19,25 +19,53 @@ pub(super) enum Upstream {
     Two,
     /// HTTP/1, by a name.
     Named,
+    /// Under TLS, by an address; what is spoken is agreed on in the handshake: HTTP/1.
+    SecureOne,
+    /// The same with HTTP/2.
+    SecureTwo,
 }
 
 impl Upstream {
-    pub(super) const ALL: [Self; 3] = [Self::One, Self::Two, Self::Named];
+    pub(super) const ALL: [Self; 5] =
+        [Self::One, Self::Two, Self::Named, Self::SecureOne, Self::SecureTwo];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::One => "one",
             Self::Two => "two",
             Self::Named => "named",
+            Self::SecureOne => "secure-one",
+            Self::SecureTwo => "secure-two",
+        }
+    }
+
+    pub(super) fn is_secure(self) -> bool {
+        matches!(self, Self::SecureOne | Self::SecureTwo)
+    }
+
+    pub(super) fn speaks_http2(self) -> bool {
+        matches!(self, Self::Two | Self::SecureTwo)
+    }
+
+    /// One that can be asked for this, by the same kind of connection.
+    pub(super) fn that_speaks_http2(self, http2: bool) -> Self {
+        match (self.is_secure(), http2) {
+            _ if self.speaks_http2() == http2 => self,
+            (true, true) => Self::SecureTwo,
+            (true, false) => Self::SecureOne,
+            (false, true) => Self::Two,
+            (false, false) => Self::One,
         }
     }
 }
+
+/// Nobody reads the whole of a larger answer.
+const LARGEST_READ: usize = 100_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Wish {
     pub(super) id: String,
     pub(super) upstream: Upstream,
-    pub(super) path: String,
     /// Bytes of the response; in chunks when the number is odd.
     size: usize,
     pub(super) upload: Option<Vec<u8>>,
@@ -51,8 +79,12 @@ impl Wish {
         let upload = random.pick(&[0, 0, 0, 10, 3000, 20_000]).filter(|length| *length > 0);
         let upload = upload.map(|length| random.bytes(length));
         let id = format!("{stream}-{number}");
-        let path = format!("/{}/{size}/{id}", upstream.name());
-        Self { id, upstream, path, size, upload }
+        Self { id, upstream, size, upload }
+    }
+
+    /// Where the answer of its size is asked for.
+    pub(super) fn path(&self) -> String {
+        format!("/{}/{}/{}", self.upstream.name(), self.size, self.id)
     }
 
     pub(super) fn method(&self) -> &'static str {
@@ -101,8 +133,12 @@ impl Asked {
     }
 }
 
-/// The body that belongs to an id.
+/// The body that belongs to an id. One that is larger than any of the load is for clients who read
+/// nothing, and must not keep the origins beside it waiting while it is drawn.
 pub(super) fn content(id: &str, size: usize) -> Vec<u8> {
+    if size > LARGEST_READ {
+        return vec![b'.'; size];
+    }
     Random::new(hash(id.as_bytes())).bytes(size)
 }
 
@@ -129,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_again_and_a_path_is_read_back() {
-        let draw = |seed| Wish::draw(&mut Random::new(seed), "a", 1).path;
+        let draw = |seed| Wish::draw(&mut Random::new(seed), "a", 1).path();
         assert_eq!(draw(5), draw(5));
         assert_eq!(Asked::parse("/one/12/a-1"), Some(Asked { id: "a-1".into(), size: 12 }));
         assert_eq!(Asked::parse("/one/x/a-1"), None);

@@ -14,7 +14,7 @@ const MESSAGES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(40);
 
 pub(super) async fn make(channel: &Channel, wish: &Wish) -> Ending {
-    let path = format!("/two/stream/{}", wish.id);
+    let path = format!("/{}/stream/{}", wish.upstream.name(), wish.id);
     let (response, mut stream) = match channel.begin(wish, "POST", &path, false).await {
         Ok(begun) => begun,
         Err(ending) => return ending,

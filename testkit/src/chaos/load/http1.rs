@@ -78,7 +78,7 @@ fn is_quiet(stream: &Stream) -> bool {
 }
 
 fn request(wish: &Wish, last: bool) -> Vec<u8> {
-    let (method, path) = (wish.method(), &wish.path);
+    let (method, path) = (wish.method(), wish.path());
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: chaos.example\r\n");
     if last {
         head.push_str("connection: close\r\n");

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
@@ -42,7 +44,7 @@ impl Channel {
 
     pub(super) async fn send(&self, wish: &Wish) -> Ending {
         let upload = wish.upload.clone().map(Bytes::from);
-        let begun = self.begin(wish, wish.method(), &wish.path, upload.is_none()).await;
+        let begun = self.begin(wish, wish.method(), &wish.path(), upload.is_none()).await;
         let (response, mut stream) = match begun {
             Ok(begun) => begun,
             Err(ending) => return ending,
@@ -73,12 +75,41 @@ impl Channel {
         end: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), Ending> {
         let lost = |error: String| Ending::Connection(format!("{}: {error}", wish.id));
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let request = Request::builder().method(method).header("te", "trailers");
+        let request = request.uri(self.uri(path)).body(());
+        let request = request.map_err(|error| lost(error.to_string()))?;
+        self.open(wish, request, end).await
+    }
+
+    /// Asks for a WebSocket (RFC 8441).
+    pub(super) async fn connect(
+        &self,
+        wish: &Wish,
+        path: &str,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Ending> {
         let request = Request::builder()
-            .method(method)
-            .uri(format!("{scheme}://chaos.example{path}"))
-            .header("te", "trailers");
-        let request = request.body(()).map_err(|error| lost(error.to_string()))?;
+            .method(Method::CONNECT)
+            .version(Version::HTTP_2)
+            .uri(self.uri(path))
+            .extension(Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .body(());
+        let request = request.map_err(|error| Ending::Connection(error.to_string()))?;
+        self.open(wish, request, false).await
+    }
+
+    fn uri(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://chaos.example{path}")
+    }
+
+    async fn open(
+        &self,
+        wish: &Wish,
+        request: Request<()>,
+        end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Ending> {
+        let lost = |error: String| Ending::Connection(format!("{}: {error}", wish.id));
         let mut send = self.sender().await.map_err(|error| lost(error.to_string()))?;
         send = match send.ready().await {
             Ok(send) => send,
@@ -113,22 +144,23 @@ pub(super) async fn connect(
 ) -> io::Result<SendRequest<Bytes>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    match tls {
-        None => {
-            let (send, connection) =
-                h2::client::handshake(stream).await.map_err(io::Error::other)?;
-            tokio::spawn(connection);
-            Ok(send)
-        }
-        Some(tls) => {
-            let connector = TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector.connect(tls.name.clone(), stream).await?;
-            let (send, connection) =
-                h2::client::handshake(stream).await.map_err(io::Error::other)?;
-            tokio::spawn(connection);
-            Ok(send)
-        }
+    let Some(tls) = tls else { return drive(stream).await };
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    drive(connector.connect(tls.name.clone(), stream).await?).await
+}
+
+async fn drive<S>(stream: S) -> io::Result<SendRequest<Bytes>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (send, mut connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
+    let settled = connection.ping_pong();
+    tokio::spawn(connection);
+    // The answer stands behind the settings, which say whether an extended CONNECT may be sent.
+    if let Some(mut settled) = settled {
+        settled.ping(h2::Ping::opaque()).await.map_err(io::Error::other)?;
     }
+    Ok(send)
 }
 
 pub(super) async fn read(mut body: RecvStream) -> Body {

@@ -9,7 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::http2::{self, Channel};
 use super::problem;
+use super::tunnel::Tunnel;
 use crate::chaos::ledger::Ending;
 use crate::chaos::wish::{ECHO, Wish, content};
 use crate::client::Tls;
@@ -45,8 +47,7 @@ impl Door {
 }
 
 async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, wish: &Wish) -> Ending {
-    let path = format!("/{}/ws/{}", wish.upstream.name(), wish.id);
-    let answer = match ask(&mut stream, &request(&path, &[])).await {
+    let answer = match ask(&mut stream, &request(&path(wish), &[])).await {
         Ok(answer) => answer,
         Err(error) => return Ending::Connection(format!("no answer: {error}")),
     };
@@ -60,7 +61,36 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, wish: &Wish
     if answer.headers.first(ECHO) != Some(&wish.id) {
         return Ending::Wrong(format!("the switch of somebody else: {:?}", answer.headers));
     }
-    let mut peer = Peer::client(stream);
+    settle(Peer::client(stream), wish).await
+}
+
+/// The same on a stream of HTTP/2 (RFC 8441), which shares its connection with requests.
+pub(super) async fn talk_on_stream(channel: &Channel, wish: &Wish) -> Ending {
+    let (response, send) = match channel.connect(wish, &path(wish)).await {
+        Ok(begun) => begun,
+        Err(ending) => return ending,
+    };
+    let (head, body) = match response.await {
+        Ok(response) => response.into_parts(),
+        Err(error) => return http2::unanswered(&error),
+    };
+    if head.status != 200 {
+        return match http2::read(body).await {
+            http2::Body::Whole(body, _) => problem(head.status.as_u16(), &body),
+            http2::Body::Broken(why) => http2::cut_short(wish, &head.headers, why),
+        };
+    }
+    if http2::text(&head.headers, ECHO) != wish.id {
+        return Ending::Wrong(format!("the switch of somebody else: {:?}", head.headers));
+    }
+    settle(Peer::client(Tunnel::new(send, body)), wish).await
+}
+
+fn path(wish: &Wish) -> String {
+    format!("/{}/ws/{}", wish.upstream.name(), wish.id)
+}
+
+async fn settle<S: AsyncRead + AsyncWrite + Unpin>(mut peer: Peer<S>, wish: &Wish) -> Ending {
     let ending = converse(&mut peer, wish).await;
     ending.unwrap_or_else(|error| match error.kind() {
         io::ErrorKind::TimedOut => Ending::Wrong("a frame hangs".to_owned()),

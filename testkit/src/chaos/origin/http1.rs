@@ -4,25 +4,23 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::{Mode, Witness};
+use super::{Mode, Wire, Witness};
 use crate::chaos::wish::{Asked, ECHO, RECEIVED, content, digest};
 use crate::http::{Decoder, Request};
 use crate::websocket::{Frame, Peer, switching};
 
 /// How a connection ends is seen by the proxy.
-pub(super) async fn serve(stream: TcpStream, mode: watch::Receiver<Mode>, witness: Arc<Witness>) {
+pub(super) async fn serve(stream: impl Wire, mode: watch::Receiver<Mode>, witness: Arc<Witness>) {
     let _ = converse(stream, &mode, &witness).await;
 }
 
 async fn converse(
-    mut stream: TcpStream,
+    mut stream: impl Wire,
     mode: &watch::Receiver<Mode>,
     witness: &Witness,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut decoder = Decoder::default();
     let mut bytes = Vec::with_capacity(16 * 1024);
     loop {
@@ -46,20 +44,20 @@ async fn converse(
             return talk(stream, &request, now, witness).await;
         }
         let Some(asked) = Asked::parse(&request.target) else {
-            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
+            send(&mut stream, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
             continue;
         };
         witness.see(&asked.id);
         let now = *mode.borrow();
         match now {
-            Mode::Well => stream.write_all(&answer(&request, &asked)).await?,
-            Mode::Reset => return stream.set_zero_linger(),
+            Mode::Well => send(&mut stream, &answer(&request, &asked)).await?,
+            Mode::Reset => return stream.tcp().set_zero_linger(),
             Mode::BlackHole => return swallow(&mut stream).await,
             Mode::Truncate => {
                 let whole = answer(&request, &asked);
                 // At least the last byte is missing, which ends a body of either framing.
                 let end = whole.len() - (asked.size / 2).max(1);
-                return stream.write_all(&whole[..end]).await;
+                return send(&mut stream, &whole[..end]).await;
             }
         }
     }
@@ -68,7 +66,7 @@ async fn converse(
 /// Echoes messages. A reset in the midst of them is what truncation is here: a mere end would be
 /// passed on as one.
 async fn talk(
-    mut stream: TcpStream,
+    mut stream: impl Wire,
     request: &Request,
     mode: Mode,
     witness: &Witness,
@@ -76,23 +74,29 @@ async fn talk(
     let id = request.target.rsplit('/').next().unwrap_or_default();
     witness.see(id);
     match mode {
-        Mode::Reset => return stream.set_zero_linger(),
+        Mode::Reset => return stream.tcp().set_zero_linger(),
         Mode::BlackHole => return swallow(&mut stream).await,
         Mode::Well | Mode::Truncate => {}
     }
     let key = request.headers.first("sec-websocket-key").unwrap_or_default();
     let head = switching(key).replacen("\r\n", &format!("\r\n{ECHO}: {id}\r\n"), 1);
-    stream.write_all(head.as_bytes()).await?;
+    send(&mut stream, head.as_bytes()).await?;
     let mut peer = Peer::server(stream);
     if mode == Mode::Truncate {
         let frame = peer.expect().await?;
         peer.send(&Frame { masked: false, ..frame }).await?;
-        return peer.stream.set_zero_linger();
+        return peer.stream.tcp().set_zero_linger();
     }
     peer.echo().await
 }
 
-async fn swallow(stream: &mut TcpStream) -> io::Result<()> {
+/// TLS keeps a part of what is written until it is told to let go.
+async fn send(stream: &mut impl Wire, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+async fn swallow(stream: &mut impl Wire) -> io::Result<()> {
     let mut bytes = [0; 4096];
     while stream.read(&mut bytes).await? > 0 {}
     Ok(())

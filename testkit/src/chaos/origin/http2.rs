@@ -1,6 +1,6 @@
-//! A connection of an origin that speaks HTTP/2, by prior knowledge.
+//! A connection of an origin that speaks HTTP/2, by prior knowledge or as agreed.
 //!
-//! Requests below `/two/stream/` are calls as gRPC makes them: each message is sent back as it
+//! Requests for the size `stream` are calls as gRPC makes them: each message is sent back as it
 //! comes, and trailers tell what had come.
 
 use std::sync::Arc;
@@ -9,11 +9,10 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use super::{Mode, Witness};
+use super::{Mode, Wire, Witness};
 use crate::chaos::wish::{Asked, ECHO, RECEIVED, content, digest};
 
 /// Larger uploads are no part of the load.
@@ -21,9 +20,9 @@ const UPLOAD_LIMIT: usize = 1024 * 1024;
 
 type Outcome = Result<(), h2::Error>;
 
-pub(super) async fn serve(stream: TcpStream, mode: watch::Receiver<Mode>, witness: Arc<Witness>) {
+pub(super) async fn serve(stream: impl Wire, mode: watch::Receiver<Mode>, witness: Arc<Witness>) {
     // It never closes first unless it is meant to break, and then by a reset.
-    let _ = (stream.set_nodelay(true), stream.set_zero_linger());
+    let _ = stream.tcp().set_zero_linger();
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let broken = Arc::new(Notify::new());
     // Streams end with their connection.
@@ -52,7 +51,7 @@ async fn answer(
     broken: &Notify,
 ) -> Outcome {
     let (head, body) = request.into_parts();
-    if let Some(id) = head.uri.path().strip_prefix("/two/stream/") {
+    if let Some((_, id)) = head.uri.path().split_once("/stream/") {
         witness.see(id);
         return match mode {
             Mode::Well => call(id, body, respond, usize::MAX).await,

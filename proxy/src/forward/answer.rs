@@ -1,0 +1,100 @@
+//! The head of the response as it goes to the client.
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::attempt::Target;
+use crate::error::Reason;
+use crate::exchange::{ClientEnd, Exchange};
+use crate::http1::write::{Line, OutgoingResponse, client_framing, write_response};
+use crate::http2::head::outgoing_response;
+use crate::message::{Fields, Framing, Known, KnownSet, ResponseHead};
+use crate::policy::grpc::is_grpc;
+use crate::policy::grpc_web::{self, Web};
+use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
+use crate::scratch::Parts;
+
+/// How the response of a call is translated. One that is not gRPC's own goes on as it came.
+pub(super) fn web_response(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Option<Web> {
+    let web = exchange.call?.web?;
+    let parts = &mut exchange.scratch.response;
+    let fields = Fields { bytes, fields: &parts.fields };
+    if !fields.known(Known::ContentType).is_some_and(is_grpc) {
+        return None;
+    }
+    if !parts.framing.is_empty() {
+        // The trailers join the body.
+        parts.framing = Framing::Chunked;
+    }
+    Some(web)
+}
+
+/// The head for the client, whether its connection goes on, and whether only the connection's
+/// end will tell it the end of the body.
+pub(super) fn begin_response<'c>(
+    exchange: &mut Exchange<'c>,
+    target: &Target<'_>,
+    bytes: &[u8],
+    answered: Instant,
+) -> Result<(Writing<'c>, bool, bool), Reason> {
+    let Parts { request, response, lines, response_out, .. } = &mut *exchange.scratch;
+    let framing = client_framing(response.framing, request.version);
+    let switching = response.status == 101;
+    // What came behind a request for a WebSocket may be frames: nobody is to read them as requests.
+    let spoiled = exchange.handshake.is_some()
+        && (exchange.client_spoke
+            || exchange.head.as_ref().is_some_and(|head| !head.body().is_empty()));
+    let keep_alive = request.keep_alive
+        && !spoiled
+        && exchange.upload.complete.get()
+        && framing != Framing::UntilClose
+        && !exchange.client.is_ending();
+    lines.clear();
+    if let Some(sticky) = target.plan.sticky {
+        sticky.write(target.picked.id, exchange.provenance.tls, lines);
+    }
+    let date = exchange.worker.clock().http_date(answered.into_std());
+    let head = ResponseHead { bytes, parts: response };
+    let web = exchange.call.and_then(|call| call.web);
+    let content_type =
+        web.and_then(|web| grpc_web::to_client(web, head.fields().known(Known::ContentType)?));
+    let line = [Line { name: b"content-type", value: content_type.as_deref().unwrap_or_default() }];
+    let (drop, append) = match content_type {
+        Some(_) => (KnownSet::of(&[Known::ContentType]), &line[..]),
+        None => (KnownSet::EMPTY, &[][..]),
+    };
+    let plan = OutgoingResponse {
+        client: request.version,
+        keep_alive,
+        framing,
+        date: &date,
+        edits: Some(&target.plan.route.response_edits),
+        drop,
+        append,
+        append_raw: lines,
+        keep_upgrade: switching,
+    };
+    let writing = match exchange.end.get_mut() {
+        ClientEnd::Http1 => {
+            response_out.clear();
+            write_response(response_out, &head, &plan);
+            let wire = Wire::Client(&exchange.client.io);
+            let framing = if switching { Framing::UntilClose } else { framing };
+            Writing::Http1(Http1Writing::new(wire, std::mem::take(response_out), framing))
+        }
+        ClientEnd::Http2 { respond, .. } => {
+            let mut response = outgoing_response(&head, &plan)?;
+            if switching {
+                // RFC 8441, section 5.
+                *response.status_mut() = StatusCode::OK;
+                response.headers_mut().remove("sec-websocket-accept");
+                exchange.status = 200;
+            } else if exchange.handshake.is_some() && response.status().is_success() {
+                return Err(Reason::UpgradeRefused);
+            }
+            let respond = respond.take().ok_or(Reason::Internal)?;
+            Writing::Http2(Http2Writing::response(respond, response))
+        }
+    };
+    Ok((writing, keep_alive, framing == Framing::UntilClose))
+}

@@ -1,0 +1,84 @@
+//! Free things of one worker, kept for whoever needs the next one.
+//!
+//! A shelf keeps as many as the work of late has needed and gives the others back bit by bit, so
+//! that memory follows the tide. It knows nothing of what lies on it.
+
+use std::cell::{Cell, RefCell};
+
+#[derive(Debug)]
+pub(crate) struct Shelf<T> {
+    free: RefCell<Vec<T>>,
+    /// More are not kept.
+    most: usize,
+    /// The fewest that lay free since the last trim: so many were not needed.
+    spare: Cell<usize>,
+}
+
+impl<T> Shelf<T> {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { free: RefCell::default(), most, spare: Cell::new(0) }
+    }
+
+    pub(crate) fn take(&self) -> Option<T> {
+        let mut free = self.free.borrow_mut();
+        let taken = free.pop();
+        self.spare.set(self.spare.get().min(free.len()));
+        taken
+    }
+
+    /// Keeps this, unless there are enough.
+    pub(crate) fn put(&self, thing: T) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < self.most {
+            free.push(thing);
+        }
+    }
+
+    /// Gives up half of what nobody needed since the last call, and says how many. To be called a
+    /// few times a second: a shelf that is not used is empty within seconds.
+    pub(crate) fn trim(&self) -> usize {
+        let mut free = self.free.borrow_mut();
+        let unneeded = self.spare.get().min(free.len()).div_ceil(2);
+        let kept = free.len() - unneeded;
+        free.truncate(kept);
+        free.shrink_to(kept);
+        self.spare.set(kept);
+        unneeded
+    }
+
+    /// Gives back all of them.
+    pub(crate) fn clear(&self) {
+        *self.free.borrow_mut() = Vec::new();
+        self.spare.set(0);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.free.borrow().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_keeps_a_bounded_number() {
+        let shelf = Shelf::new(3);
+        (0..5).for_each(|thing| shelf.put(thing));
+        assert_eq!((shelf.len(), shelf.take()), (3, Some(2)));
+    }
+
+    #[test]
+    fn what_nobody_needs_is_given_up() {
+        let shelf = Shelf::new(100);
+        (0..40).for_each(|thing| shelf.put(thing));
+        assert_eq!(shelf.trim(), 0, "all were needed since the start");
+        let ten: Vec<_> = (0..10).filter_map(|_| shelf.take()).collect();
+        ten.into_iter().for_each(|thing| shelf.put(thing));
+        assert_eq!((shelf.trim(), shelf.len()), (15, 25));
+        for _ in 0..10 {
+            shelf.trim();
+        }
+        assert_eq!((shelf.len(), shelf.take()), (0, None));
+    }
+}
