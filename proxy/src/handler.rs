@@ -61,8 +61,13 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
     serve(&mut exchange).await
 }
 
-/// Handles one stream of an HTTP/2 connection. False when it can only be broken off.
-pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, served: u32) -> bool {
+/// Handles one stream of an HTTP/2 connection; what its record gives as the reason.
+pub async fn handle_stream(
+    worker: &Worker,
+    client: &Client,
+    stream: Stream,
+    served: u32,
+) -> Option<Reason> {
     let Stream { mut head, body, respond } = stream;
     let deadline = Deadline::at(Instant::now() + client.patience);
     let has_body = !body.is_end_stream();
@@ -71,8 +76,8 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
         body: Some(Http2Body::new(body, Side::Request)),
     };
     let mut exchange = Exchange::begin(worker, client, &deadline, end, served);
-    let Some(current) = exchange.current() else { return false };
-    let Some(listener) = current.listener(client.listener.id) else { return false };
+    let current = exchange.current()?;
+    let listener = current.listener(client.listener.id)?;
     let parts = &mut *exchange.scratch;
     let judged = connect::as_get(&mut head).and_then(|upgrade| {
         // What follows a request for a WebSocket is no body.
@@ -99,7 +104,7 @@ pub async fn handle_stream(worker: &Worker, client: &Client, stream: Stream, ser
     if whole && let ClientEnd::Http2 { body: Some(body), .. } = exchange.end.get_mut() {
         linger(body.stream_mut(), &deadline).await;
     }
-    whole
+    exchange.reason
 }
 
 /// Listens for a moment to a body that nobody wants. Resetting the stream at once is right (RFC

@@ -122,10 +122,11 @@ impl Load {
         self.start().wait().await
     }
 
-    /// Starts on the current runtime.
+    /// Starts on the current runtime. Times of the report count from this call, however late the
+    /// load is given a processor.
     pub fn start(self) -> Running {
         let progress = Arc::new(Progress::default());
-        let task = tokio::spawn(drive(self, Arc::clone(&progress)));
+        let task = tokio::spawn(drive(self, Instant::now(), Arc::clone(&progress)));
         Running { progress, task }
     }
 }
@@ -165,11 +166,10 @@ impl Progress {
     }
 }
 
-async fn drive(load: Load, progress: Arc<Progress>) -> Report {
+async fn drive(load: Load, start: Instant, progress: Arc<Progress>) -> Report {
     assert!(!load.requests.is_empty() && load.connections > 0 && load.rate > 0.0, "nothing to do");
     let scheduled = load.scheduled();
     let load = Arc::new(load);
-    let start = Instant::now();
     let pacer = Pacer::start(start, load.rate, scheduled, load.connections);
     let mut workers = JoinSet::new();
     for number in 0..load.connections {

@@ -169,7 +169,8 @@ async fn requests_undone_once_they_have_cost_something() {
 async fn responses_that_nobody_takes() {
     let _beside = ALONE.read().await;
     let origin = Origin::start("o").await.unwrap();
-    let gateway = Gateway::start(origin.address()).await;
+    let timeouts = "timeouts: {body: 1s}";
+    let gateway = Gateway::with(origin.address(), timeouts, "", "").await;
     // No window at all, and every window but nobody who reads.
     for (name, window) in [("no window", 0), ("nobody reads", MOST)] {
         let mut client = gateway
@@ -187,7 +188,8 @@ async fn responses_that_nobody_takes() {
                 client.until(|seen| matches!(seen, Seen::Reset { .. })).await.unwrap();
             }
         }
-        // Its streams end by the patience with clients, the connection by the quiet behind them.
+        // Its streams end by the patience with clients; quiet connections are kept much longer, but
+        // not for one who let all of them stand.
         gateway.counts("connections", "", 0).await;
         cost.tell(name, &format!("over after {} ms", begun.elapsed().as_millis()), 16 * MIB);
         drop(client);

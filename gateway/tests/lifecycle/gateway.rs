@@ -39,6 +39,8 @@ impl Gateway {
         self.process.line(LONG, all).await.unwrap()
     }
 
+    /// Of several in a row each is to be noticed, not announced: a signal that comes after the file
+    /// was noticed makes one more generation.
     pub(crate) async fn serves_generation(&mut self, generation: u64) {
         let expected = format!("generation={generation}");
         let all = |line: &str| {

@@ -134,19 +134,16 @@ async fn an_address_changes_its_kind_and_changes_back() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     gateway.write(&of_kind("status"));
-    gateway.signal(Signal::HUP);
     gateway.serves_generation(2).await;
     let last = busy.response().await.unwrap();
     assert_eq!((last.status, last.keep_alive()), (200, false));
     answered(address, "/livez", "alive").await;
     gateway.write(&of_kind("http"));
-    gateway.signal(Signal::HUP);
     gateway.serves_generation(3).await;
     answered(address, "/echo", "\"origin\"").await;
     // And the admin API follows the listener.
     let admin = format!("admin: {{address: \"{address}\"}}");
     gateway.write(&forwarding(&[origin.address()], &admin));
-    gateway.signal(Signal::HUP);
     gateway.serves_generation(4).await;
     answered(address, "/listeners", "the admin API answers").await;
 }
@@ -171,7 +168,6 @@ async fn an_address_widens_and_narrows_and_no_request_is_lost() {
     running.ended(50).await;
     for (generation, ip) in [(2, "0.0.0.0"), (3, "127.0.0.1"), (4, "[::]"), (5, "0.0.0.0")] {
         gateway.write(&at(ip));
-        gateway.signal(Signal::HUP);
         gateway.serves_generation(generation).await;
         assert_eq!(get(address, "/echo").await.status, 200, "{ip}");
         if ip != "127.0.0.1" {

@@ -158,7 +158,6 @@ async fn connections_to_unchanged_endpoints_are_kept() {
             assert_eq!(get(address, "/echo").await.status, 200);
         }
         gateway.write(&configuration(&origins));
-        gateway.signal(Signal::HUP);
         gateway.serves_generation(generation).await;
     }
     for _ in 0..4 {

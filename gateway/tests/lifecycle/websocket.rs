@@ -95,7 +95,6 @@ async fn a_tunnel_outlives_reloads_until_its_route_or_listener_is_gone() {
 
     for generation in 2..5 {
         gateway.write(&format!("{}# {generation}\n", text(true, "live")));
-        gateway.signal(Signal::HUP);
         gateway.serves_generation(generation).await;
         is_open(&mut kept).await;
         is_open(&mut going).await;

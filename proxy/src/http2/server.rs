@@ -19,6 +19,7 @@ use super::metered::Metered;
 use super::transport::Transport;
 use crate::buffer::Buffer;
 use crate::connection::{self, Client};
+use crate::error::Reason;
 use crate::handler;
 use crate::io::Io;
 use crate::observe::things::BrokenOff;
@@ -106,10 +107,11 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
                         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
                         let open = Open::begin(&session.streams);
                         tokio::task::spawn_local(async move {
-                            let _open = open;
                             // Boxed: a task's future is moved more than once before it runs.
-                            Box::pin(handler::handle_stream(&worker, &client, stream, served))
-                                .await;
+                            let stream = handler::handle_stream(&worker, &client, stream, served);
+                            if Box::pin(stream).await == Some(Reason::ClientSlow) {
+                                open.0.stood_still.set(true);
+                            }
                         });
                         served += 1;
                     }
@@ -233,6 +235,11 @@ impl<'a> Session<'a> {
                 Phase::Flooded | Phase::Slow => {}
                 _ if late.is_some() => late.into_iter().for_each(|at| self.client.deadline.set(at)),
                 Phase::Left if handled => return Poll::Pending,
+                // Whoever took nothing of an answer and asks for nothing else is not waited for.
+                Phase::Open if !handled && self.streams.stood_still.get() => {
+                    self.leave();
+                    continue;
+                }
                 Phase::Open => {
                     let idle = (!handled).then(|| self.patience(self.idle));
                     match idle.into_iter().chain(self.client.ends_at).min() {
@@ -343,6 +350,8 @@ fn broken(error: &h2::Error) -> Option<BrokenOff> {
 #[derive(Default)]
 struct Streams {
     count: Cell<u32>,
+    /// One of them was reset because the client took nothing of it.
+    stood_still: Cell<bool>,
     /// Whoever waits for the last of them: the library wakes nobody for a stream that ends while
     /// nothing can be written, and then no deadline would be looked at any more.
     waiting: RefCell<Option<Waker>>,
