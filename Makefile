@@ -36,9 +36,11 @@ test: ## Every test, and the demo's scripted part
 	$(CARGO) test --locked --workspace
 	$(TARGET)/debug/shop-demo --ports free --once
 
+# Built one by one: together, the gateway would get what the benches ask of shared libraries.
 bench: ## Cost of a request beside other proxies (ARGS='--rounds 15')
 	@tools/need.sh cc:gcc
-	$(CARGO) build --locked --release -p portcullis-gateway -p portcullis-benches
+	$(CARGO) build --locked --release -p portcullis-gateway
+	$(CARGO) build --locked --release -p portcullis-benches
 	$(TARGET)/release/portcullis-bench compare $(ARGS)
 	$(TARGET)/release/portcullis-bench idle
 

@@ -1,8 +1,9 @@
 //! The side-by-side run: all engines resident, slices of load in random order, one core each.
 //!
 //! The machine drifts more than the engines differ, so every round gives each engine one slice
-//! and only ratios within a round are compared. Cost is the scheduler's run time of the engine's
-//! threads for each request that the generator completed: it holds whatever the generator's speed.
+//! and only ratios within a round are compared. Engines are started anew every few rounds. Cost is
+//! the scheduler's run time of the engine's threads for each request that the generator completed:
+//! it holds whatever the generator's speed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -115,12 +116,16 @@ pub(crate) struct Ratio {
 /// The engines that others are compared with.
 pub(crate) const REFERENCES: [&str; 3] = ["haproxy", "nginx", BEFORE];
 
+/// Rounds that one process of an engine lives: where it came to lie in memory and in the caches
+/// favours or harms it by some percent for as long as it runs.
+const ROUNDS_OF_A_PROCESS: usize = 5;
+
 struct Contestant {
     engine: &'static Engine,
     running: Running,
     samples: Vec<Sample>,
     ticks: (u64, u64),
-    /// Requests that it has answered, warming up too.
+    /// Requests that its process has answered, warming up too.
     answered: u64,
     /// Requests that are not in its log.
     unlogged: Option<Missing>,
@@ -180,6 +185,11 @@ fn compare(
     }
     let mut order: Vec<usize> = (0..contestants.len()).collect();
     for round in 1..=options.rounds {
+        if round > 1 && (round - 1) % ROUNDS_OF_A_PROCESS == 0 {
+            for contestant in &mut contestants {
+                contestant.start_anew(&origin, options, base)?;
+            }
+        }
         fastrand::shuffle(&mut order);
         let mut line = format!("round {round:>2}/{}:", options.rounds);
         for index in &order {
@@ -190,9 +200,7 @@ fn compare(
         }
         eprintln!("{line}");
     }
-    for contestant in &mut contestants {
-        contestant.unlogged = contestant.running.missing_lines(contestant.answered);
-    }
+    contestants.iter_mut().for_each(Contestant::look_for_missing_lines);
     let all: Vec<Counts> = contestants
         .iter()
         .map(|contestant| match counted {
@@ -239,6 +247,31 @@ impl Contestant {
     fn new(engine: &'static Engine, running: Running) -> Self {
         let samples = Vec::new();
         Self { engine, running, samples, ticks: (0, 0), answered: 0, unlogged: None }
+    }
+
+    /// Goes on with another process of the same engine.
+    fn start_anew(
+        &mut self,
+        origin: &Running,
+        options: &Options,
+        base: &Path,
+    ) -> anyhow::Result<()> {
+        self.look_for_missing_lines();
+        self.running.stop();
+        self.running = self
+            .engine
+            .start(origin.address, options.protocol, base, &[])
+            .context(self.engine.name)?;
+        let ticks = self.ticks;
+        self.warm_up(origin, options)?;
+        self.ticks = ticks;
+        Ok(())
+    }
+
+    fn look_for_missing_lines(&mut self) {
+        let answered = std::mem::take(&mut self.answered);
+        let missing = self.running.missing_lines(answered);
+        self.unlogged = self.unlogged.take().or(missing);
     }
 
     /// Fills pools and caches, and makes sure that it does what it is compared by.
@@ -322,9 +355,8 @@ impl Contestant {
             warnings.push(format!("{name}: {errors} requests failed; its figures mean nothing"));
         }
         if let Some(Missing { lines, last }) = &self.unlogged {
-            let all = self.answered;
             warnings.push(format!(
-                "{name}: {lines} of {all} requests are not in its log, which would have cost it \
+                "{name}: {lines} requests are not in its log, which would have cost it \
                  more; the log ends with: {last}"
             ));
         }
