@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let engines: Vec<&'static Engine> = if options.engines.is_empty() {
-        ENGINES.iter().filter(|engine| engine.name != "floor").collect()
+        ENGINES.iter().filter(|engine| engine.name != "floor" && engine.is_default()).collect()
     } else {
         options.engines.iter().map(|name| Engine::find(name)).collect::<Result<_, _>>()?
     };
