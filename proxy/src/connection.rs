@@ -76,7 +76,12 @@ impl Client {
     /// Whether it is to take no other request: at its age, because it was asked to end, or because
     /// memory is short.
     pub fn is_ending(&self) -> bool {
-        self.registration.is_ending() || self.ends_at.is_some_and(|end| end <= Instant::now())
+        self.registration.is_ending() || self.is_aged()
+    }
+
+    /// Whether it has reached its age.
+    pub fn is_aged(&self) -> bool {
+        self.ends_at.is_some_and(|end| end <= Instant::now())
     }
 
     /// The protocol that both sides have agreed on, if they did.

@@ -224,20 +224,19 @@ impl Registration {
 
     /// Whether the end has been announced; if not, the task is woken when it is.
     pub fn poll_draining(&self, cx: &Context<'_>) -> bool {
-        if self.is_draining() {
-            return true;
-        }
-        self.listen(cx);
-        false
+        self.heard(self.is_draining(), cx)
     }
 
     /// The same of [`Self::is_ending`].
     pub fn poll_ending(&self, cx: &Context<'_>) -> bool {
-        if self.is_ending() {
-            return true;
+        self.heard(self.is_ending(), cx)
+    }
+
+    fn heard(&self, announced: bool, cx: &Context<'_>) -> bool {
+        if !announced {
+            self.listen(cx);
         }
-        self.listen(cx);
-        false
+        announced
     }
 
     /// Ends when the peer is not to be served any more, whatever else was announced.

@@ -130,13 +130,7 @@ async fn the_connections_of_a_revoked_client_end() {
             "routes:",
             "routes:\n  - {name: bytes, listeners: [bytes], backends: [{upstream: origin}]}",
         );
-    let mut gateway = Gateway::start_with(&[
-        (FILE, &text),
-        ("shop.crt", &server.chain_pem()),
-        ("shop.key", &server.key_pem()),
-        ("ca.pem", &authority.certificate_pem()),
-        ("partners.crl", &authority.revoke(&[])),
-    ]);
+    let mut gateway = with_revocations(&text, &authority, &server);
     let address = gateway.address("public").await;
     let fast = b"GET /echo HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     let slow = b"GET /delay/3000/x HTTP/1.1\r\nhost: shop.example\r\n\r\n";
@@ -185,6 +179,17 @@ async fn the_connections_of_a_revoked_client_end() {
     assert!(kept.response().await.unwrap().keep_alive(), "others hear nothing of it");
 }
 
+/// A gateway that asks for certificates of this authority, of which none is revoked yet.
+fn with_revocations(text: &str, authority: &Authority, server: &Leaf) -> Gateway {
+    Gateway::start_with(&[
+        (FILE, text),
+        ("shop.crt", &server.chain_pem()),
+        ("shop.key", &server.key_pem()),
+        ("ca.pem", &authority.certificate_pem()),
+        ("partners.crl", &authority.revoke(&[])),
+    ])
+}
+
 /// Their WebSockets too, whether or not anybody answers the goodbye.
 #[tokio::test]
 async fn the_websockets_of_a_revoked_client_end() {
@@ -195,13 +200,7 @@ async fn the_websockets_of_a_revoked_client_end() {
     let http = "kind: http, tls: {certificates: [{certFile: shop.crt, keyFile: shop.key}], \
                 clientAuth: {mode: required, caFile: ca.pem, crlFile: partners.crl}}}";
     let text = forwarding(&[origin.address().unwrap()], "").replace("kind: http}", http);
-    let mut gateway = Gateway::start_with(&[
-        (FILE, &text),
-        ("shop.crt", &server.chain_pem()),
-        ("shop.key", &server.key_pem()),
-        ("ca.pem", &authority.certificate_pem()),
-        ("partners.crl", &authority.revoke(&[])),
-    ]);
+    let mut gateway = with_revocations(&text, &authority, &server);
     let tls = showing(&authority, Some(&revoked));
     let address = gateway.address("public").await;
     let Stream::Tls(stream) = Stream::connect(address, Some(&tls)).await.unwrap() else {

@@ -6,6 +6,7 @@
 use tokio::time::Instant;
 
 use super::frame::{self, DATA, END_HEADERS, END_STREAM, Frame, HEADER, HEADERS};
+use super::income::Income;
 
 /// What a connection may spend at once; it never has more.
 const FULL: u32 = 10_000;
@@ -50,8 +51,7 @@ pub(super) struct Meter {
     unended: bool,
     /// Bytes that went to the client.
     sent: u64,
-    /// When time was last counted.
-    counted: Instant,
+    income: Income,
 }
 
 impl Meter {
@@ -65,7 +65,7 @@ impl Meter {
             in_head: false,
             unended: false,
             sent: 0,
-            counted: now,
+            income: Income::new(PER_SECOND, now),
         }
     }
 
@@ -146,14 +146,8 @@ impl Meter {
     /// The clock is read only when half has been spent, so that requests never pay for it; hence
     /// time fills up no more than that half, or an old connection could spend more at once.
     fn count_time(&mut self, now: Instant) {
-        let gone = now.saturating_duration_since(self.counted);
-        let earned = gone.as_millis().saturating_mul(PER_SECOND.into()) / 1000;
-        // Less than a whole unit stays to be counted.
-        if earned > 0 {
-            self.counted = now;
-            let earned = u32::try_from(earned).unwrap_or(FULL);
-            self.left = self.left.saturating_add(earned).min(self.left.max(FULL / 2));
-        }
+        let earned = self.income.until(now);
+        self.left = self.left.saturating_add(earned).min(self.left.max(FULL / 2));
     }
 }
 

@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
             return Poll::Ready(ControlFlow::Break(None));
         }
         self.client.deadline.moves();
-        if self.phase == Phase::Open && self.is_to_leave(cx) {
+        if self.phase == Phase::Open && self.is_to_leave() {
             self.leave();
         }
         if self.phase == Phase::Leaving && self.client.registration.is_dismissed() {
@@ -261,7 +261,9 @@ impl<'a> Session<'a> {
                     self.send_away(Phase::Slow);
                     continue;
                 }
-                Phase::Open if self.is_aged() || !self.connection.has_streams() => self.leave(),
+                Phase::Open if self.client.is_aged() || !self.connection.has_streams() => {
+                    self.leave()
+                }
                 Phase::Leaving if handled => {
                     self.phase = Phase::Left;
                     return Poll::Pending;
@@ -273,9 +275,9 @@ impl<'a> Session<'a> {
     }
 
     /// While memory is short the goodbye comes with the first answer, not before any.
-    fn is_to_leave(&self, cx: &Context<'_>) -> bool {
+    fn is_to_leave(&self) -> bool {
         let registration = &self.client.registration;
-        registration.poll_ending(cx) && (self.begun || registration.is_draining())
+        registration.is_ending() && (self.begun || registration.is_draining())
     }
 
     /// Until when the connection may be quiet now that no stream is being handled.
@@ -292,10 +294,6 @@ impl<'a> Session<'a> {
         } else {
             since + quiet
         }
-    }
-
-    fn is_aged(&self) -> bool {
-        self.client.ends_at.is_some_and(|end| end <= Instant::now())
     }
 
     /// Until when the rest of a head that has begun may come.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::frame::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADER, HEADERS, PADDED, PUSH_PROMISE,
 };
+use super::income::Income;
 
 /// So many may be taken out in a row; every other frame allows for one more, and so does time.
 /// Those beyond go on, and the library ends the connection.
@@ -27,7 +28,7 @@ pub(super) struct Sieve {
     /// A head has begun, and only its own frames may come before its end.
     in_head: bool,
     left: u32,
-    counted: Instant,
+    income: Income,
 }
 
 enum Cut {
@@ -47,7 +48,7 @@ impl Sieve {
             cut: Cut::Nowhere,
             in_head: false,
             left: MOST,
-            counted: now,
+            income: Income::new(PER_SECOND, now),
         }
     }
 
@@ -141,13 +142,7 @@ impl Sieve {
     /// The clock is read only when nothing is left.
     fn pays(&mut self, now: &impl Fn() -> Instant) -> bool {
         if self.left == 0 {
-            let now = now();
-            let gone = now.saturating_duration_since(self.counted).as_millis();
-            let earned = u32::try_from(gone * u128::from(PER_SECOND) / 1000).unwrap_or(MOST);
-            if earned > 0 {
-                self.counted = now;
-                self.left = earned.min(MOST);
-            }
+            self.left = self.income.until(now()).min(MOST);
         }
         let pays = self.left > 0;
         self.left = self.left.saturating_sub(1);

@@ -267,9 +267,9 @@ mod tests {
     use crate::relay::reader::Http1Body;
     use crate::relay::writer::{Http1Writing, Wire};
 
-    const HEAD: &[u8] = b"POST / HTTP/1.1\r\n\r\n";
+    pub(super) const HEAD: &[u8] = b"POST / HTTP/1.1\r\n\r\n";
 
-    async fn pair() -> (Io, TcpStream) {
+    pub(super) async fn pair() -> (Io, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());

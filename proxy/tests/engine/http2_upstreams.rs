@@ -38,6 +38,16 @@ impl Upstream {
         (header[3], header[4], number(&header[5..]), payload)
     }
 
+    /// The connection of one request, whose body is taken whole, and its stream. Tells when the
+    /// head is there.
+    async fn of_one(sink: &Sink, told: oneshot::Sender<()>, length: usize) -> (Self, u32) {
+        let mut upstream = Self::accept(sink).await;
+        let stream = upstream.request().await;
+        told.send(()).unwrap();
+        assert_eq!(upstream.body(stream).await, length);
+        (upstream, stream)
+    }
+
     /// Waits for the head of a request, and gives its stream.
     async fn request(&mut self) -> u32 {
         loop {
@@ -187,10 +197,7 @@ async fn what_an_upstream_refused_is_sent_again_with_its_body() {
                 let gate = Gate::new(HTTP2, &[sink.address()]).await;
                 let (told, head_is_there) = oneshot::channel();
                 let origin = async {
-                    let mut upstream = Upstream::accept(&sink).await;
-                    let stream = upstream.request().await;
-                    told.send(()).unwrap();
-                    assert_eq!(upstream.body(stream).await, length);
+                    let (mut upstream, stream) = Upstream::of_one(&sink, told, length).await;
                     upstream.send(&[refusal(stream)]).await;
                     let mut again = match elsewhere {
                         true => Upstream::accept(&sink).await,
@@ -228,10 +235,7 @@ async fn nothing_is_sent_again_that_may_have_run_or_is_gone() {
             let gate = Gate::new(HTTP2, &[sink.address()]).await;
             let (told, head_is_there) = oneshot::channel();
             let origin = async {
-                let mut upstream = Upstream::accept(&sink).await;
-                let stream = upstream.request().await;
-                told.send(()).unwrap();
-                assert_eq!(upstream.body(stream).await, length);
+                let (mut upstream, stream) = Upstream::of_one(&sink, told, length).await;
                 upstream.send(&[end(stream)]).await;
             };
             let body = "x".repeat(length);

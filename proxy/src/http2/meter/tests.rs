@@ -21,7 +21,7 @@ fn left(from_client: &[u8], to_client: &[u8], cut: usize) -> u32 {
     let mut meter = meter();
     // Enough is gone to see what is earned, and not so much that time is counted.
     meter.left = FULL - 1000;
-    let now = meter.counted;
+    let now = meter.income.counted;
     for (bytes, receives) in [(from_client, true), (to_client, false)] {
         let (first, second) = bytes.split_at(cut.min(bytes.len()));
         for bytes in [first, second] {
@@ -66,7 +66,7 @@ fn every_frame_has_its_price_however_the_bytes_are_cut() {
 fn a_flood_ends_and_stays_ended() {
     let check = |name: &str, flood: &[Vec<u8>], rounds: u32| {
         let mut meter = meter();
-        let (now, bytes) = (meter.counted, flood.concat());
+        let (now, bytes) = (meter.income.counted, flood.concat());
         let survived = (0..).take_while(|_| meter.receive(&bytes, || now)).count();
         assert_eq!(survived, rounds as usize, "{name}");
         meter.send(&frame(0, 1, 100));
@@ -84,7 +84,7 @@ fn a_flood_ends_and_stays_ended() {
 fn what_is_useful_or_slow_goes_on_for_ever() {
     let check = |name: &str, sent: &[Vec<u8>], answers: &[Vec<u8>], apart: Duration| {
         let mut meter = meter();
-        let mut now = meter.counted;
+        let mut now = meter.income.counted;
         for _ in 0..100_000 {
             assert!(meter.receive(&sent.concat(), || now), "{name}");
             meter.send(&answers.concat());

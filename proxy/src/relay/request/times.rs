@@ -4,31 +4,22 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+use super::tests::{HEAD, pair};
 use super::*;
 use crate::buffer::BufferPool;
 use crate::deadline::Deadline;
 use crate::http1::body::Side;
-use crate::io::{Io, Socket};
 use crate::message::Framing;
 use crate::relay::reader::{Http1Body, Http2Body};
 use crate::relay::writer::{Http1Writing, Wire};
 
-const HEAD: &[u8] = b"POST / HTTP/1.1\r\n\r\n";
 const PER_TRY: Duration = Duration::from_secs(5);
 const RESPONSE: Duration = Duration::from_secs(15);
 
 /// A body: pieces with so many seconds before each.
 type Body = &'static [(u64, usize)];
-
-async fn pair() -> (Io, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (Io::plain(Socket::Tcp(ours.unwrap())), theirs.unwrap().0)
-}
 
 /// The stream of a request with such a body, on a connection that tasks drive.
 async fn http2(body: Body) -> h2::RecvStream {
