@@ -84,15 +84,11 @@ pub struct Exchange<'c> {
 }
 
 /// What the client's protocol gives an exchange besides its connection.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "an exchange is boxed as a whole: another box would cost every stream an allocation"
-)]
 pub enum ClientEnd {
     /// The connection itself carries the exchange, alone.
     Http1,
     /// A stream of its own.
-    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Http2Body> },
+    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Box<Http2Body>> },
 }
 
 /// What an exchange sees of the configuration.

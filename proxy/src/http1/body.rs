@@ -47,7 +47,8 @@ pub struct BodyDecoder {
 enum Kind {
     None,
     Length { remaining: u64 },
-    Chunked(ChunkedDecoder),
+    /// Boxed: it would weigh on every body.
+    Chunked(Box<ChunkedDecoder>),
     UntilClose,
 }
 
@@ -56,7 +57,7 @@ impl BodyDecoder {
         let kind = match framing {
             Framing::None => Kind::None,
             Framing::Length(remaining) => Kind::Length { remaining },
-            Framing::Chunked => Kind::Chunked(ChunkedDecoder::new(side)),
+            Framing::Chunked => Kind::Chunked(Box::new(ChunkedDecoder::new(side))),
             Framing::UntilClose => Kind::UntilClose,
         };
         Self { side, kind }

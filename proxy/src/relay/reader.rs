@@ -87,7 +87,8 @@ pub enum Reading<'c> {
         buffer: Option<Buffer>,
         body: Http1Body,
     },
-    Http2(Http2Body),
+    /// Boxed, like what is rare below: most bodies are handed on in HTTP/1, and moved often.
+    Http2(Box<Http2Body>),
     /// Rewritten on its way.
     Filtered(Box<Filtered<'c>>),
 }
