@@ -334,7 +334,7 @@ impl Exchange<'_> {
             listener: &self.client.listener_name,
             trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
             forwarded_for: self.provenance.forwarded_for,
-            peer: self.client.address,
+            peer: self.client.peer.socket(),
             tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
             method: head.map_or(b"", |head| head.method()),

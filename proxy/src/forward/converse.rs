@@ -184,11 +184,12 @@ pub(super) async fn converse<'c>(
     }
     watch.stage.set(Stage::ResponseBody);
     let idle = target.plan.timeouts.idle;
+    let pipes = worker.pipes();
     let download = if exchange.call.is_some() {
-        Download::new(reading, writing, idle, idle).of_call()
+        Download::new(reading, writing, pipes, idle, idle).of_call()
     } else {
         let client_patience = *target.listener.settings.timeouts.body;
-        Download::new(reading, writing, idle, client_patience)
+        Download::new(reading, writing, pipes, idle, client_patience)
     };
     let begun = Begun { watch, upload, download, keep_alive, until_close, upgraded };
     Ok(Reply::Begun(Box::new(begun)))

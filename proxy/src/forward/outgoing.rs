@@ -41,7 +41,7 @@ pub(super) fn outgoing<R>(
     let told = Forwarded::new(
         &exchange.provenance,
         &head,
-        exchange.client.address_text(),
+        exchange.client.peer.address().as_bytes(),
         &exchange.request_id,
     );
     let left = exchange.call.and_then(|call| call.deadline);
@@ -149,5 +149,5 @@ pub(super) fn begin_upload<'c>(
     if web.is_some_and(|web| web.text) && !framing.is_empty() {
         reading = Reading::Filtered(Box::new(Filtered::new(reading, Filter::from_text())));
     }
-    Upload::new(reading, writing, rules)
+    Upload::new(reading, writing, exchange.worker.pipes(), rules)
 }

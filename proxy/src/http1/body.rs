@@ -46,7 +46,9 @@ pub struct BodyDecoder {
 #[derive(Debug, Clone)]
 enum Kind {
     None,
-    Length { remaining: u64 },
+    Length {
+        remaining: u64,
+    },
     /// Boxed: it would weigh on every body.
     Chunked(Box<ChunkedDecoder>),
     UntilClose,
@@ -83,6 +85,13 @@ impl BodyDecoder {
 
     /// Whether no byte of this body is still to come. One that ends with its connection is never
     /// done.
+    /// Bytes of a body of announced length went on that nobody has shown to [`Self::decode`].
+    pub fn pass(&mut self, count: usize) {
+        if let Kind::Length { remaining } = &mut self.kind {
+            *remaining = remaining.saturating_sub(count as u64);
+        }
+    }
+
     pub fn is_done(&self) -> bool {
         match &self.kind {
             Kind::None => true,

@@ -271,6 +271,14 @@ impl Writing<'_> {
         }
     }
 
+    /// The connection to which a body may go on as it comes, once everything before it has left.
+    pub fn open_end(&self) -> Option<&Io> {
+        match self {
+            Self::Http1(it) if it.out.is_empty() && it.framing != Framing::Chunked => Some(&it.io),
+            Self::Http1(_) | Self::Http2(_) => None,
+        }
+    }
+
     /// Says that the body is complete; the next flush tells the peer.
     pub fn end(&mut self, trailers: Trailers<'_>) {
         match self {
