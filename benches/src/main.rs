@@ -7,6 +7,7 @@ mod engines;
 mod floor;
 mod h2load;
 mod idle;
+mod load;
 mod origin;
 mod setup;
 mod sink;
