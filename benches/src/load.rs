@@ -1,0 +1,94 @@
+//! What is done to an engine for the length of a slice, and what came of it.
+//!
+//! A load is data; each kind has a module of its own. It knows nothing of rounds or of other
+//! engines.
+
+pub(crate) mod h2load;
+pub(crate) mod memory;
+pub(crate) mod wrk;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::engines::{GENERATOR_CORE, Running};
+use crate::row::Cores;
+use crate::setup::{self, Need};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Load {
+    /// A closed loop of HTTP/1.
+    Http1(wrk::Requests),
+    /// A closed loop of HTTP/2.
+    Http2(h2load::Requests),
+    /// Connections that hold memory.
+    Memory(memory::Held),
+}
+
+/// What one slice of load found.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Slice {
+    /// What was completed: requests, or whatever the row counts.
+    pub(crate) requests: u64,
+    pub(crate) seconds: f64,
+    /// What failed.
+    pub(crate) errors: u64,
+    /// The row's figure where the load finds it itself; otherwise it is the engine's processor
+    /// time for each request.
+    pub(crate) figure: Option<f64>,
+}
+
+impl Load {
+    /// Puts a started engine under this load for about so long.
+    pub(crate) fn apply(&self, engine: &Running, duration: Duration) -> anyhow::Result<Slice> {
+        match self {
+            Self::Http1(requests) => wrk::run(requests, engine, duration),
+            Self::Http2(requests) => h2load::run(requests, engine, duration),
+            Self::Memory(held) => memory::run(held, engine),
+        }
+    }
+
+    /// Whether it sends as fast as it is answered, so that the engine should never wait.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(_) | Self::Http2(_) => true,
+            Self::Memory(_) => false,
+        }
+    }
+
+    /// Whether every slice wants a process that has served nothing before.
+    pub(crate) fn wants_a_new_process(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Seconds that a slice takes, start of a new process included, for telling how long a run
+    /// lasts.
+    pub(crate) fn about_seconds(&self, slice: u64) -> u64 {
+        match self {
+            Self::Http1(_) | Self::Http2(_) => slice,
+            Self::Memory(held) => held.about_seconds(),
+        }
+    }
+
+    /// Programs that it uses.
+    pub(crate) fn needs(&self) -> &'static [Need] {
+        match self {
+            Self::Http1(_) => &[setup::WRK],
+            Self::Http2(_) => &[setup::H2LOAD],
+            Self::Memory(_) => &[],
+        }
+    }
+}
+
+/// A generator, where it disturbs the engine least.
+fn generator(program: &str, cores: Cores) -> Command {
+    let mut command = match cores {
+        Cores::Split => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &GENERATOR_CORE.to_string(), program]);
+            command
+        }
+        Cores::Shared => Command::new(program),
+    };
+    command.stdin(Stdio::null());
+    command
+}
