@@ -1,21 +1,25 @@
 //! Load, origins and side-by-side runs against installed peers.
 
 mod chaos;
-mod compare;
 mod counts;
 mod engines;
 mod floor;
-mod h2load;
-mod idle;
+mod live;
 mod load;
+mod machine;
+mod numbers;
 mod origin;
+mod results;
+mod rounds;
+mod row;
+mod run;
 mod setup;
-mod sink;
 mod soak;
 mod sockets;
 mod stats;
+mod suite;
 mod table;
-mod wrk;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -30,10 +34,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// CPU, system calls and instructions per request of all engines, side by side.
-    Compare(compare::Options),
-    /// Memory at rest and for each idle connection.
-    Idle(idle::Options),
+    /// The benchmark suite: what requests cost, all engines side by side.
+    Run(run::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
@@ -41,6 +43,16 @@ enum Command {
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
     Origin {
         /// On loopback; 0 lets the kernel choose. The address is printed.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// A cheap origin that switches to WebSocket and sends every message back.
+    WebsocketEcho {
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// A cheap origin of gRPC that sends every message of a call back.
+    GrpcEcho {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
@@ -56,12 +68,19 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Compare(options) => compare::run(&options),
-        Command::Idle(options) => idle::run(&options),
+        Command::Run(options) => run::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::WebsocketEcho { port } => {
+            load::websocket::echo::run(port, |address| println!("listening on {address}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::GrpcEcho { port } => {
+            load::grpc::echo::run(port, |address| println!("listening on {address}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Floor { port, origin } => {

@@ -21,16 +21,38 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::wrk::Slice;
+use super::Slice;
+use super::own::{Completed, costed, on_generator_core};
+use crate::engines::Running;
 
 /// Bytes of a message without its prefix.
 const PAYLOAD: u8 = 64;
 /// How long a message may be under way, and how long a call may take to begin.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Who exchanges messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clients {
+    pub(crate) connections: usize,
+    /// Calls of each connection.
+    pub(crate) streams: usize,
+}
+
+/// The figure is the engine's processor time for each message, there and back.
+pub(super) fn run(
+    clients: &Clients,
+    engine: &Running,
+    duration: Duration,
+) -> anyhow::Result<Slice> {
+    on_generator_core(engine.setting.cores, || {
+        let mut streams = Streams::open(engine.address, clients.connections, clients.streams)?;
+        costed(engine, || streams.run(duration))
+    })
+}
+
 /// Calls that have begun.
 #[derive(Debug)]
-pub(crate) struct Streams {
+struct Streams {
     // Ended after the calls, whose connections it drives.
     calls: Vec<Call>,
     runtime: Runtime,
@@ -44,11 +66,7 @@ struct Call {
 
 impl Streams {
     /// So many connections with so many calls each.
-    pub(crate) fn open(
-        target: SocketAddr,
-        connections: usize,
-        streams: usize,
-    ) -> anyhow::Result<Self> {
+    fn open(target: SocketAddr, connections: usize, streams: usize) -> anyhow::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let calls = runtime.block_on(async {
             let mut calls = Vec::new();
@@ -62,7 +80,7 @@ impl Streams {
     }
 
     /// Messages there and back for so long, on the calling thread.
-    pub(crate) fn run(&mut self, duration: Duration) -> anyhow::Result<Slice> {
+    fn run(&mut self, duration: Duration) -> anyhow::Result<Completed> {
         let message = message();
         let done = Arc::new(AtomicU64::new(0));
         let start = Instant::now();
@@ -83,8 +101,7 @@ impl Streams {
             let all = all.context("messages did not come back")?;
             all.into_iter().collect::<anyhow::Result<_>>()
         })?;
-        let requests = done.load(Ordering::Relaxed);
-        Ok(Slice { requests, seconds: start.elapsed().as_secs_f64(), errors: 0 })
+        Ok(Completed { done: done.load(Ordering::Relaxed), failed: 0 })
     }
 }
 

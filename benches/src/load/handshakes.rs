@@ -19,13 +19,15 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::Slice;
+use super::own::{Completed, costed, on_generator_core};
 use super::response::ResponseReader;
-use crate::wrk::Slice;
+use crate::engines::{AUTHORITY, Running};
 
 /// The name in the certificate.
-pub(crate) const NAME: &str = "bench.example";
+const NAME: &str = "localhost";
 /// What is asked for. Small, because it is no part of what is compared.
-const REQUEST: &[u8] = b"GET /128 HTTP/1.1\r\nhost: bench.example\r\n\r\n";
+const REQUEST: &[u8] = b"GET /128 HTTP/1.1\r\nhost: localhost\r\n\r\n";
 /// How long one handshake with its request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -37,9 +39,32 @@ pub(crate) enum Kind {
     Resumed,
 }
 
+/// Who shakes hands, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clients {
+    pub(crate) kind: Kind,
+    /// Each has one connection at a time.
+    pub(crate) count: usize,
+}
+
+/// The figure is the engine's processor time for each connection with its request.
+pub(super) fn run(
+    clients: &Clients,
+    engine: &Running,
+    duration: Duration,
+) -> anyhow::Result<Slice> {
+    let authority = std::fs::read(engine.directory.join(AUTHORITY)).context(AUTHORITY)?;
+    on_generator_core(engine.setting.cores, || {
+        let authority = CertificateDer::from(authority);
+        let handshakes =
+            Handshakes::prepare(engine.address, &authority, clients.kind, clients.count)?;
+        costed(engine, || handshakes.run(duration))
+    })
+}
+
 /// Clients of one engine, one connection each at a time.
 #[derive(Debug)]
-pub(crate) struct Handshakes {
+struct Handshakes {
     target: SocketAddr,
     kind: Kind,
     /// One for each client, because each keeps its own tickets.
@@ -54,7 +79,7 @@ struct Tally {
 
 impl Handshakes {
     /// So many clients that trust this authority. Those that resume get their first ticket here.
-    pub(crate) fn prepare(
+    fn prepare(
         target: SocketAddr,
         authority: &CertificateDer<'static>,
         kind: Kind,
@@ -76,7 +101,7 @@ impl Handshakes {
     }
 
     /// As many as go in this time, on the calling thread. A handshake of another kind has failed.
-    pub(crate) fn run(&self, duration: Duration) -> anyhow::Result<Slice> {
+    fn run(&self, duration: Duration) -> anyhow::Result<Completed> {
         let tally = Arc::new(Tally::default());
         let start = Instant::now();
         runtime()?.block_on(async {
@@ -95,10 +120,9 @@ impl Handshakes {
             }
             clients.join_all().await;
         });
-        Ok(Slice {
-            requests: tally.done.load(Ordering::Relaxed),
-            seconds: start.elapsed().as_secs_f64(),
-            errors: tally.failed.load(Ordering::Relaxed),
+        Ok(Completed {
+            done: tally.done.load(Ordering::Relaxed),
+            failed: tally.failed.load(Ordering::Relaxed),
         })
     }
 }

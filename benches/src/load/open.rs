@@ -80,7 +80,7 @@ impl OpenLoop {
         stop: &AtomicBool,
         observe: impl FnMut(Ended),
     ) -> io::Result<Report> {
-        let mut poller = Poller::new()?;
+        let poller = Poller::new()?;
         let timer = Timer::new()?;
         poller.add(&timer, TIMER)?;
         let connections: Vec<Connection> = (0..self.connections as u64)

@@ -5,15 +5,17 @@
 
 pub(crate) mod echo;
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::Slice;
+use super::own::{Completed, costed, on_generator_core};
 use super::response::ResponseReader;
+use crate::engines::Running;
 use crate::sockets::{Poller, Ready, Timer, receive, send};
-use crate::wrk::Slice;
 
 /// Bytes of a message.
 const PAYLOAD: usize = 128;
@@ -29,22 +31,40 @@ const MASKED: u8 = 0x80;
 const LONG: u8 = 126;
 const TIMER: u64 = u64::MAX;
 
+/// Who exchanges messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clients {
+    pub(crate) connections: usize,
+}
+
+/// The figure is the engine's processor time for each message, there and back.
+pub(super) fn run(
+    clients: &Clients,
+    engine: &Running,
+    duration: Duration,
+) -> anyhow::Result<Slice> {
+    on_generator_core(engine.setting.cores, || {
+        let mut ping_pong = PingPong::open(engine.address, clients.connections)?;
+        costed(engine, || ping_pong.run(duration))
+    })
+}
+
 /// Connections that have switched.
 #[derive(Debug)]
-pub(crate) struct PingPong {
+struct PingPong {
     streams: Vec<TcpStream>,
 }
 
 impl PingPong {
     /// So many connections, each a WebSocket at once.
-    pub(crate) fn open(target: SocketAddr, connections: usize) -> anyhow::Result<Self> {
+    fn open(target: SocketAddr, connections: usize) -> anyhow::Result<Self> {
         let streams = (0..connections).map(|_| upgraded(target)).collect::<anyhow::Result<_>>()?;
         Ok(Self { streams })
     }
 
     /// Messages there and back for so long, on the calling thread. What is under way at the end
     /// is still waited for, so that the next call finds every connection at rest.
-    pub(crate) fn run(&mut self, duration: Duration) -> anyhow::Result<Slice> {
+    fn run(&mut self, duration: Duration) -> anyhow::Result<Completed> {
         let (message, expected) = (frame(true), frame(false));
         let mut poller = Poller::new()?;
         let timer = Timer::new()?;
@@ -87,7 +107,7 @@ impl PingPong {
                 }
             }
         }
-        Ok(Slice { requests: done, seconds: start.elapsed().as_secs_f64(), errors: 0 })
+        Ok(Completed { done, failed: 0 })
     }
 }
 

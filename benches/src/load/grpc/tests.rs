@@ -12,8 +12,8 @@ fn origin() -> SocketAddr {
 fn messages_go_there_and_back_slice_after_slice() {
     let mut streams = Streams::open(origin(), 2, 3).unwrap();
     for _ in 0..2 {
-        let slice = streams.run(Duration::from_millis(50)).unwrap();
-        assert!(slice.requests >= 6 && slice.errors == 0, "{slice:?}");
+        let completed = streams.run(Duration::from_millis(50)).unwrap();
+        assert!(completed.done >= 6 && completed.failed == 0, "{completed:?}");
     }
     assert_eq!(streams.calls.len(), 6);
 }

@@ -50,36 +50,36 @@ async fn server(tickets: usize) -> (SocketAddr, CertificateDer<'static>, Seen) {
     (address, authority.certificate_der(), seen)
 }
 
-async fn run(tickets: usize, kind: Kind) -> (Slice, Vec<(HandshakeKind, NamedGroup)>) {
+async fn run(tickets: usize, kind: Kind) -> (Completed, Vec<(HandshakeKind, NamedGroup)>) {
     let (target, authority, seen) = server(tickets).await;
     let work = move || {
         let handshakes = Handshakes::prepare(target, &authority, kind, 2).unwrap();
         handshakes.run(Duration::from_millis(100)).unwrap()
     };
-    let slice = tokio::task::spawn_blocking(work).await.unwrap();
+    let completed = tokio::task::spawn_blocking(work).await.unwrap();
     let seen = seen.lock().unwrap().clone();
-    (slice, seen)
+    (completed, seen)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn full_handshakes_never_resume() {
-    let (slice, seen) = run(4, Kind::Full).await;
-    assert!(slice.requests >= 2 && slice.errors == 0, "{slice:?}");
-    assert_eq!(seen.len() as u64, slice.requests + 2);
+    let (completed, seen) = run(4, Kind::Full).await;
+    assert!(completed.done >= 2 && completed.failed == 0, "{completed:?}");
+    assert_eq!(seen.len() as u64, completed.done + 2);
     assert!(seen.iter().all(|each| *each == (HandshakeKind::Full, NamedGroup::X25519)), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn resumed_handshakes_all_resume_but_each_clients_first() {
-    let (slice, seen) = run(1, Kind::Resumed).await;
-    assert!(slice.requests >= 2 && slice.errors == 0, "{slice:?}");
+    let (completed, seen) = run(1, Kind::Resumed).await;
+    assert!(completed.done >= 2 && completed.failed == 0, "{completed:?}");
     let resumed = seen.iter().filter(|(kind, _)| *kind == HandshakeKind::Resumed).count();
-    assert_eq!((resumed as u64, seen.len() - resumed), (slice.requests, 2));
+    assert_eq!((resumed as u64, seen.len() - resumed), (completed.done, 2));
     assert!(seen.iter().all(|(_, group)| *group == NamedGroup::X25519), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_tickets_fails_every_resumption() {
-    let (slice, _) = run(0, Kind::Resumed).await;
-    assert!(slice.requests == 0 && slice.errors >= 2, "{slice:?}");
+    let (completed, _) = run(0, Kind::Resumed).await;
+    assert!(completed.done == 0 && completed.failed >= 2, "{completed:?}");
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::numbers::as_float;
+
 /// The longest time that is told apart; the deadline of a request is below.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -71,7 +73,11 @@ impl Report {
 
     /// Answers in a second.
     pub(crate) fn achieved(&self) -> f64 {
-        crate::compare::as_float(self.answered()) / self.elapsed.as_secs_f64()
+        as_float(self.answered()) / self.elapsed.as_secs_f64()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
     }
 
     /// How late the generator itself was.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::numbers::as_float;
+
 /// How arrivals are spaced.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Arrivals {
@@ -39,7 +41,7 @@ impl Iterator for Schedule {
         self.arrivals += 1;
         self.last = match &mut self.random {
             // Multiplied rather than added up, so that no error does.
-            None => crate::compare::as_float(self.arrivals) * self.mean,
+            None => as_float(self.arrivals) * self.mean,
             // The distance of a Poisson process is exponential: inverse transform sampling.
             Some(random) => self.last - self.mean * (1.0 - random.f64()).ln(),
         };

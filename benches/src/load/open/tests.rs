@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use portcullis_testkit::origin::{Origin, Script, ScriptedOrigin};
 
 use super::*;
-use crate::wrk;
+use crate::load::wrk;
 
 /// Runs it beside the runtime that has the origin.
 async fn run(load: OpenLoop) -> (Report, Vec<Ended>) {
@@ -18,12 +18,16 @@ async fn run(load: OpenLoop) -> (Report, Vec<Ended>) {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
-fn load(target: SocketAddr, path: &str, rate: f64) -> OpenLoop {
+fn request(path: &'static str) -> Vec<u8> {
+    wrk::Requests { path, connections: 1, body: 0 }.bytes()
+}
+
+fn load(target: SocketAddr, path: &'static str, rate: f64) -> OpenLoop {
     let duration = Duration::from_millis(200);
     OpenLoop {
         arrivals: Arrivals::Constant,
         connections: 4,
-        ..OpenLoop::new(target, wrk::request(path), rate, duration)
+        ..OpenLoop::new(target, request(path), rate, duration)
     }
 }
 

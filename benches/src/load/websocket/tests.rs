@@ -14,8 +14,8 @@ fn origin() -> SocketAddr {
 fn messages_go_there_and_back_slice_after_slice() {
     let mut ping_pong = PingPong::open(origin(), 3).unwrap();
     for _ in 0..2 {
-        let slice = ping_pong.run(Duration::from_millis(50)).unwrap();
-        assert!(slice.requests >= 3 && slice.errors == 0, "{slice:?}");
+        let completed = ping_pong.run(Duration::from_millis(50)).unwrap();
+        assert!(completed.done >= 3 && completed.failed == 0, "{completed:?}");
     }
 }
 

@@ -1,13 +1,22 @@
-//! The load generator of the closed-loop runs: wrk, pinned, and what it says.
+//! A closed loop of HTTP/1: wrk, and what it says.
 
 use std::io;
-use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::engines::GENERATOR_CORE;
+use super::{Slice, generator};
+use crate::engines::Running;
+
+/// What clients ask, again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Requests {
+    pub(crate) path: &'static str,
+    pub(crate) connections: usize,
+    /// Bytes of a body; without any it is a GET, otherwise a POST.
+    pub(crate) body: usize,
+}
 
 /// What a browser sends to a shop's API, with `host` eight of them.
 const HEADERS: [&str; 7] = [
@@ -20,38 +29,23 @@ const HEADERS: [&str; 7] = [
     "Authorization: Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiI0NzExIn0.c2lnbmF0dXJl",
 ];
 
-/// One slice of load.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Slice {
-    pub(crate) requests: u64,
-    /// As wrk counted it.
-    pub(crate) seconds: f64,
-    /// Socket errors, timeouts and statuses other than 2xx and 3xx.
-    pub(crate) errors: u64,
-}
-
 pub(crate) fn run(
-    target: SocketAddr,
-    path: &str,
-    connections: usize,
+    requests: &Requests,
+    engine: &Running,
     duration: Duration,
 ) -> anyhow::Result<Slice> {
-    let seconds = duration.as_secs().max(1).to_string();
-    let mut command = Command::new("taskset");
-    command
-        .args([
-            "-c",
-            &GENERATOR_CORE.to_string(),
-            "wrk",
-            "-t1",
-            &format!("-c{connections}"),
-            &format!("-d{seconds}s"),
-        ])
-        .stdin(Stdio::null());
+    let mut wrk = generator("wrk", engine.setting.cores);
+    wrk.arg("-t1")
+        .arg(format!("-c{}", requests.connections))
+        .arg(format!("-d{}s", duration.as_secs().max(1)));
+    wrk.arg("-H").arg(format!("Host: {}", engine.host()));
     for header in headers() {
-        command.args(["-H", header]);
+        wrk.args(["-H", header]);
     }
-    let output = command.arg(format!("http://{target}{path}")).output().context("wrk")?;
+    if requests.body > 0 {
+        wrk.arg("-s").arg(script(&engine.directory, requests.body)?);
+    }
+    let output = wrk.arg(engine.url(requests.path)).output().context("wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         bail!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -59,19 +53,35 @@ pub(crate) fn run(
     parse(&text).with_context(|| format!("wrk said:\n{text}"))
 }
 
+/// Makes wrk send a body. The request is built once, not for each time it is sent.
+fn script(directory: &Path, body: usize) -> io::Result<std::path::PathBuf> {
+    let path = directory.join("post.lua");
+    let text = format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {body})\n");
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
 pub(crate) fn headers() -> impl Iterator<Item = &'static str> {
     HEADERS.into_iter()
 }
 
-/// One such request as bytes, for runs that count exactly.
-pub(crate) fn request(path: &str) -> Vec<u8> {
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
-    for header in headers() {
-        request.push_str(header);
+impl Requests {
+    /// One of them as bytes, for runs that count exactly.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let method = if self.body > 0 { "POST" } else { "GET" };
+        let mut request = format!("{method} {} HTTP/1.1\r\nHost: 127.0.0.1\r\n", self.path);
+        for header in headers() {
+            request.push_str(header);
+            request.push_str("\r\n");
+        }
+        if self.body > 0 {
+            request.push_str(&format!("Content-Length: {}\r\n", self.body));
+        }
         request.push_str("\r\n");
+        let mut bytes = request.into_bytes();
+        bytes.resize(bytes.len() + self.body, b'x');
+        bytes
     }
-    request.push_str("\r\n");
-    request.into_bytes()
 }
 
 fn parse(text: &str) -> io::Result<Slice> {
@@ -91,7 +101,7 @@ fn parse(text: &str) -> io::Result<Slice> {
         }
     }
     let (requests, seconds) = slice.ok_or_else(|| missing("summary"))?;
-    Ok(Slice { requests, seconds, errors })
+    Ok(Slice { requests, seconds, errors, figure: None, fell_behind: false })
 }
 
 fn seconds(text: &str) -> Option<f64> {
@@ -113,7 +123,9 @@ mod tests {
 
     #[test]
     fn reads_a_summary() {
-        assert_eq!(parse(GOOD).unwrap(), Slice { requests: 70_219, seconds: 1.1, errors: 0 });
+        let slice =
+            Slice { requests: 70_219, seconds: 1.1, errors: 0, figure: None, fell_behind: false };
+        assert_eq!(parse(GOOD).unwrap(), slice);
         let bad = format!(
             "{GOOD}  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 90\n"
         );
@@ -123,7 +135,10 @@ mod tests {
 
     #[test]
     fn a_request_has_eight_headers() {
-        let text = String::from_utf8(request("/128")).unwrap();
+        let requests = Requests { path: "/128", connections: 1, body: 0 };
+        let text = String::from_utf8(requests.bytes()).unwrap();
         assert_eq!(text.lines().filter(|line| line.contains(": ")).count(), 8);
+        let posts = Requests { body: 3, ..requests };
+        assert!(posts.bytes().ends_with(b"Content-Length: 3\r\n\r\nxxx"));
     }
 }

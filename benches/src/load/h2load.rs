@@ -1,42 +1,51 @@
-//! The load generator of HTTP/2 runs: h2load, pinned, and what it says.
+//! A closed loop of HTTP/2: h2load, and what it says.
 
-use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::engines::GENERATOR_CORE;
-use crate::wrk::{Slice, headers};
+use super::wrk::headers;
+use super::{Slice, generator};
+use crate::engines::Running;
 
 /// Requests that one connection has under way.
 const STREAMS: usize = 8;
 
-/// As many requests under way as a run of wrk with so many connections has.
+/// What clients ask, again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Requests {
+    pub(crate) path: &'static str,
+    /// Over all connections, each of which has eight.
+    pub(crate) under_way: usize,
+}
+
 pub(crate) fn run(
-    target: SocketAddr,
-    path: &str,
-    under_way: usize,
+    requests: &Requests,
+    engine: &Running,
     duration: Duration,
 ) -> anyhow::Result<Slice> {
-    let seconds = duration.as_secs().max(1);
-    let mut command = Command::new("taskset");
-    command
-        .args(["-c", &GENERATOR_CORE.to_string(), "h2load", "-t1"])
-        .arg(format!("-c{}", (under_way / STREAMS).max(1)))
+    let mut h2load = generator("h2load", engine.setting.cores);
+    h2load
+        .arg("-t1")
+        .arg(format!("-c{}", (requests.under_way / STREAMS).max(1)))
         .arg(format!("-m{STREAMS}"))
-        .arg(format!("-D{seconds}"))
-        .stdin(Stdio::null());
+        .arg(format!("-D{}", duration.as_secs().max(1)));
     for header in headers() {
-        command.args(["-H", header]);
+        h2load.args(["-H", header]);
     }
-    let output = command.arg(format!("http://{target}{path}")).output().context("h2load")?;
+    let output = h2load.arg(engine.url(requests.path)).output().context("h2load")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         bail!("h2load failed: {text}{}", String::from_utf8_lossy(&output.stderr));
     }
     let (requests, errors) = parse(&text).with_context(|| format!("h2load said:\n{text}"))?;
-    Ok(Slice { requests, seconds: duration.as_secs_f64(), errors })
+    Ok(Slice {
+        requests,
+        seconds: duration.as_secs_f64(),
+        errors,
+        figure: None,
+        fell_behind: false,
+    })
 }
 
 /// Requests that succeeded, and those that did not.
