@@ -9,6 +9,7 @@ mod load;
 mod machine;
 mod numbers;
 mod origin;
+mod reload;
 mod results;
 mod rounds;
 mod row;
@@ -38,6 +39,8 @@ enum Command {
     Run(run::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
+    /// Reloads of a large configuration under load: latency, failures and memory.
+    Reload(reload::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
     Chaos(chaos::Options),
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
@@ -70,6 +73,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Reload(options) => reload::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;

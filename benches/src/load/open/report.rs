@@ -91,6 +91,15 @@ impl Report {
     }
 }
 
+impl FromIterator<Result<Duration, Failure>> for Report {
+    /// Of some requests, without a time in which they came.
+    fn from_iter<I: IntoIterator<Item = Result<Duration, Failure>>>(outcomes: I) -> Self {
+        let mut report = Self::new();
+        outcomes.into_iter().for_each(|outcome| report.note(outcome));
+        report
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
