@@ -44,6 +44,7 @@ test: ## Every test, and the demo's scripted part
 # Built one by one: together, the gateway would get what the benches ask of shared libraries.
 bench: ## Cost of a request beside other proxies (QUICK=1, ARGS='--only small,bodies')
 	@tools/need.sh cc:gcc $(BENCH_NEEDS)
+	@tools/envoy.sh $(TARGET)/envoy
 	$(CARGO) build --locked --release -p portcullis-gateway
 	$(CARGO) build --locked --release -p portcullis-benches
 	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(ARGS)

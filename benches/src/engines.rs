@@ -52,7 +52,8 @@ pub(crate) struct Engine {
     pub(crate) is_peer: bool,
     /// File names and templates of its configuration.
     files: &'static [(&'static str, &'static str)],
-    /// What takes the place of `@ROUTES@`, once for each route.
+    /// What takes the place of `@ROUTES@`, once for each route; `@ROUTES1@` to `@ROUTES3@` have a
+    /// third of the routes each.
     route: &'static str,
     /// Program and arguments, with words that are replaced as in its files.
     command: &'static [&'static str],
@@ -77,9 +78,25 @@ enum Log {
 const PORTCULLIS: Engine = Engine {
     name: "portcullis",
     is_peer: false,
-    files: &[("portcullis.yaml", include_str!("../peers/portcullis.yaml"))],
-    route: "  - {name: route-@INDEX@, match: {hosts: [@HOST@], path: {prefix: @PATH@}}, backends: [{upstream: origin}]}",
-    command: &["portcullis-gateway", "run", "--config", "@DIR@/portcullis.yaml"],
+    // A file of its format holds some 5,000 routes, a directory any number of files.
+    files: &[
+        ("conf/bench.yaml", include_str!("../peers/portcullis.yaml")),
+        (
+            "conf/routes-1.yaml",
+            "@routed?version: v1\n@routed?routes: [\n@routed?@ROUTES1@\n@routed?]",
+        ),
+        (
+            "conf/routes-2.yaml",
+            "@routed?version: v1\n@routed?routes: [\n@routed?@ROUTES2@\n@routed?]",
+        ),
+        (
+            "conf/routes-3.yaml",
+            "@routed?version: v1\n@routed?routes: [\n@routed?@ROUTES3@\n@routed?]",
+        ),
+    ],
+    route: "  {name: route-@INDEX@, match: {hosts: [@HOST@], path: {prefix: @PATH@}}, \
+            backends: [{upstream: origin}]},",
+    command: &["portcullis-gateway", "run", "--config", "@DIR@/conf"],
     version: &["portcullis-gateway", "--version"],
     log: Log::File("access.log"),
     environment: &[],
@@ -91,14 +108,17 @@ pub(crate) const ENGINES: &[Engine] = &[
     PORTCULLIS,
     Engine {
         name: BEFORE,
-        command: &[EARLIER, "run", "--config", "@DIR@/portcullis.yaml"],
+        command: &[EARLIER, "run", "--config", "@DIR@/conf"],
         version: &[EARLIER, "--version"],
         ..PORTCULLIS
     },
     Engine {
         name: "haproxy",
         is_peer: true,
-        files: &[("haproxy.cfg", include_str!("../peers/haproxy.cfg")), ("routes.map", "@ROUTES@")],
+        files: &[
+            ("haproxy.cfg", include_str!("../peers/haproxy.cfg")),
+            ("routes.map", "@routed?@ROUTES@"),
+        ],
         route: "@HOST@@PATH@ origin",
         command: &["haproxy", "-db", "-f", "@DIR@/haproxy.cfg"],
         version: &["haproxy", "-v"],
@@ -119,6 +139,44 @@ pub(crate) const ENGINES: &[Engine] = &[
         environment: &[],
         runs_under_valgrind: true,
         need: Some(setup::NGINX),
+    },
+    Engine {
+        name: "envoy",
+        is_peer: true,
+        files: &[("envoy.yaml", include_str!("../peers/envoy.yaml"))],
+        route: "                    - {name: route-@INDEX@, domains: [@HOST@], \
+                routes: [{match: {path_separated_prefix: @PATH@}, route: {cluster: origin}}]}",
+        command: &[
+            "envoy",
+            "--config-path",
+            "@DIR@/envoy.yaml",
+            "--concurrency",
+            "@WORKERS@",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+            "--file-flush-interval-msec",
+            "1000",
+        ],
+        version: &["envoy", "--version"],
+        log: Log::File("access.log"),
+        environment: &[],
+        runs_under_valgrind: false,
+        need: Some(setup::ENVOY),
+    },
+    Engine {
+        name: "caddy",
+        is_peer: true,
+        files: &[("Caddyfile", include_str!("../peers/Caddyfile"))],
+        route: "http://@HOST@:@PORT@ {\n\tbind 127.0.0.1\n\timport logged\n\thandle @PATH@/* {\n\
+                \t\timport forward\n\t}\n}",
+        command: &["caddy", "run", "--adapter", "caddyfile", "--config", "@DIR@/Caddyfile"],
+        version: &["caddy", "version"],
+        log: Log::File("access.log"),
+        // What it keeps for itself belongs to the run, not to the user's home.
+        environment: &["GOMAXPROCS=@WORKERS@", "XDG_DATA_HOME=@DIR@", "XDG_CONFIG_HOME=@DIR@"],
+        runs_under_valgrind: false,
+        need: Some(setup::CADDY),
     },
     Engine {
         name: "floor",
@@ -161,9 +219,14 @@ impl Engine {
             Log::Sink => Some(Sink::start(GENERATOR_CORE)?),
             Log::None | Log::File(_) => None,
         };
+        let routes = |from, to| template::routes(self.route, from, to);
+        let (third, all) = (setting.routes.div_ceil(3), setting.routes);
         let words = [
-            // First, because what takes its place has words of its own.
-            ("@ROUTES@", template::routes(self.route, setting.routes)),
+            // First, because what takes their places has words of its own.
+            ("@ROUTES@", routes(0, all)),
+            ("@ROUTES1@", routes(0, third)),
+            ("@ROUTES2@", routes(third, (2 * third).min(all))),
+            ("@ROUTES3@", routes((2 * third).min(all), all)),
             ("@DIR@", directory.display().to_string()),
             ("@PORT@", address.port().to_string()),
             ("@ORIGIN@", origin.port().to_string()),
@@ -172,7 +235,11 @@ impl Engine {
         ];
         for (file, text) in self.files {
             let text = template::filled(text, &setting, &words).context(*file)?;
-            fs::write(directory.join(file), text)?;
+            let path = directory.join(file);
+            fs::create_dir_all(path.parent().unwrap_or(&directory))?;
+            if !text.is_empty() {
+                fs::write(path, text)?;
+            }
         }
         if setting.listener == Listener::Tls {
             write_certificate(&directory)?;

@@ -90,12 +90,17 @@ impl Live {
         }
         let ticks = self.ticks;
         let mut is_logged = None;
+        let mut answers = false;
         for _ in 0..scene.warming {
             let sample = self.slice_raw(scene)?;
-            if sample.errors > 0 || sample.requests_per_second <= 0.0 {
+            if sample.errors > 0 {
                 bail!("{} fails requests: {sample:?}", self.label);
             }
+            answers |= sample.requests_per_second > 0.0;
             is_logged = self.running.take_log()?.map(|some| some || is_logged == Some(true));
+        }
+        if !answers {
+            bail!("{} answers nothing", self.label);
         }
         if is_logged == Some(false) {
             bail!("{} writes no access log", self.label);

@@ -4,6 +4,7 @@ mod chaos;
 mod counts;
 mod engines;
 mod floor;
+mod grpc_origin;
 mod live;
 mod load;
 mod machine;
@@ -59,6 +60,11 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
+    /// A cheap origin of HTTP/2 without TLS that answers every call of gRPC with the same message.
+    GrpcOrigin {
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
     /// A proxy that parses nothing: the least that forwarding can cost.
     Floor {
         #[arg(long, default_value_t = 0)]
@@ -85,6 +91,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::GrpcEcho { port } => {
             load::grpc::echo::run(port, |address| println!("listening on {address}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::GrpcOrigin { port } => {
+            grpc_origin::run(port, |address| println!("listening on {address}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Floor { port, origin } => {

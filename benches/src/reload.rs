@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let running = start(setting)?;
     let reloads = if options.quick { 30 } else { options.reloads };
     eprintln!("{reloads} reloads of {} routes under {rate:.0} requests a second", options.routes);
-    let storm = Storm::new(&running, reloads)?;
+    let storm = Storm::new(&running, reloads);
     let seen = observe(&running, &load(&running, rate, options.routes), storm)?;
     let findings = Findings::of(&seen);
     println!("{}", findings.text(&seen));

@@ -140,7 +140,10 @@ impl Change {
         match self {
             Self::Routes(routes) => Setting { routes, ..setting },
             Self::Workers(workers) => Setting { workers, ..setting },
-            Self::Policies(policies) => Setting { policies, ..setting },
+            // A log is a policy too.
+            Self::Policies(policies) => {
+                Setting { policies, logs: setting.logs && policies != Policies::Off, ..setting }
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::engines::{BEFORE, ENGINES, Engine, set_before};
 use crate::machine;
@@ -78,18 +78,27 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         versions: versions(&plan),
         rows: Vec::new(),
     };
+    let mut failed = Vec::new();
     let mut progress = Progress::new(&plan);
     for (index, planned) in plan.iter().enumerate() {
         let (row, contestants) = (planned.row, &planned.contestants);
         eprintln!("{}: {}", row.name, row.title);
         let place = format!("row {}/{} {}", index + 1, plan.len(), row.name);
-        let mut outcome = measure(row, contestants, planned.pace, base.path(), |round, figures| {
+        let measured = measure(row, contestants, planned.pace, base.path(), |round, figures| {
             let left = progress.left(planned, round);
             let rounds = planned.pace.rounds;
             eprintln!("{place}, round {round}/{rounds}, {left} left:{figures}");
-        })
-        .with_context(|| row.name)?;
+        });
         progress.done(planned);
+        // The others are worth measuring all the same.
+        let mut outcome = match measured {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                eprintln!("==> {} FAILED: {error:#}", row.name);
+                failed.push(row.name);
+                continue;
+            }
+        };
         outcome.warnings.extend(missing.iter().filter_map(|(engine, need)| {
             let wanted = row.contestants.iter().any(|contestant| contestant.engine == *engine);
             wanted.then(|| format!("{engine} is left out, not being installed: {}", need.by))
@@ -101,6 +110,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     println!("{}", table::summary(&results));
     println!("figures: {}", options.json.display());
+    if !failed.is_empty() {
+        println!("FAILED: {}", failed.join(", "));
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,16 +13,19 @@ pub(crate) struct Need {
     pub(crate) by: &'static str,
 }
 
-const fn debian(program: &'static str, by: &'static str) -> Need {
+const fn need(program: &'static str, by: &'static str) -> Need {
     Need { program, by }
 }
 
-pub(crate) const WRK: Need = debian("wrk", "apt-get install wrk");
-pub(crate) const H2LOAD: Need = debian("h2load", "apt-get install nghttp2-client");
-pub(crate) const PERF: Need = debian("perf", "apt-get install linux-perf");
-pub(crate) const VALGRIND: Need = debian("valgrind", "apt-get install valgrind");
-pub(crate) const HAPROXY: Need = debian("haproxy", "apt-get install haproxy");
-pub(crate) const NGINX: Need = debian("nginx", "apt-get install nginx");
+pub(crate) const WRK: Need = need("wrk", "apt-get install wrk");
+pub(crate) const H2LOAD: Need = need("h2load", "apt-get install nghttp2-client");
+pub(crate) const PERF: Need = need("perf", "apt-get install linux-perf");
+pub(crate) const VALGRIND: Need = need("valgrind", "apt-get install valgrind");
+pub(crate) const HAPROXY: Need = need("haproxy", "apt-get install haproxy");
+pub(crate) const NGINX: Need = need("nginx", "apt-get install nginx");
+
+pub(crate) const CADDY: Need = need("caddy", "apt-get install caddy");
+pub(crate) const ENVOY: Need = need("envoy", "tools/envoy.sh target/envoy");
 
 /// Fails when one of them is missing, and says how all that are come.
 pub(crate) fn require(needs: &[Need]) -> anyhow::Result<()> {

@@ -14,8 +14,11 @@ const NGINX: Contestant = Contestant::of("nginx");
 /// The least that forwarding can cost: it reads nothing of what it passes on.
 const FLOOR: Contestant = Contestant::of("floor");
 
-const PROXIES: &[Contestant] = &[PORTCULLIS, HAPROXY, NGINX];
-const PROXIES_AND_FLOOR: &[Contestant] = &[PORTCULLIS, HAPROXY, NGINX, FLOOR];
+const ENVOY: Contestant = Contestant::of("envoy");
+const CADDY: Contestant = Contestant::of("caddy");
+
+const PROXIES: &[Contestant] = &[PORTCULLIS, HAPROXY, NGINX, ENVOY, CADDY];
+const PROXIES_AND_FLOOR: &[Contestant] = &[PORTCULLIS, HAPROXY, NGINX, ENVOY, CADDY, FLOOR];
 
 const MANY_ROUTES: Contestant = Contestant::with("portcullis", &[Change::Routes(10_000)]);
 
@@ -113,10 +116,31 @@ pub(crate) const ROWS: &[Row] = &[
         name: "h2c",
         group: "http2",
         title: "GET of 128 bytes by HTTP/2, 8 connections with 8 streams each; HTTP/1 to the origin",
-        load: Load::Http2(h2load::Requests { path: "/128", under_way: 64 }),
+        load: Load::Http2(h2load::Requests { path: "/128", under_way: 64, message: 0 }),
         setting: Setting { listener: Listener::H2c, ..Setting::PLAIN },
         targets: &[against("haproxy", 1.10), against("nginx", 0.50)],
         quick: true,
+        ..USUAL
+    },
+    Row {
+        name: "tls-bulk",
+        group: "tls",
+        title: "GET of 1 MiB under TLS 1.3 (AES-128-GCM) over 64 connections; plain to the origin",
+        load: Load::Http1(wrk::Requests { path: "/1m", ..SMALL }),
+        setting: Setting { listener: Listener::Tls, ..Setting::PLAIN },
+        quick: true,
+        ..USUAL
+    },
+    Row {
+        name: "grpc-unary",
+        group: "grpc",
+        title: "unary call of gRPC, a message of 64 bytes each way, 8 connections with 8 streams each",
+        load: Load::Http2(h2load::Requests {
+            path: "/shop.Catalogue/Find",
+            under_way: 64,
+            message: 64,
+        }),
+        setting: Setting { listener: Listener::H2c, origin: Origin::Grpc, ..Setting::PLAIN },
         ..USUAL
     },
     Row {
@@ -131,6 +155,7 @@ pub(crate) const ROWS: &[Row] = &[
             MANY_ROUTES,
             Contestant::with("haproxy", &[Change::Routes(10_000)]),
             Contestant::with("nginx", &[Change::Routes(10_000)]),
+            Contestant::with("envoy", &[Change::Routes(10_000)]),
         ],
         targets: &[Target {
             of: "portcullis routes=10000",
@@ -191,6 +216,7 @@ pub(crate) const ROWS: &[Row] = &[
         unit: "us/connection",
         load: Load::Handshakes(handshakes::Clients { kind: handshakes::Kind::Full, count: 8 }),
         setting: Setting { listener: Listener::Tls, ..Setting::PLAIN },
+        targets: &[against("envoy", 0.70)],
         quick: true,
         ..USUAL
     },
@@ -246,6 +272,15 @@ pub(crate) const ROWS: &[Row] = &[
         load: Load::Memory(memory::Held::Idle { connections: 5_000 }),
         rounds: 5,
         targets: &[absolute(1.5)],
+        ..USUAL
+    },
+    Row {
+        name: "stalled",
+        group: "memory",
+        title: "memory for each of 200 clients that stopped reading in the midst of a response",
+        unit: "KiB/connection",
+        load: Load::Memory(memory::Held::Stalled { clients: 200 }),
+        rounds: 5,
         ..USUAL
     },
 ];

@@ -8,15 +8,15 @@ use anyhow::{Context, bail};
 
 use crate::row::{Listener, Origin, Policies, Setting};
 
-/// What stands for one route, and where: hosts and paths are each route's own.
-pub(super) fn routes(template: &str, count: u32) -> String {
+/// The routes behind the first so many, up to that number: each has a host and a path of its own.
+pub(super) fn routes(template: &str, behind: u32, to: u32) -> String {
     let one = |index: u32| {
         template
             .replace("@INDEX@", &index.to_string())
             .replace("@HOST@", &host(index))
             .replace("@PATH@", &path(index))
     };
-    (1..=count).map(one).collect::<Vec<_>>().join("\n")
+    (behind + 1..=to).map(one).collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) fn host(index: u32) -> String {
@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn routes_differ() {
         assert_eq!(
-            routes("@INDEX@: @HOST@@PATH@", 2),
-            "1: shop-1.example.com/api/1\n2: shop-2.example.com/api/2"
+            routes("@INDEX@: @HOST@@PATH@", 1, 3),
+            "2: shop-2.example.com/api/2\n3: shop-3.example.com/api/3"
         );
     }
 }

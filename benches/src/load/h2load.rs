@@ -17,6 +17,8 @@ pub(crate) struct Requests {
     pub(crate) path: &'static str,
     /// Over all connections, each of which has eight.
     pub(crate) under_way: usize,
+    /// Bytes of the message of a call of gRPC; without any it is a GET.
+    pub(crate) message: u8,
 }
 
 pub(crate) fn run(
@@ -33,6 +35,11 @@ pub(crate) fn run(
     for header in headers() {
         h2load.args(["-H", header]);
     }
+    if requests.message > 0 {
+        let body = engine.directory.join("message.bin");
+        std::fs::write(&body, message(requests.message))?;
+        h2load.args(["-H", "content-type: application/grpc", "-H", "te: trailers", "-d"]).arg(body);
+    }
     let output = h2load.arg(engine.url(requests.path)).output().context("h2load")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
@@ -46,6 +53,13 @@ pub(crate) fn run(
         figure: None,
         fell_behind: false,
     })
+}
+
+/// A message of gRPC as it stands in a body: not compressed, its length, so many bytes.
+pub(crate) fn message(length: u8) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 0, 0, length];
+    bytes.resize(bytes.len() + usize::from(length), b'x');
+    bytes
 }
 
 /// Requests that succeeded, and those that did not.

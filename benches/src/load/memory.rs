@@ -2,7 +2,7 @@
 //!
 //! Resident memory of its processes; what the kernel holds for their sockets is not in it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub(crate) enum Held {
     Rest,
     /// Keep-alive connections that wait after one request each; in KiB for each.
     Idle { connections: usize },
+    /// Clients that take the head of a response and no more; in KiB for each.
+    Stalled { clients: usize },
 }
 
 const REQUEST: wrk::Requests = wrk::Requests { path: "/128", connections: 1, body: 0 };
@@ -27,11 +29,15 @@ const REQUEST: wrk::Requests = wrk::Requests { path: "/128", connections: 1, bod
 /// An engine gives back what a burst needed only after a while.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// Bytes that a client which does not read lets the kernel take for it.
+const SMALL_WINDOW: usize = 16 * 1024;
+
 pub(crate) fn run(held: &Held, engine: &Running) -> anyhow::Result<Slice> {
     let start = Instant::now();
     let (requests, figure) = match held {
         Held::Rest => (0, rest(engine)?),
         Held::Idle { connections } => (*connections as u64, idle(engine, *connections)?),
+        Held::Stalled { clients } => (*clients as u64, stalled(engine, *clients)?),
     };
     let seconds = start.elapsed().as_secs_f64();
     Ok(Slice { requests, seconds, errors: 0, figure: Some(figure), fell_behind: false })
@@ -41,7 +47,7 @@ impl Held {
     pub(super) fn about_seconds(self) -> u64 {
         match self {
             Self::Rest => 3,
-            Self::Idle { .. } => 7,
+            Self::Idle { .. } | Self::Stalled { .. } => 7,
         }
     }
 }
@@ -52,6 +58,28 @@ fn rest(engine: &Running) -> anyhow::Result<f64> {
 }
 
 fn idle(engine: &Running, count: usize) -> anyhow::Result<f64> {
+    for_each(engine, count, || connect(engine))
+}
+
+/// The response is longer than what the kernel's buffers of both sides can take.
+fn stalled(engine: &Running, count: usize) -> anyhow::Result<f64> {
+    let request = wrk::Requests { path: "/16m", ..REQUEST }.bytes();
+    for_each(engine, count, || {
+        let mut stream = TcpStream::connect(engine.address)?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&stream, SMALL_WINDOW)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(&request)?;
+        stream.read_exact(&mut [0; 512])?;
+        Ok(stream)
+    })
+}
+
+/// What is resident for each of so many connections that were opened one after the other.
+fn for_each(
+    engine: &Running,
+    count: usize,
+    mut open: impl FnMut() -> anyhow::Result<TcpStream>,
+) -> anyhow::Result<f64> {
     // Pools and caches of a first use belong to no connection.
     let mut first = connect(engine)?;
     let request = REQUEST.bytes();
@@ -61,8 +89,7 @@ fn idle(engine: &Running, count: usize) -> anyhow::Result<f64> {
     }
     std::thread::sleep(SETTLE);
     let before = resident_kib(engine)?;
-    let connections: Vec<TcpStream> =
-        (0..count).map(|_| connect(engine)).collect::<anyhow::Result<_>>()?;
+    let connections: Vec<TcpStream> = (0..count).map(|_| open()).collect::<anyhow::Result<_>>()?;
     std::thread::sleep(SETTLE);
     let held = resident_kib(engine)? - before;
     Ok(held / as_float(connections.len() as u64))

@@ -1,13 +1,14 @@
 //! A closed loop of HTTP/1: wrk, and what it says.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use super::{Slice, generator};
 use crate::engines::Running;
+use crate::row::Listener;
 
 /// What clients ask, again and again.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,9 @@ pub(crate) fn run(
     if requests.body > 0 {
         wrk.arg("-s").arg(script(&engine.directory, requests.body)?);
     }
+    if engine.setting.listener == Listener::Tls {
+        wrk.env("OPENSSL_CONF", one_suite(&engine.directory)?);
+    }
     let output = wrk.arg(engine.url(requests.path)).output().context("wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
@@ -54,9 +58,19 @@ pub(crate) fn run(
 }
 
 /// Makes wrk send a body. The request is built once, not for each time it is sent.
-fn script(directory: &Path, body: usize) -> io::Result<std::path::PathBuf> {
+fn script(directory: &Path, body: usize) -> io::Result<PathBuf> {
     let path = directory.join("post.lua");
     let text = format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {body})\n");
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// Makes wrk offer one suite of TLS 1.3, so that all engines cipher alike: left to themselves they
+/// choose differently.
+fn one_suite(directory: &Path) -> io::Result<PathBuf> {
+    let path = directory.join("openssl.cnf");
+    let text = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = suite\n\
+                [suite]\nMinProtocol = TLSv1.3\nCiphersuites = TLS_AES_128_GCM_SHA256\n";
     std::fs::write(&path, text)?;
     Ok(path)
 }
