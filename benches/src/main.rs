@@ -1,6 +1,7 @@
 //! Load, origins and side-by-side runs against installed peers.
 
 mod chaos;
+mod chart;
 mod counts;
 mod engines;
 mod floor;
@@ -10,6 +11,7 @@ mod load;
 mod machine;
 mod numbers;
 mod origin;
+mod report;
 mod results;
 mod rounds;
 mod row;
@@ -37,6 +39,8 @@ struct Arguments {
 enum Command {
     /// The benchmark suite: what requests cost, all engines side by side.
     Run(run::Options),
+    /// The README's table and chart, from the figures that are kept.
+    Report(report::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
@@ -65,6 +69,7 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {
