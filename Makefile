@@ -23,11 +23,11 @@ BENCH_NEEDS := haproxy:haproxy nginx:nginx caddy:caddy wrk:wrk h2load:nghttp2-cl
 	valgrind:valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak chaos lint fuzz
+.PHONY: help demo test bench bench-report soak chaos lint fuzz
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while read -r make name text; do printf '  make %-6s  %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while read -r make name text; do printf '  make %-12s  %s\n' "$$name" "$$text"; done
 
 demo: ## Build, open the shop behind its gateway, send a customer, stay up until Ctrl-C (DEMO_ONCE=1: end then)
 	@tools/need.sh cc:gcc
@@ -48,6 +48,10 @@ bench: ## Cost of a request beside other proxies (QUICK=1, ARGS='--only small,bo
 	$(CARGO) build --locked --release -p portcullis-gateway
 	$(CARGO) build --locked --release -p portcullis-benches
 	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(ARGS)
+
+bench-report: ## The README's table and chart from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)
+	$(CARGO) build --locked -p portcullis-benches
+	$(TARGET)/debug/portcullis-bench report $(ARGS)
 
 soak: ## Reloads, drain and a dying endpoint under load that accounts for every request
 	@tools/need.sh cc:gcc

@@ -30,6 +30,8 @@ pub(crate) struct Live {
     pub(crate) setting: Setting,
     pub(crate) running: Running,
     samples: Vec<Sample>,
+    /// Whether its figures are the processor's time.
+    is_cpu: bool,
     /// In user and in system mode.
     ticks: (u64, u64),
     /// Requests that its process has answered, warming up too.
@@ -57,6 +59,7 @@ impl Live {
             setting,
             running,
             samples: Vec::new(),
+            is_cpu: true,
             ticks: (0, 0),
             answered: 0,
             unlogged: None,
@@ -142,6 +145,7 @@ impl Live {
         let others = seconds(sum(&others, procfs::cpu_nanoseconds)? - others_before);
         self.answered += requests;
         self.fell_behind += usize::from(fell_behind);
+        self.is_cpu = scene.load.is_of_processor_time();
         let per_second = as_float(rustix::param::clock_ticks_per_second());
         Ok(Sample {
             figure: figure.unwrap_or(cpu * 1e6 / as_float(requests.max(1))),
@@ -155,14 +159,15 @@ impl Live {
     /// All that its slices found.
     pub(crate) fn figures(&self, counts: Counts) -> Figures {
         let rounds: Vec<f64> = self.samples.iter().map(|sample| sample.figure).collect();
-        let rate = self.median_of(|sample| sample.requests_per_second);
         Figures {
             label: self.label.clone(),
             engine: self.engine.name.to_owned(),
             figure: median(&rounds),
             to_first: None,
             user_share: self.user_share(),
-            requests_per_second: (rate > 0.0).then_some(rate),
+            requests_per_second: self
+                .is_cpu
+                .then(|| self.median_of(|sample| sample.requests_per_second)),
             counts,
             samples: self.samples.clone(),
         }
@@ -175,7 +180,7 @@ impl Live {
     fn user_share(&self) -> Option<f64> {
         let all = self.ticks.0 + self.ticks.1;
         // Sampled by the clock tick: a few hundred say something.
-        (all >= 200).then(|| as_float(self.ticks.0) / as_float(all))
+        (self.is_cpu && all >= 200).then(|| as_float(self.ticks.0) / as_float(all))
     }
 
     /// What a reader of the figures has to know. `loop_is_closed`: the generator sends as fast as

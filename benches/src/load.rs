@@ -49,7 +49,7 @@ pub(crate) struct Slice {
     /// What failed.
     pub(crate) errors: u64,
     /// The row's figure where the load finds it itself; otherwise it is the engine's processor
-    /// time for each request.
+    /// time for each request, from the start of the load to its end.
     pub(crate) figure: Option<f64>,
     /// The generator did not keep up with itself, so that the figure is rather its own.
     pub(crate) fell_behind: bool,
@@ -76,6 +76,11 @@ impl Load {
             // A handshake costs the client more than the engine.
             Self::Memory(_) | Self::Latency(_) | Self::Handshakes(_) => false,
         }
+    }
+
+    /// Whether its figures are the engine's processor time.
+    pub(crate) fn is_of_processor_time(&self) -> bool {
+        !matches!(self, Self::Memory(_) | Self::Latency(_))
     }
 
     /// Whether every slice wants a process that has served nothing before.

@@ -1,6 +1,7 @@
 //! Load, origins and side-by-side runs against installed peers.
 
 mod chaos;
+mod chart;
 mod counts;
 mod engines;
 mod floor;
@@ -11,6 +12,7 @@ mod machine;
 mod numbers;
 mod origin;
 mod reload;
+mod report;
 mod results;
 mod rounds;
 mod row;
@@ -38,6 +40,8 @@ struct Arguments {
 enum Command {
     /// The benchmark suite: what requests cost, all engines side by side.
     Run(run::Options),
+    /// The README's table and chart, from the figures that are kept.
+    Report(report::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
     /// Reloads of a large configuration under load: latency, failures and memory.
@@ -78,6 +82,7 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Reload(options) => reload::run(&options),
         Command::Chaos(options) => chaos::run(&options),

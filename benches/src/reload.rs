@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::engines::{Engine, Running, start_origin, template};
+use crate::engines::{Engine, Running, start_origin};
 use crate::load::open::{Arrivals, Ended, OpenLoop, Report};
 use crate::load::{latency, on_generator_core, wrk};
 use crate::numbers::as_float;
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     quick: bool,
 }
 
-/// What is asked, of a route in the middle.
+/// What is asked, of the last route.
 const REQUEST: wrk::Requests = wrk::Requests { path: "/128", connections: 64, body: 0 };
 /// The share of its capacity that the engine is asked for.
 const LOAD: f64 = 0.4;
@@ -50,15 +50,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let base = tempfile::Builder::new().prefix("portcullis-bench-").tempdir()?;
     let origin = start_origin(Setting::PLAIN, base.path())?;
     let engine = Engine::find("portcullis")?;
-    let start = |setting| engine.start(origin.address, setting, base.path(), &[]);
-    // With one route, which costs nearly the same and is what the generator can ask for.
-    let rate = LOAD * latency::capacity(&REQUEST, &start(Setting::PLAIN)?)?;
     let setting = Setting { routes: options.routes, ..Setting::PLAIN };
-    let running = start(setting)?;
+    let running = engine.start(origin.address, setting, base.path(), &[])?;
+    let rate = LOAD * latency::capacity(&REQUEST, &running)?;
     let reloads = if options.quick { 30 } else { options.reloads };
     eprintln!("{reloads} reloads of {} routes under {rate:.0} requests a second", options.routes);
     let storm = Storm::new(&running, reloads);
-    let seen = observe(&running, &load(&running, rate, options.routes), storm)?;
+    let seen = observe(&running, &load(&running, rate), storm)?;
     let findings = Findings::of(&seen);
     println!("{}", findings.text(&seen));
     Ok(if findings.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -71,16 +69,12 @@ struct Seen {
     weather: Weather,
 }
 
-fn load(running: &Running, rate: f64, routes: u32) -> OpenLoop {
-    let route = routes.div_ceil(2);
-    let request = String::from_utf8_lossy(&REQUEST.bytes())
-        .replacen("Host: 127.0.0.1", &format!("Host: {}", template::host(route)), 1)
-        .replacen("/128", &format!("{}/128", template::path(route)), 1);
+fn load(running: &Running, rate: f64) -> OpenLoop {
     OpenLoop {
         // Every stretch of time has its share of requests.
         arrivals: Arrivals::Constant,
         connections: REQUEST.connections,
-        ..OpenLoop::new(running.address, request.into_bytes(), rate, LONGEST)
+        ..OpenLoop::new(running.address, latency::request(running, REQUEST.path), rate, LONGEST)
     }
 }
 

@@ -115,13 +115,6 @@ pub(crate) enum Verdict {
     Told,
 }
 
-impl Outcome {
-    /// The median of what a contestant did, if it took part.
-    pub(crate) fn of(&self, label: &str) -> Option<&Figures> {
-        self.contestants.iter().find(|figures| figures.label == label)
-    }
-}
-
 impl Figures {
     pub(crate) fn rounds(&self) -> Vec<f64> {
         self.samples.iter().map(|sample| sample.figure).collect()

@@ -23,8 +23,8 @@ pub(crate) fn row(outcome: &Outcome, quick: bool) -> String {
         text.push_str("quick: too few rounds for a verdict\n");
     }
     let mut lines = vec![heading(outcome)];
-    lines.extend(outcome.contestants.iter().map(|figures| line(figures)));
-    text.push_str(&aligned(&lines));
+    lines.extend(outcome.contestants.iter().map(line));
+    text.push_str(&aligned(&without_empty_columns(&lines)));
     let verdicts: Vec<Vec<String>> = outcome.verdicts.iter().map(verdict).collect();
     text.push_str(&aligned(&verdicts));
     for warning in &outcome.warnings {
@@ -50,6 +50,25 @@ pub(crate) fn summary(results: &Results) -> String {
         count(Verdict::TooFewRounds)
     );
     text
+}
+
+/// Those of which only the heading says anything.
+fn without_empty_columns(lines: &[Vec<String>]) -> Vec<Vec<String>> {
+    let says = |column: usize| {
+        column == 0
+            || lines
+                .iter()
+                .skip(1)
+                .any(|line| line.get(column).is_some_and(|cell| !cell.is_empty()))
+    };
+    let kept = |line: &Vec<String>| {
+        line.iter()
+            .enumerate()
+            .filter(|(column, _)| says(*column))
+            .map(|(_, cell)| cell.clone())
+            .collect()
+    };
+    lines.iter().map(kept).collect()
 }
 
 fn heading(outcome: &Outcome) -> Vec<String> {
@@ -90,7 +109,7 @@ fn verdict(judged: &Judged) -> Vec<String> {
         None => judged.of.clone(),
     };
     let target = judged.at_most.map_or_else(String::new, |at_most| format!("target {at_most:.2}"));
-    vec![word.to_owned(), what, bounded(&judged.found), target]
+    vec![format!("{word:<18}{what}"), bounded(&judged.found), target]
 }
 
 pub(crate) fn bounded(ratio: &Ratio) -> String {

@@ -1,6 +1,7 @@
 //! What makes the comparison fair.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::origin::Origin as EchoOrigin;
@@ -8,6 +9,7 @@ use portcullis_testkit::origin::Origin as EchoOrigin;
 use super::*;
 use crate::load::h2load::message;
 use crate::load::wrk::Requests;
+use crate::load::{Load, grpc, websocket};
 use crate::setup::is_installed;
 use crate::suite::ROWS;
 use crate::{grpc_origin, origin};
@@ -75,23 +77,32 @@ async fn every_contestant_of_every_row_starts_and_answers() {
     let base = tempfile::tempdir().unwrap();
     let plain = in_a_thread(|announce| origin::run(0, announce));
     let calls = in_a_thread(|announce| grpc_origin::run(0, announce));
+    let grpc_echo = in_a_thread(|announce| grpc::echo::run(0, announce));
+    let websocket_echo = in_a_thread(|announce| websocket::echo::run(0, announce));
     let mut seen = Vec::new();
     for row in ROWS {
         for contestant in row.contestants {
             let engine = Engine::find(contestant.engine).unwrap();
             let setting = contestant.setting(row.setting);
+            let own = std::mem::discriminant(&row.load);
             // The floor reads no configuration, and its program is not this one of the tests.
             let is_skipped = engine.name == "floor" || !is_present(engine);
-            if is_skipped || seen.contains(&(engine.name, setting)) {
+            if is_skipped || seen.contains(&(engine.name, setting, own)) {
                 continue;
             }
-            seen.push((engine.name, setting));
+            seen.push((engine.name, setting, own));
             let origin = match setting.origin {
                 Origin::Http1 => plain,
                 Origin::Grpc => calls,
+                Origin::GrpcEcho => grpc_echo,
+                Origin::WebSocketEcho => websocket_echo,
             };
             let running = engine.start(origin, setting, base.path(), &[]).unwrap();
-            if setting.listener == Listener::Http1 {
+            if is_of_this_program(&row.load) {
+                let slice = row.load.apply(&running, Duration::from_millis(20)).unwrap();
+                let all_went_well = slice.requests > 0 && slice.errors == 0;
+                assert!(all_went_well, "{} of {}: {slice:?}", contestant.label(), row.name);
+            } else if setting.listener == Listener::Http1 {
                 let request = format!(
                     "GET {} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer x\r\ncookie: theme=dark\r\n\r\n",
                     running.target("/128"),
@@ -109,6 +120,11 @@ async fn every_contestant_of_every_row_starts_and_answers() {
             }
         }
     }
+}
+
+/// Whether such a load can be tried out without another program.
+fn is_of_this_program(load: &Load) -> bool {
+    matches!(load, Load::Handshakes(_) | Load::WebSocket(_) | Load::GrpcStreams(_))
 }
 
 /// The generator looks at the status of HTTP alone.

@@ -1,7 +1,7 @@
 //! TLS 1.3 handshakes, full and resumed: connect, shake hands, ask for a little, leave.
 //!
-//! The client offers X25519 alone, so that every engine agrees on the same key exchange, and says
-//! of each handshake whether it was of the kind that is being counted.
+//! The client offers X25519 and AES-128-GCM alone, so that every engine agrees on the same, and it
+//! knows of each handshake whether it was of the kind that is being counted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use anyhow::{Context, bail};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore};
+use rustls::{
+    CipherSuite, ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -145,6 +147,7 @@ fn configuration(authority: &CertificateDer<'static>, kind: Kind) -> anyhow::Res
     roots.add(authority.clone())?;
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
+    provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
     let mut configuration = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)

@@ -64,6 +64,18 @@ pub(crate) fn capacity(requests: &wrk::Requests, engine: &Running) -> anyhow::Re
     Ok(as_float(slice.requests) / slice.seconds)
 }
 
+/// What wrk would send.
+pub(crate) fn request(engine: &Running, path: &str) -> Vec<u8> {
+    let mut request =
+        format!("GET {} HTTP/1.1\r\nHost: {}\r\n", engine.target(path), engine.host());
+    for header in wrk::headers() {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    request.into_bytes()
+}
+
 /// The figure is the 99th percentile in microseconds.
 pub(super) fn run(
     requests: &Requests,
@@ -71,10 +83,9 @@ pub(super) fn run(
     duration: Duration,
 ) -> anyhow::Result<Slice> {
     let Rate::Known(rate) = requests.rate else { bail!("the rate was not found out") };
-    let closed = wrk::Requests { path: requests.path, connections: requests.connections, body: 0 };
     let load = OpenLoop {
         connections: requests.connections,
-        ..OpenLoop::new(engine.address, closed.bytes(), rate, duration * SLICES)
+        ..OpenLoop::new(engine.address, request(engine, requests.path), rate, duration * SLICES)
     };
     let report = on_generator_core(engine.setting.cores, || load.run())?;
     Ok(Slice {
