@@ -20,6 +20,7 @@ mod run;
 mod setup;
 mod soak;
 mod sockets;
+mod spread;
 mod stats;
 mod suite;
 mod table;
@@ -46,6 +47,8 @@ enum Command {
     Soak(soak::Options),
     /// Reloads of a large configuration under load: latency, failures and memory.
     Reload(reload::Options),
+    /// How evenly connections lie on the workers of the gateway.
+    Spread(spread::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
     Chaos(chaos::Options),
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
@@ -85,6 +88,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Report(options) => report::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Reload(options) => reload::run(&options),
+        Command::Spread(options) => spread::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;
