@@ -23,6 +23,8 @@ pub(crate) struct Row {
     pub(crate) targets: &'static [Target],
     /// Each gives every contestant one slice.
     pub(crate) rounds: usize,
+    /// How many times as long as usual a slice is: opening thousands of connections takes a while.
+    pub(crate) length: u32,
     /// Whether system calls and instructions are counted too.
     pub(crate) counted: bool,
     /// Whether it belongs to the short form of the suite.

@@ -35,6 +35,7 @@ const USUAL: Row = Row {
     contestants: PROXIES,
     targets: &[],
     rounds: 15,
+    length: 1,
     counted: false,
     quick: false,
 };
@@ -81,6 +82,7 @@ pub(crate) const ROWS: &[Row] = &[
         group: "connections",
         title: "GET of 128 bytes over 4,000 connections",
         load: Load::Http1(wrk::Requests { connections: 4_000, ..SMALL }),
+        length: 3,
         ..USUAL
     },
     Row {
