@@ -27,6 +27,9 @@ pub(crate) struct Scene<'a> {
 /// Slices without any answer that are as many as nobody has by chance.
 const ATTEMPTS: usize = 3;
 
+/// How long a log may stay in an engine's buffers.
+const BUFFERED: Duration = Duration::from_secs(3);
+
 pub(crate) struct Live {
     pub(crate) label: String,
     pub(crate) engine: &'static Engine,
@@ -95,16 +98,18 @@ impl Live {
             return Ok(());
         }
         let ticks = self.ticks;
-        let mut is_logged = None;
         for _ in 0..scene.warming {
             let sample = self.slice_with_requests(scene)?;
             if sample.errors > 0 {
                 bail!("{} fails requests: {sample:?}", self.label);
             }
-            is_logged = self.running.take_log()?.map(|some| some || is_logged == Some(true));
         }
-        if is_logged == Some(false) {
-            bail!("{} writes no access log", self.label);
+        let deadline = Instant::now() + BUFFERED;
+        while self.running.take_log()? == Some(false) {
+            if Instant::now() > deadline {
+                bail!("{} writes no access log", self.label);
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
         self.ticks = ticks;
         Ok(())

@@ -169,7 +169,6 @@ fn pace(options: &Options, row: &Row) -> Pace {
     Pace {
         rounds: if options.quick { 1 } else { options.rounds.unwrap_or(row.rounds) },
         slice: Duration::from_secs(options.seconds) * row.length,
-        // Twice, because a log may be buffered for a second.
         warming: if options.quick { 1 } else { 2 },
         counted: !options.no_counts && !options.quick,
         quick: options.quick,
