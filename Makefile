@@ -10,19 +10,23 @@ DEMO_ONCE ?=
 DEMO_PORTS ?= example
 # make fuzz: seconds for each target.
 FUZZ_SECONDS ?= 60
-# More flags for make bench, make soak and make chaos.
+# More flags for make bench, make bench-micro, make soak and make chaos.
 ARGS ?=
+# make bench-check: 1 makes what is counted the new baseline.
+UPDATE ?=
 
 DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
+MICRO := -p portcullis-microbenches --features measure
+GUNGRAUN := $(abspath $(TARGET))/gungraun-runner
 # program:package, as Debian names them.
 TEST_NEEDS := cc:gcc curl:curl python3:python3 chromium-headless-shell:chromium-headless-shell
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak chaos lint fuzz
+.PHONY: help demo test bench bench-micro bench-check soak chaos lint fuzz
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while read -r make name text; do printf '  make %-6s  %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while read -r make name text; do printf '  make %-11s  %s\n' "$$name" "$$text"; done
 
 demo: ## Build, open the shop behind its gateway, send a customer, stay up until Ctrl-C (DEMO_ONCE=1: end then)
 	@tools/need.sh cc:gcc
@@ -43,6 +47,18 @@ bench: ## Cost of a request beside other proxies (ARGS='--rounds 15')
 	$(CARGO) build --locked --release -p portcullis-benches
 	$(TARGET)/release/portcullis-bench compare $(ARGS)
 	$(TARGET)/release/portcullis-bench idle
+
+bench-micro: ## Time of each hot piece of the engine (ARGS=route: those alone)
+	@tools/need.sh cc:gcc
+	$(CARGO) bench --locked $(MICRO) --bench time -- $(ARGS)
+
+bench-check: ## Instructions of the same pieces against the committed baseline (UPDATE=1 renews it)
+	@tools/need.sh cc:gcc valgrind:valgrind
+	@CARGO="$(CARGO)" tools/gungraun.sh $(GUNGRAUN)
+	GUNGRAUN_RUNNER=$(GUNGRAUN)/bin/gungraun-runner $(CARGO) bench --locked $(MICRO) --bench instructions -- \
+		--output-format=json >$(TARGET)/instructions.ndjson
+	@$(CARGO) run --quiet --locked --profile bench $(MICRO) -- $(TARGET)/instructions.ndjson \
+		--baseline microbenches/baseline.json $(if $(UPDATE),--update)
 
 soak: ## Reloads, drain and a dying endpoint under load that accounts for every request
 	@tools/need.sh cc:gcc

@@ -1,0 +1,51 @@
+//! `portcullis-bench-check`: what was counted now beside the committed baseline.
+//!
+//! It counts nothing itself: it reads what the bench `instructions` has printed.
+
+mod baseline;
+mod compare;
+mod counted;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::baseline::{Baseline, Conditions};
+
+/// Compares instruction counts with the baseline; fails when a case has become dearer.
+#[derive(Parser)]
+struct Arguments {
+    /// What the bench has printed, one JSON document a line
+    counts: PathBuf,
+    #[arg(long)]
+    baseline: PathBuf,
+    /// Make what was counted the new baseline
+    #[arg(long)]
+    update: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let text = std::fs::read_to_string(&arguments.counts)
+        .with_context(|| format!("{}", arguments.counts.display()))?;
+    let now = Baseline { made_with: Conditions::here()?, instructions: counted::read(&text)? };
+    if arguments.update {
+        now.write(&arguments.baseline)?;
+        println!("{} cases are the new baseline", now.instructions.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let before = Baseline::read(&arguments.baseline)?;
+    let comparison = compare::Comparison::new(&before.instructions, &now.instructions);
+    print!("{comparison}");
+    let differences = before.made_with.differences(&now.made_with);
+    if !differences.is_empty() {
+        // Another compiler is no fault of the change that is being looked at.
+        println!("\nNOT JUDGED: the baseline was made under other conditions.\n{differences}");
+        println!("Renew it on a commit that is known to be good: make bench-check UPDATE=1");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\n{}", comparison.verdict());
+    Ok(if comparison.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
