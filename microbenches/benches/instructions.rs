@@ -1,7 +1,9 @@
 //! The instructions that each case takes, counted by callgrind: each case in a process of its
 //! own, one call after it is warm.
 
-use gungraun::prelude::*;
+use gungraun::{
+    Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
 use portcullis_microbenches::{CASES, Work};
 
 #[library_benchmark]

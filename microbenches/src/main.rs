@@ -6,7 +6,7 @@ mod baseline;
 mod compare;
 mod counted;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -28,15 +28,16 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let text = std::fs::read_to_string(&arguments.counts)
-        .with_context(|| format!("{}", arguments.counts.display()))?;
-    let now = Baseline { made_with: Conditions::here()?, instructions: counted::read(&text)? };
+    let instructions = counted::read(&read(&arguments.counts)?)?;
+    let now = Baseline { made_with: Conditions::here()?, instructions };
     if arguments.update {
-        now.write(&arguments.baseline)?;
+        std::fs::write(&arguments.baseline, now.text()?)
+            .with_context(|| arguments.baseline.display().to_string())?;
         println!("{} cases are the new baseline", now.instructions.len());
         return Ok(ExitCode::SUCCESS);
     }
-    let before = Baseline::read(&arguments.baseline)?;
+    let before = Baseline::parse(&read(&arguments.baseline)?)
+        .with_context(|| arguments.baseline.display().to_string())?;
     let comparison = compare::Comparison::new(&before.instructions, &now.instructions);
     print!("{comparison}");
     let differences = before.made_with.differences(&now.made_with);
@@ -48,4 +49,8 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     println!("\n{}", comparison.verdict());
     Ok(if comparison.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
 }
