@@ -20,6 +20,7 @@ use crate::handler::{self, Next};
 use crate::http2;
 use crate::io::{Io, PeerState};
 use crate::listener::{Bound, Held};
+use crate::peer::PeerText;
 use crate::proxy_protocol::Ends;
 use crate::relay::read_some;
 use crate::worker::Worker;
@@ -56,8 +57,8 @@ pub struct Client {
     /// How long the client may take nothing of a response, or send nothing of a body.
     pub patience: Duration,
     pub listener_name: std::sync::Arc<str>,
-    /// The address without port, as upstreams are told; empty on a Unix socket.
-    pub address_text: Box<str>,
+    /// The address as it is logged, and told to upstreams.
+    pub peer: PeerText,
     pub held: Held,
 }
 
@@ -69,10 +70,6 @@ pub struct TlsFacts {
 }
 
 impl Client {
-    pub fn address_text(&self) -> &[u8] {
-        self.address_text.as_bytes()
-    }
-
     /// Whether it is to take no other request: at its age, because it was asked to end, or because
     /// memory is short.
     pub fn is_ending(&self) -> bool {

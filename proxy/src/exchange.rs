@@ -84,15 +84,11 @@ pub struct Exchange<'c> {
 }
 
 /// What the client's protocol gives an exchange besides its connection.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "an exchange is boxed as a whole: another box would cost every stream an allocation"
-)]
 pub enum ClientEnd {
     /// The connection itself carries the exchange, alone.
     Http1,
     /// A stream of its own.
-    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Http2Body> },
+    Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Box<Http2Body>> },
 }
 
 /// What an exchange sees of the configuration.
@@ -338,7 +334,7 @@ impl Exchange<'_> {
             listener: &self.client.listener_name,
             trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
             forwarded_for: self.provenance.forwarded_for,
-            peer: self.client.address,
+            peer: self.client.peer.socket(),
             tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
             method: head.map_or(b"", |head| head.method()),

@@ -73,7 +73,7 @@ pub async fn handle_stream(
     let has_body = !body.is_end_stream();
     let end = ClientEnd::Http2 {
         respond: Some(respond),
-        body: Some(Http2Body::new(body, Side::Request)),
+        body: Some(Box::new(Http2Body::new(body, Side::Request))),
     };
     let mut exchange = Exchange::begin(worker, client, &deadline, end, served);
     let current = exchange.current()?;

@@ -24,6 +24,7 @@ pub mod listener;
 pub mod memory;
 pub mod message;
 pub mod observe;
+pub mod peer;
 pub mod policy;
 pub mod proxy_protocol;
 pub mod relay;

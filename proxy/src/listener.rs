@@ -27,6 +27,7 @@ use crate::io::{Io, Socket};
 use crate::memory::Level;
 use crate::observe::counter::WorkerId;
 use crate::observe::things::ListenerMetrics;
+use crate::peer::PeerText;
 use crate::proxy_protocol::{self, Received};
 use crate::sockets;
 use crate::stream;
@@ -381,10 +382,7 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
         deadline,
         patience: listener.patience(),
         listener_name: Arc::clone(listener.name()),
-        address_text: address
-            .map(|address| address.ip().to_canonical().to_string())
-            .unwrap_or_default()
-            .into(),
+        peer: PeerText::new(address),
         held: Held { _place: place, _open: open },
     }))
 }

@@ -149,7 +149,7 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
         }
         ClientEnd::Http2 { respond, .. } => {
             let Some(respond) = respond.take() else { return false };
-            Writing::Http2(whole_response(respond, &response))
+            Writing::Http2(Box::new(whole_response(respond, &response)))
         }
     };
     let deadline = exchange.deadline;

@@ -93,7 +93,7 @@ pub(super) fn begin_response<'c>(
                 return Err(Reason::UpgradeRefused);
             }
             let respond = respond.take().ok_or(Reason::Internal)?;
-            Writing::Http2(Http2Writing::response(respond, response))
+            Writing::Http2(Box::new(Http2Writing::response(respond, response)))
         }
     };
     Ok((writing, keep_alive, framing == Framing::UntilClose))

@@ -6,15 +6,16 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use super::Failure;
-use super::converse::converse;
-use super::stream::{Answered, Counted};
+use super::converse::{Reply, converse};
+use super::stream::{Answered, Counted, finish};
 use crate::decide::Plan;
 use crate::error::Fault;
 use crate::exchange::Exchange;
+use crate::handler::Outcome;
 use crate::observe::timeline::Stage as Mark;
 use crate::snapshot::HttpListener;
 use crate::upstream::acquire::Connection;
-use crate::upstream::balance::{Outcome, Picked};
+use crate::upstream::balance::{self, Picked};
 use crate::upstream::local::LocalUpstream;
 
 /// Where one attempt goes, and how long it may take.
@@ -31,11 +32,11 @@ pub(super) struct Target<'a> {
     pub(super) answer_by: Instant,
 }
 
-/// Makes one attempt.
+/// Makes one attempt: until there is an answer, or a short one has gone to the client whole.
 pub(super) async fn attempt<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
-) -> Result<Answered<'c>, Failure> {
+) -> Result<Outcome<'c>, Failure> {
     let Target { upstream, picked, .. } = target;
     let endpoint = upstream.endpoint(picked);
     let worker = exchange.worker;
@@ -67,7 +68,7 @@ pub(super) async fn attempt<'c>(
             tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
             if error.may_try_another() {
                 shard.failures.increment();
-                in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
+                in_flight.observe(balance::Outcome { latency: None, failed: true }, Instant::now());
                 return Err(Failure::not_sent(error.reason()));
             }
             return Err(Failure::sent(error.reason()));
@@ -77,18 +78,22 @@ pub(super) async fn attempt<'c>(
         ready = exchange.mark(Mark::Connect);
     }
     match converse(exchange, target, &mut connection, &in_flight, ready).await {
-        Ok(begun) => Ok(Answered {
+        Ok(Reply::Passed { keep_alive, at_its_end }) => {
+            let next = finish(exchange, upstream, connection, at_its_end, keep_alive);
+            Ok(Outcome::Ended(next))
+        }
+        Ok(Reply::Begun(begun)) => Ok(Outcome::Answered(Answered {
             upstream: Rc::clone(upstream),
             connection,
             in_flight,
             _counted: counted,
             begun,
-        }),
+        })),
         Err(failure) => {
             upstream.discard(connection);
             if failure.reason.fault() == Fault::Upstream {
                 shard.failures.increment();
-                in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
+                in_flight.observe(balance::Outcome { latency: None, failed: true }, Instant::now());
             }
             Err(failure)
         }

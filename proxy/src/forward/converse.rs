@@ -10,7 +10,7 @@ use super::Failure;
 use super::answer::{begin_response, web_response};
 use super::attempt::Target;
 use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
-use super::outgoing::{begin_upload, encode_request, outgoing};
+use super::outgoing::{begin_http1, begin_upload, outgoing};
 use super::sending::{Sending, forget, rewind, take_back};
 use super::stream::Begun;
 use crate::error::{Fault, Reason};
@@ -25,13 +25,26 @@ use crate::relay::filter::{Filter, Filtered};
 use crate::relay::reader::Reading;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
-use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
+use crate::relay::writer::{Http2Writing, Writing};
 use crate::relay::{Stage, Watch};
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 
 /// The longest method whose name matters for what follows.
 const METHOD_ROOM: usize = 16;
+
+/// How far an upstream's response has come.
+pub(super) enum Reply<'c> {
+    /// Its head is there. Boxed: it is large, and handed from phase to phase.
+    Begun(Box<Begun<'c>>),
+    /// All of it came at once, and the client has taken it.
+    Passed {
+        /// The client was told that its connection goes on.
+        keep_alive: bool,
+        /// The upstream's connection stands exactly behind it.
+        at_its_end: bool,
+    },
+}
 
 /// Sends the request until the head of the final response is there.
 pub(super) async fn converse<'c>(
@@ -40,7 +53,7 @@ pub(super) async fn converse<'c>(
     connection: &mut Connection,
     in_flight: &InFlight,
     sent_at: Instant,
-) -> Result<Box<Begun<'c>>, Failure> {
+) -> Result<Reply<'c>, Failure> {
     exchange.upload = Default::default();
     exchange.upstream_reset = None;
     let end = exchange.call.and_then(|call| call.deadline);
@@ -57,19 +70,15 @@ pub(super) async fn converse<'c>(
         buffer.keep();
     }
     let worker = exchange.worker;
-    let (upload, mut reader) = match connection {
+    let (mut upload, mut reader) = match connection {
         Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
             tracing::debug!("an upstream of gRPC does not speak HTTP/2");
             return Err(Failure::sent(Reason::UpstreamProtocol));
         }
         Connection::Http1(connection) => {
-            encode_request(exchange, target);
-            let out = std::mem::take(&mut exchange.scratch.out);
-            let wire = Wire::Upstream(Rc::clone(&connection.io));
-            let framing = exchange.scratch.request.framing;
-            let writing = Writing::Http1(Http1Writing::new(wire, out, framing));
+            let upload = begin_http1(exchange, target, &connection.io);
             let heads = Http1Heads::new(Rc::clone(&connection.io), worker.buffers(), method);
-            (begin_upload(exchange, target, writing), HeadReader::Http1(heads))
+            (upload, HeadReader::Http1(heads))
         }
         Connection::Http2(lease) => {
             let tls = target.upstream.live.tls.is_some();
@@ -84,11 +93,11 @@ pub(super) async fn converse<'c>(
             exchange.upload.begun.set(true);
             let bytes = std::mem::take(&mut exchange.scratch.response_head);
             let heads = Http2Heads::new(response, method, bytes);
-            let writing = Writing::Http2(Http2Writing::request(stream, whole));
-            (begin_upload(exchange, target, writing), HeadReader::Http2(Box::new(heads)))
+            let writing = Writing::Http2(Box::new(Http2Writing::request(stream, whole)));
+            let upload = begin_upload(exchange, target, writing);
+            (Some(upload), HeadReader::Http2(Box::new(heads)))
         }
     };
-    let mut upload = Some(upload);
     let mut response = std::mem::take(&mut exchange.scratch.response);
     let mut interim = 0;
     let ended = loop {
@@ -113,7 +122,7 @@ pub(super) async fn converse<'c>(
         if let Err(reason) = pass_on(exchange, &mut upload, &watch, target, &head).await {
             break Err(reason);
         }
-        reader.skip(response.length);
+        reader.skip(response.length as usize);
     };
     // Stands for any mistake: what a panic leaves behind is seen over real sockets.
     #[cfg(test)]
@@ -144,13 +153,30 @@ pub(super) async fn converse<'c>(
         exchange.grpc_status = head.fields().first("grpc-status").and_then(read_status);
     }
     let web = web_response(exchange, reader.bytes());
-    let (writing, keep_alive, until_close) =
+    let (mut writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
-    reader.skip(exchange.scratch.response.length);
-    let framing = match &upgraded {
+    reader.skip(exchange.scratch.response.length as usize);
+    let mut framing = match &upgraded {
         Some(_) => Framing::UntilClose,
         None => exchange.scratch.response.framing,
     };
+    if upload.is_none()
+        && web.is_none()
+        && let (Writing::Http1(writing), Some(body)) = (&mut writing, reader.whole_body(framing))
+    {
+        let left = writing.leave_at_once(body);
+        let rest = body.len() - left.body;
+        exchange.download.begun.set(left.any);
+        exchange.download.body.set(left.body as u64);
+        reader.skip(left.body);
+        if left.whole {
+            exchange.scratch.response_out = writing.take_out();
+            return Ok(Reply::Passed { keep_alive, at_its_end: reader.bytes().is_empty() });
+        }
+        if !framing.is_empty() {
+            framing = Framing::Length(rest as u64);
+        }
+    }
     let mut reading = reader.into_body(framing, &mut exchange.scratch.response_head);
     if let Some(web) = web.filter(|_| !framing.is_empty()) {
         let filter = Filter::to_web(web.text_back);
@@ -158,13 +184,15 @@ pub(super) async fn converse<'c>(
     }
     watch.stage.set(Stage::ResponseBody);
     let idle = target.plan.timeouts.idle;
+    let pipes = worker.pipes();
     let download = if exchange.call.is_some() {
-        Download::new(reading, writing, idle, idle).of_call()
+        Download::new(reading, writing, pipes, idle, idle).of_call()
     } else {
         let client_patience = *target.listener.settings.timeouts.body;
-        Download::new(reading, writing, idle, client_patience)
+        Download::new(reading, writing, pipes, idle, client_patience)
     };
-    Ok(Box::new(Begun { watch, upload, download, keep_alive, until_close, upgraded }))
+    let begun = Begun { watch, upload, download, keep_alive, until_close, upgraded };
+    Ok(Reply::Begun(Box::new(begun)))
 }
 
 /// Runs `receive` to its end while the request goes on being sent.

@@ -49,11 +49,21 @@ impl HeadReader<'_> {
         }
     }
 
-    /// Goes on behind a head of `length` bytes.
-    pub(super) fn skip(&mut self, length: u32) {
+    /// The body behind the last head, where all of it is here and nothing of it is framing.
+    pub(super) fn whole_body(&self, framing: Framing) -> Option<&[u8]> {
+        let Self::Http1(_) = self else { return None };
+        match framing {
+            Framing::None => Some(&[]),
+            Framing::Length(length) => self.bytes().get(..usize::try_from(length).ok()?),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+
+    /// Goes on behind `length` bytes: a head, or the part of its body that has been taken.
+    pub(super) fn skip(&mut self, length: usize) {
         if let Self::Http1(heads) = self {
             if let Some(buffer) = &mut heads.slot {
-                buffer.consume(length as usize);
+                buffer.consume(length);
             }
             heads.scanner = HeadScanner::default();
         }
@@ -68,7 +78,7 @@ impl HeadReader<'_> {
                 *bytes = written;
                 match body {
                     Some(body) if !framing.is_empty() => {
-                        Reading::Http2(Http2Body::new(body, Side::Response))
+                        Reading::Http2(Box::new(Http2Body::new(body, Side::Response)))
                     }
                     _ => Reading::Nothing,
                 }

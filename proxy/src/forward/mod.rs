@@ -104,7 +104,7 @@ pub async fn forward<'c>(
             answer_by: give_up,
         };
         let failure = match attempt(exchange, &target).await {
-            Ok(answered) => return Outcome::Answered(answered),
+            Ok(outcome) => return outcome,
             Err(failure) => failure,
         };
         now = Instant::now();

@@ -1,5 +1,8 @@
 //! The request as it goes to the upstream.
 
+use std::io::IoSlice;
+use std::rc::Rc;
+
 use tokio::time::Instant;
 
 use super::attempt::Target;
@@ -7,6 +10,7 @@ use crate::decide::HostSource;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::body::Side;
 use crate::http1::write::{Line, OutgoingRequest, wants_trailers, write_request};
+use crate::io::Io;
 use crate::message::{Framing, Known, RequestHead, Version};
 use crate::policy::forwarded::Forwarded;
 use crate::policy::grpc::write_timeout;
@@ -14,11 +18,11 @@ use crate::policy::grpc_web;
 use crate::relay::filter::{Filter, Filtered};
 use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
-use crate::relay::writer::Writing;
+use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::scratch::Parts;
 
 /// Writes the head for HTTP/1 into `scratch.out`.
-pub(super) fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
+fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
     let mut out = std::mem::take(&mut exchange.scratch.out);
     out.clear();
     outgoing(exchange, target, |head, plan| write_request(&mut out, head, plan));
@@ -37,7 +41,7 @@ pub(super) fn outgoing<R>(
     let told = Forwarded::new(
         &exchange.provenance,
         &head,
-        exchange.client.address_text(),
+        exchange.client.peer.address().as_bytes(),
         &exchange.request_id,
     );
     let left = exchange.call.and_then(|call| call.deadline);
@@ -90,6 +94,27 @@ pub(super) fn outgoing<R>(
     encode(&head, &plan)
 }
 
+/// Begins to send the request over HTTP/1. `None` when all of it has left, as most do that have no
+/// body.
+pub(super) fn begin_http1<'c>(
+    exchange: &mut Exchange<'c>,
+    target: &Target<'_>,
+    io: &Rc<Io>,
+) -> Option<Upload<'c>> {
+    encode_request(exchange, target);
+    let framing = exchange.scratch.request.framing;
+    let head = &exchange.scratch.out;
+    let sent = if framing.is_empty() { io.write_at_once(&[IoSlice::new(head)]) } else { 0 };
+    exchange.upload.begun.set(sent > 0);
+    if sent == head.len() {
+        exchange.upload.complete.set(true);
+        return None;
+    }
+    let out = std::mem::take(&mut exchange.scratch.out);
+    let writing = Http1Writing::new(Wire::Upstream(Rc::clone(io)), out, framing).behind(sent);
+    Some(begin_upload(exchange, target, Writing::Http1(writing)))
+}
+
 /// The head that stands in `writing`, and the client's body behind it.
 pub(super) fn begin_upload<'c>(
     exchange: &mut Exchange<'c>,
@@ -124,5 +149,5 @@ pub(super) fn begin_upload<'c>(
     if web.is_some_and(|web| web.text) && !framing.is_empty() {
         reading = Reading::Filtered(Box::new(Filtered::new(reading, Filter::from_text())));
     }
-    Upload::new(reading, writing, rules)
+    Upload::new(reading, writing, exchange.worker.pipes(), rules)
 }

@@ -6,7 +6,7 @@ use crate::buffer::HeadBuffer;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::io::PeerState;
-use crate::relay::reader::{Http2Body, Reading};
+use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
 use crate::relay::{Stage, Watch};
@@ -105,7 +105,7 @@ pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
 pub(super) fn rewind(exchange: &mut Exchange<'_>) -> bool {
     match exchange.end.get_mut() {
         ClientEnd::Http1 => exchange.head.as_mut().is_some_and(HeadBuffer::rewind),
-        ClientEnd::Http2 { body, .. } => body.as_mut().is_some_and(Http2Body::rewind),
+        ClientEnd::Http2 { body, .. } => body.as_mut().is_some_and(|body| body.rewind()),
     }
 }
 

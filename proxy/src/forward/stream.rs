@@ -99,17 +99,8 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         outcome
     })
     .await;
-    let now = Instant::now();
     let reason = match result {
         Ok(()) => {
-            let complete = exchange.upload.complete.get();
-            let response = &exchange.scratch.response;
-            if response.keep_alive && complete && download.reading.is_at_its_end() {
-                upstream.release(connection, response.keep_alive_timeout, now);
-            } else {
-                upstream.discard(connection);
-            }
-            exchange.finished = Some(now);
             if exchange.call.is_some() {
                 let told = download.reading.trailer("grpc-status", grpc::read_status);
                 exchange.grpc_status = told.or(exchange.grpc_status);
@@ -118,7 +109,8 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
             }
-            return next(exchange, keep_alive && complete);
+            let at_its_end = download.reading.is_at_its_end();
+            return finish(exchange, &upstream, connection, at_its_end, keep_alive);
         }
         Err(reason) => reason,
     };
@@ -128,7 +120,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         if let Some(endpoint) = &exchange.endpoint {
             endpoint.metrics.of(exchange.worker.id()).failures.increment();
         }
-        in_flight.observe(Outcome { latency: None, failed: true }, now);
+        in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
     }
     if !exchange.download.begun.get()
         && let Some(next) = answer_instead(exchange, reason, &mut download.writing).await
@@ -156,6 +148,26 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     }
     exchange.reason = Some(reason);
     Next::Abort
+}
+
+/// The client has the whole response: what becomes of both connections.
+pub(super) fn finish(
+    exchange: &mut Exchange<'_>,
+    upstream: &LocalUpstream,
+    connection: Connection,
+    at_its_end: bool,
+    keep_alive: bool,
+) -> Next {
+    let now = Instant::now();
+    let complete = exchange.upload.complete.get();
+    let response = &exchange.scratch.response;
+    if response.keep_alive && complete && at_its_end {
+        upstream.release(connection, response.keep_alive_timeout, now);
+    } else {
+        upstream.discard(connection);
+    }
+    exchange.finished = Some(now);
+    next(exchange, keep_alive && complete)
 }
 
 /// Nothing of the response was seen: the client can still be told why there is none.

@@ -46,8 +46,11 @@ pub struct BodyDecoder {
 #[derive(Debug, Clone)]
 enum Kind {
     None,
-    Length { remaining: u64 },
-    Chunked(ChunkedDecoder),
+    Length {
+        remaining: u64,
+    },
+    /// Boxed: it would weigh on every body.
+    Chunked(Box<ChunkedDecoder>),
     UntilClose,
 }
 
@@ -56,7 +59,7 @@ impl BodyDecoder {
         let kind = match framing {
             Framing::None => Kind::None,
             Framing::Length(remaining) => Kind::Length { remaining },
-            Framing::Chunked => Kind::Chunked(ChunkedDecoder::new(side)),
+            Framing::Chunked => Kind::Chunked(Box::new(ChunkedDecoder::new(side))),
             Framing::UntilClose => Kind::UntilClose,
         };
         Self { side, kind }
@@ -82,6 +85,13 @@ impl BodyDecoder {
 
     /// Whether no byte of this body is still to come. One that ends with its connection is never
     /// done.
+    /// Bytes of a body of announced length went on that nobody has shown to [`Self::decode`].
+    pub fn pass(&mut self, count: usize) {
+        if let Kind::Length { remaining } = &mut self.kind {
+            *remaining = remaining.saturating_sub(count as u64);
+        }
+    }
+
     pub fn is_done(&self) -> bool {
         match &self.kind {
             Kind::None => true,

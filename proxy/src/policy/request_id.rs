@@ -1,6 +1,6 @@
 //! The id of a request: a random UUID (version 4, RFC 9562), or the one that a trusted proxy gave
-//! it. Held inline and made without allocating. Where the randomness comes from, and whom to
-//! trust, is the caller's matter.
+//! it. What is no longer than ours is held inline, without allocating. Where the randomness comes from, and whom
+//! to trust, is the caller's matter.
 
 use std::fmt;
 
@@ -9,11 +9,17 @@ use super::hex::digits;
 /// Longer ids are nobody's: they end up in every log line of every service.
 const LONGEST: usize = 128;
 
+/// A UUID as it is written.
+const USUAL: usize = 36;
+
 /// Visible characters that need no escaping wherever they are written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId {
-    bytes: [u8; LONGEST],
-    length: u8,
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Id);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Id {
+    Short { text: [u8; USUAL], length: u8 },
+    Long(Box<[u8]>),
 }
 
 impl RequestId {
@@ -32,17 +38,22 @@ impl RequestId {
         text[19..23].copy_from_slice(&third[..4]);
         text[24..28].copy_from_slice(&third[4..]);
         text[28..].copy_from_slice(&fourth);
-        let mut bytes = [0; LONGEST];
-        bytes[..text.len()].copy_from_slice(&text);
-        Self { bytes, length: 36 }
+        Self(Id::Short { text, length: 36 })
     }
 
     /// `None` for what is not well-formed.
     pub fn try_new(text: &[u8]) -> Option<Self> {
-        let length = u8::try_from(text.len()).ok().filter(|_| Self::is_well_formed(text))?;
-        let mut bytes = [0; LONGEST];
-        bytes[..text.len()].copy_from_slice(text);
-        Some(Self { bytes, length })
+        if !Self::is_well_formed(text) {
+            return None;
+        }
+        let mut short = [0; USUAL];
+        Some(Self(match (u8::try_from(text.len()), short.get_mut(..text.len())) {
+            (Ok(length), Some(start)) => {
+                start.copy_from_slice(text);
+                Id::Short { text: short, length }
+            }
+            _ => Id::Long(text.into()),
+        }))
     }
 
     /// One to 128 visible ASCII characters, none of them `"` or `\`.
@@ -52,7 +63,10 @@ impl RequestId {
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        match &self.0 {
+            Id::Short { text, length } => &text[..usize::from(*length)],
+            Id::Long(text) => text,
+        }
     }
 
     pub fn as_str(&self) -> &str {

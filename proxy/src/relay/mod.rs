@@ -21,6 +21,7 @@ pub mod pipe;
 pub mod reader;
 pub mod request;
 pub mod response;
+pub mod spliced;
 pub mod tunnel;
 pub mod writer;
 

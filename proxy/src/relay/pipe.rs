@@ -80,12 +80,13 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// Moves what the socket has received into the pipe, which must be empty; 0 bytes mean that
-    /// the peer has closed its side. `WouldBlock` when there is nothing at the moment.
-    pub fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
+    /// Moves what the socket has received, and not more than `most` of it, into the pipe, which
+    /// must be empty; 0 bytes mean that the peer has closed its side. `WouldBlock` when there is
+    /// nothing at the moment.
+    pub fn fill(&mut self, from: &TcpStream, most: usize) -> io::Result<usize> {
         debug_assert_eq!(self.filled, 0);
         let Some(ends) = &self.ends else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let count = from.try_io(Interest::READABLE, || step(from, &ends.writer, STEP))?;
+        let count = from.try_io(Interest::READABLE, || step(from, &ends.writer, STEP.min(most)))?;
         self.filled = count;
         Ok(count)
     }

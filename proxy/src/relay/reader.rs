@@ -76,18 +76,11 @@ pub enum Reading<'c> {
     /// There is no body.
     Nothing,
     /// From a client's connection, into the buffer whose front holds the request's head.
-    Pinned {
-        io: &'c Io,
-        body: Http1Body,
-    },
+    Pinned { io: &'c Io, body: Http1Body },
     /// From a connection, into a buffer that is held only while it is filled.
-    Lent {
-        io: Wire<'c>,
-        pool: BufferPool,
-        buffer: Option<Buffer>,
-        body: Http1Body,
-    },
-    Http2(Http2Body),
+    Lent { io: Wire<'c>, pool: BufferPool, buffer: Option<Buffer>, body: Http1Body },
+    /// Boxed, like what is rare below: most bodies are handed on in HTTP/1, and moved often.
+    Http2(Box<Http2Body>),
     /// Rewritten on its way.
     Filtered(Box<Filtered<'c>>),
 }
@@ -336,6 +329,27 @@ impl Reading<'_> {
             }
         };
         Poll::Ready(Ok(if count == 0 { Filled::Eof } else { Filled::Some }))
+    }
+
+    /// The connection where the rest of the body stands, and how long that is, where it is to go
+    /// on as it comes and nothing of it has been read.
+    pub fn unread(&self, pinned: &Option<HeadBuffer>) -> Option<(&Io, u64)> {
+        let (io, body): (&Io, _) = match self {
+            Self::Pinned { io, body } if pinned.as_ref().is_some_and(|it| it.body().is_empty()) => {
+                (io, body)
+            }
+            Self::Lent { io, body, buffer, .. } if buffer.filled().is_empty() => (io, body),
+            _ => return None,
+        };
+        let whole = body.data == 0 && body.behind == 0;
+        Some((io, body.decoder.remaining().filter(|_| whole)?))
+    }
+
+    /// So many bytes went on from where [`Self::unread`] says.
+    pub fn pass(&mut self, count: usize) {
+        if let Self::Pinned { body, .. } | Self::Lent { body, .. } = self {
+            body.decoder.pass(count);
+        }
     }
 
     /// The connection has ended: whether the body may end with it.

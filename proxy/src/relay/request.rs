@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::messages::Messages;
+use super::pipe::PipePool;
 use super::reader::{Filled, Piece, Reading};
+use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
@@ -35,6 +37,7 @@ pub struct Upload<'c> {
     pace: Pace,
     waits: Waits,
     messages: Messages,
+    spliced: Spliced<'c>,
 }
 
 /// What holds for a body from a client.
@@ -104,7 +107,12 @@ impl Pace {
 }
 
 impl<'c> Upload<'c> {
-    pub fn new(reading: Reading<'c>, writing: Writing<'c>, rules: UploadRules) -> Self {
+    pub fn new(
+        reading: Reading<'c>,
+        writing: Writing<'c>,
+        pipes: &'c PipePool,
+        rules: UploadRules,
+    ) -> Self {
         Self {
             reading,
             writing,
@@ -112,6 +120,7 @@ impl<'c> Upload<'c> {
             pace: Pace::default(),
             waits: Waits::Head,
             messages: Messages::default(),
+            spliced: Spliced::new(pipes),
         }
     }
 
@@ -176,6 +185,27 @@ impl<'c> Upload<'c> {
                         // What has left there cannot be refused any more.
                         buffer.forget();
                     }
+                    match self.poll_splice(cx, pinned) {
+                        Poll::Ready(Ok(Carried::Some(count))) => {
+                            self.rules.held_back = false;
+                            progress(count);
+                            self.reading.pass(count);
+                            counters.body.set(counters.body.get() + count as u64);
+                            continue;
+                        }
+                        Poll::Ready(Ok(Carried::Eof) | Err(Broken::Source)) => {
+                            return Poll::Ready(Err(UploadError::Client(Reason::ClientAborted)));
+                        }
+                        Poll::Ready(Err(Broken::Sink)) => {
+                            break Err(io::ErrorKind::BrokenPipe.into());
+                        }
+                        Poll::Ready(Ok(Carried::Unfit)) => {}
+                        Poll::Pending if self.spliced.holds_some() => break Ok(Waits::Upstream),
+                        Poll::Pending => {
+                            counters.waited.set(true);
+                            break Ok(Waits::Client);
+                        }
+                    }
                     match self.reading.poll_fill(cx, pinned) {
                         Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
                         Poll::Pending => {
@@ -192,6 +222,18 @@ impl<'c> Upload<'c> {
                 self.wait(waits, moved, watch, counters);
                 Poll::Pending
             }
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pinned: &Option<HeadBuffer>,
+    ) -> Poll<Result<Carried, Broken>> {
+        let Self { reading, writing, spliced, .. } = self;
+        match (reading.unread(pinned), writing.open_end()) {
+            (Some((from, left)), Some(to)) => spliced.poll(cx, from, to, left),
+            _ => Poll::Ready(Ok(Carried::Unfit)),
         }
     }
 
@@ -295,8 +337,14 @@ mod tests {
             answer_by: Instant::now() + patience,
             held_back: false,
         };
-        let mut upload =
-            Upload::new(Reading::Pinned { io: client, body }, Writing::Http1(writing), rules);
+        let pipes = PipePool::default();
+        let mut upload = Upload::new(
+            Reading::Pinned { io: client, body },
+            Writing::Http1(writing),
+            &pipes,
+            rules,
+        );
+
         let deadline = Deadline::at(Instant::now() + patience);
         let watch = Watch::new(&deadline, None);
         let counters = UploadCounters::default();

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::pipe::PipePool;
 use super::reader::{Filled, Piece, Reading};
+use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::error::Reason;
@@ -17,6 +19,7 @@ pub struct Download<'c> {
     pub upstream_patience: Duration,
     /// How long the client may take nothing.
     pub client_patience: Duration,
+    spliced: Spliced<'c>,
     waits: Waits,
     /// Bytes taken by the client since its time began.
     moved: u64,
@@ -43,6 +46,7 @@ impl<'c> Download<'c> {
     pub fn new(
         reading: Reading<'c>,
         writing: Writing<'c>,
+        pipes: &'c PipePool,
         upstream_patience: Duration,
         client_patience: Duration,
     ) -> Self {
@@ -51,6 +55,7 @@ impl<'c> Download<'c> {
             writing,
             upstream_patience,
             client_patience,
+            spliced: Spliced::new(pipes),
             waits: Waits::Nothing,
             moved: 0,
             least: least(client_patience),
@@ -98,6 +103,24 @@ impl<'c> Download<'c> {
                         Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted)),
                         Poll::Pending => break Waits::Client,
                     }
+                    match self.poll_splice(cx) {
+                        Poll::Ready(Ok(Carried::Some(count))) => {
+                            progress(count);
+                            self.reading.pass(count);
+                            counters.body.set(counters.body.get() + count as u64);
+                            self.waits = Waits::Nothing;
+                            continue;
+                        }
+                        Poll::Ready(Ok(Carried::Eof) | Err(Broken::Source)) => {
+                            return Poll::Ready(Err(Reason::UpstreamTruncated));
+                        }
+                        Poll::Ready(Err(Broken::Sink)) => {
+                            return Poll::Ready(Err(Reason::ClientAborted));
+                        }
+                        Poll::Ready(Ok(Carried::Unfit)) => {}
+                        Poll::Pending if self.spliced.holds_some() => break Waits::Client,
+                        Poll::Pending => break Waits::Upstream,
+                    }
                     match self.reading.poll_fill(cx, &mut None) {
                         Poll::Ready(Ok(Filled::Some)) => self.waits = Waits::Nothing,
                         Poll::Ready(Ok(Filled::Eof)) => {
@@ -113,6 +136,14 @@ impl<'c> Download<'c> {
         };
         self.wait(waits, moved, watch);
         Poll::Pending
+    }
+
+    fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<Result<Carried, Broken>> {
+        let Self { reading, writing, spliced, .. } = self;
+        match (reading.unread(&None), writing.open_end()) {
+            (Some((from, left)), Some(to)) => spliced.poll(cx, from, to, left),
+            _ => Poll::Ready(Ok(Carried::Unfit)),
+        }
     }
 
     /// Sets the deadline of what is waited for. A client's time begins anew only with so many

@@ -150,7 +150,7 @@ impl Tunnel<'_> {
             from.readable().await.map_err(|_| Broken::Source)?;
             let Some(mut pipe) = self.pipes.take() else { return Ok(Spliced::NoPipe) };
             loop {
-                match from.tcp(|from| pipe.fill(from)) {
+                match from.tcp(|from| pipe.fill(from, usize::MAX)) {
                     None => return Ok(Spliced::Unfit),
                     Some(Ok(0)) => return Ok(Spliced::Closed),
                     Some(Ok(_)) => self.drain(&mut pipe, to, counter).await?,

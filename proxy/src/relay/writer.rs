@@ -28,7 +28,8 @@ const MOST_AT_ONCE: usize = 16 * 1024;
 /// A message being written. Its head stands in it already.
 pub enum Writing<'c> {
     Http1(Http1Writing<'c>),
-    Http2(Http2Writing),
+    /// Boxed: it would weigh on every message of HTTP/1.
+    Http2(Box<Http2Writing>),
 }
 
 /// One HTTP/1 message on its way.
@@ -40,6 +41,15 @@ pub struct Http1Writing<'c> {
     /// Bytes of `out` that have left.
     sent: usize,
     ended: bool,
+}
+
+/// How much of a message has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    pub any: bool,
+    pub whole: bool,
+    /// Bytes of its body.
+    pub body: usize,
 }
 
 /// The connection to write to.
@@ -63,6 +73,31 @@ impl<'c> Http1Writing<'c> {
     /// `head` is the encoded head.
     pub fn new(io: Wire<'c>, head: Vec<u8>, framing: Framing) -> Self {
         Self { io, out: head, framing, sent: 0, ended: false }
+    }
+
+    /// Some bytes of the head have left already.
+    pub fn behind(self, sent: usize) -> Self {
+        Self { sent, ..self }
+    }
+
+    /// Hands the head and a body of announced length, which is all here, to a socket that takes
+    /// them at once. How much of the body has left; with all of it, the head has.
+    pub fn leave_at_once(&mut self, body: &[u8]) -> Left {
+        let head = self.out.len();
+        let count = if body.len() <= COPY_BELOW {
+            self.out.extend_from_slice(body);
+            let count = self.io.write_at_once(&[IoSlice::new(&self.out)]);
+            self.out.truncate(head);
+            count
+        } else {
+            self.io.write_at_once(&[IoSlice::new(&self.out), IoSlice::new(body)])
+        };
+        self.sent = count.min(head);
+        if self.sent == head {
+            self.out.clear();
+            self.sent = 0;
+        }
+        Left { any: count > 0, whole: count == head + body.len(), body: count.saturating_sub(head) }
     }
 }
 
@@ -202,11 +237,18 @@ impl Http2Writing {
     }
 }
 
+impl Http1Writing<'_> {
+    /// The buffer that the message was written from, for the next one.
+    pub fn take_out(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+}
+
 impl Writing<'_> {
     /// The buffer that an HTTP/1 message was written from, for the next one.
     pub fn take_out(&mut self) -> Vec<u8> {
         match self {
-            Self::Http1(writing) => std::mem::take(&mut writing.out),
+            Self::Http1(writing) => writing.take_out(),
             Self::Http2(_) => Vec::new(),
         }
     }
@@ -226,6 +268,14 @@ impl Writing<'_> {
                 writing.pending = data.first(MOST_AT_ONCE);
                 Poll::Ready(Ok(writing.pending.len()))
             }
+        }
+    }
+
+    /// The connection to which a body may go on as it comes, once everything before it has left.
+    pub fn open_end(&self) -> Option<&Io> {
+        match self {
+            Self::Http1(it) if it.out.is_empty() && it.framing != Framing::Chunked => Some(&it.io),
+            Self::Http1(_) | Self::Http2(_) => None,
         }
     }
 

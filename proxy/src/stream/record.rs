@@ -93,7 +93,7 @@ impl Drop for Facts {
             connection_id: self.id.as_bytes(),
             generation: self.generation,
             listener: &self.client.listener_name,
-            client: self.client.address,
+            client: self.client.peer.socket(),
             tls: tls.map(|tls| TlsFacts { version: tls.version, sni: None }),
             sni,
             route: self.route.as_ref().map(|route| &*route.name),

@@ -4,7 +4,7 @@
 //! is documented; a test compares the document with the lines.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::escape::{escape, escape_at_most, is_plain};
@@ -26,8 +26,8 @@ pub struct Record<'a> {
     pub listener: &'a str,
     /// The client that a trusted peer forwards for; else the peer is the client.
     pub forwarded_for: Option<IpAddr>,
-    /// `None` over a Unix socket.
-    pub peer: Option<SocketAddr>,
+    /// Address and port, or `unix`.
+    pub peer: &'a str,
     pub tls: Option<TlsFacts<'a>>,
     /// Which request of its connection it is, from 1.
     pub connection_request: u64,
@@ -95,9 +95,9 @@ pub(super) fn write_line(
             line.raw(b",\"client\":\"");
             line.address(client);
             line.raw(b"\"");
-            line.socket(b",\"peer\":", record.peer);
+            line.plain(b",\"peer\":\"", record.peer.as_bytes());
         }
-        None => line.socket(b",\"client\":", record.peer),
+        None => line.plain(b",\"client\":\"", record.peer.as_bytes()),
     }
     if let Some(tls) = record.tls {
         line.plain(b",\"tls_version\":\"", tls.version.as_bytes());
@@ -195,23 +195,6 @@ impl<'a> Line<'a> {
     pub(super) fn number(&mut self, key: &[u8], value: u64) {
         self.raw(key);
         self.raw(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    pub(super) fn client(&mut self, client: Option<SocketAddr>) {
-        self.socket(b",\"client\":", client);
-    }
-
-    fn socket(&mut self, key: &[u8], socket: Option<SocketAddr>) {
-        self.raw(key);
-        let Some(socket) = socket else { return self.raw(b"\"unix\"") };
-        let address = socket.ip().to_canonical();
-        let (open, close): (&[u8], &[u8]) =
-            if address.is_ipv6() { (b"\"[", b"]:") } else { (b"\"", b":") };
-        self.raw(open);
-        self.address(address);
-        self.raw(close);
-        self.raw(itoa::Buffer::new().format(socket.port()).as_bytes());
-        self.raw(b"\"");
     }
 
     fn address(&mut self, address: IpAddr) {

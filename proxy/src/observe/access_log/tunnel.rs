@@ -1,6 +1,5 @@
 //! One connection whose bytes were passed on, as one JSON line.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::record::{LONGEST_VALUE, Line, TlsFacts};
@@ -15,7 +14,8 @@ pub struct TunnelRecord<'a> {
     pub generation: u64,
     pub listener: &'a str,
     /// `None` over a Unix socket.
-    pub client: Option<SocketAddr>,
+    /// Address and port, or `unix`.
+    pub client: &'a str,
     /// The session that ended here, if one did.
     pub tls: Option<TlsFacts<'a>>,
     /// The name that the client asked for, here or in what was passed on.
@@ -47,7 +47,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &Clock, record: &TunnelRecord
     line.text(b",\"connection_id\":\"", record.connection_id, LONGEST_VALUE);
     line.number(b",\"generation\":", record.generation);
     line.text(b",\"listener\":\"", record.listener.as_bytes(), LONGEST_VALUE);
-    line.client(record.client);
+    line.plain(b",\"client\":\"", record.client.as_bytes());
     if let Some(tls) = record.tls {
         line.text(b",\"tls_version\":\"", tls.version.as_bytes(), LONGEST_VALUE);
     }

@@ -59,7 +59,7 @@ async fn answer_until(http2_client: bool, behind: u64, body: Body) -> u64 {
     let (upstream, _upstream_end) = pair().await;
     let mut pinned = None;
     let reading = if http2_client {
-        let reading = Reading::Http2(Http2Body::new(http2(body).await, Side::Request));
+        let reading = Reading::Http2(Box::new(Http2Body::new(http2(body).await, Side::Request)));
         // What has come, has come with the head.
         tokio::task::yield_now().await;
         reading
@@ -95,7 +95,8 @@ async fn answer_until(http2_client: bool, behind: u64, body: Body) -> u64 {
         held_back: false,
     };
     let writing = Http1Writing::new(Wire::Upstream(Rc::new(upstream)), HEAD.to_vec(), framing);
-    let mut upload = Upload::new(reading, Writing::Http1(writing), rules);
+    let pipes = PipePool::default();
+    let mut upload = Upload::new(reading, Writing::Http1(writing), &pipes, rules);
     let deadline = Deadline::at(answer_by.min(started + PER_TRY));
     let watch = Watch::new(&deadline, None);
     let counters = UploadCounters::default();

@@ -40,12 +40,11 @@ pub(super) struct Latency {
 impl Latency {
     pub(super) fn next(known: Option<Self>, sample: f64, now: Instant) -> Self {
         // Against what has faded, not what was: a rarely picked endpoint would stay slow for ever.
-        let seconds = match known {
-            Some(known) if sample < known.now(now) => {
-                known.now(now) + sample * (1.0 - fade(known.at, now))
-            }
-            _ => sample,
-        };
+        let seconds = known.map_or(sample, |known| {
+            let fade = fade(known.at, now);
+            let faded = known.seconds * fade;
+            if sample < faded { faded + sample * (1.0 - fade) } else { sample }
+        });
         Self { seconds, at: now }
     }
 

@@ -1,0 +1,162 @@
+//! A long body from socket to socket through a pipe of the kernel, without being copied here.
+//!
+//! Only bytes that go on exactly as they came can pass: of an announced length, between plain TCP
+//! sockets. A pipe is held while there is something in it. Knows neither framing nor deadlines.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::pipe::{Pipe, PipePool};
+use crate::io::Io;
+
+/// With less than this to come, setting a pipe up costs more than it saves.
+const LEAST: u64 = 64 * 1024;
+
+/// One direction's way past this process.
+pub struct Spliced<'c> {
+    pipes: &'c PipePool,
+    pipe: Option<Pipe>,
+    /// One of the sockets cannot.
+    unfit: bool,
+}
+
+/// How a look at the sockets ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// So many bytes have arrived on the other side.
+    Some(usize),
+    /// The source has ended.
+    Eof,
+    /// They have to be copied.
+    Unfit,
+}
+
+/// Whose socket broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    Source,
+    Sink,
+}
+
+impl<'c> Spliced<'c> {
+    pub fn new(pipes: &'c PipePool) -> Self {
+        Self { pipes, pipe: None, unfit: false }
+    }
+
+    /// Something is on its way: the sink is what is waited for.
+    pub fn holds_some(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// Moves some of the `left` bytes that are to come from `from`.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Io,
+        to: &Io,
+        left: u64,
+    ) -> Poll<Result<Carried, Broken>> {
+        loop {
+            if let Some(pipe) = &mut self.pipe {
+                let gone = || Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                let drained = to.tcp(|to| pipe.poll_drain(cx, to)).unwrap_or_else(gone);
+                let count = ready!(drained).map_err(|_| Broken::Sink)?;
+                if pipe.is_empty() {
+                    self.pipe = None;
+                }
+                return Poll::Ready(Ok(Carried::Some(count)));
+            }
+            if self.unfit || left < LEAST || !(from.is_bare() && to.is_bare()) {
+                return Poll::Ready(Ok(Carried::Unfit));
+            }
+            ready!(from.poll_readable(cx)).map_err(|_| Broken::Source)?;
+            let Some(mut pipe) = self.pipes.take() else {
+                return Poll::Ready(Ok(Carried::Unfit));
+            };
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            match from.tcp(|from| pipe.fill(from, most)) {
+                Some(Ok(0)) => return Poll::Ready(Ok(Carried::Eof)),
+                Some(Ok(_)) => self.pipe = Some(pipe),
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.unfit = true;
+                }
+                None => self.unfit = true,
+                Some(Err(_)) => return Poll::Ready(Err(Broken::Source)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+    use super::*;
+    use crate::io::Socket;
+
+    async fn pair() -> (Io, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Io::plain(Socket::Tcp(ours.unwrap())), theirs.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_stands_behind_the_body_stays_where_it_is() {
+        const BODY: usize = 300_000;
+        let ((from, mut source), (to, mut sink)) = (pair().await, pair().await);
+        let sent: Vec<u8> = (0..BODY + 5).map(|at| (at % 251) as u8).collect();
+        let expected = sent.clone();
+        let sender = tokio::spawn(async move {
+            source.write_all(&sent).await.unwrap();
+            source
+        });
+        let receiver = tokio::spawn(async move {
+            let mut received = vec![0; BODY];
+            sink.read_exact(&mut received).await.unwrap();
+            received
+        });
+        let pipes = PipePool::default();
+        let mut spliced = Spliced::new(&pipes);
+        let mut left = BODY as u64;
+        let mut copied = Vec::new();
+        while left > 0 {
+            match poll_fn(|cx| spliced.poll(cx, &from, &to, left)).await.unwrap() {
+                Carried::Some(count) => left -= count as u64,
+                Carried::Unfit => {
+                    assert!(left < LEAST, "{left} bytes are worth a pipe");
+                    copied.resize(usize::try_from(left).unwrap(), 0);
+                    let count = from.read(&mut copied).await.unwrap();
+                    to.write_all(&copied[..count], b"", |_| {}).await.unwrap();
+                    left -= count as u64;
+                }
+                Carried::Eof => panic!("the source has not ended"),
+            }
+        }
+        assert!(!spliced.holds_some());
+        assert!(pipes.open() > 0, "nothing went through a pipe");
+        assert!(receiver.await.unwrap() == expected[..BODY]);
+        let mut behind = [0; 5];
+        assert_eq!(from.read(&mut behind).await.unwrap(), 5);
+        assert_eq!(behind, expected[BODY..]);
+        drop(sender.await.unwrap());
+        assert_eq!(poll_fn(|cx| spliced.poll(cx, &from, &to, LEAST)).await, Ok(Carried::Eof));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_tcp_and_what_is_short_is_copied() {
+        let ((from, _source), (to, _sink)) = (pair().await, pair().await);
+        let unix = Io::plain(Socket::Unix(UnixStream::pair().unwrap().0));
+        let pipes = PipePool::default();
+        for (from, to, left) in
+            [(&from, &to, LEAST - 1), (&unix, &to, LEAST), (&from, &unix, LEAST)]
+        {
+            let mut spliced = Spliced::new(&pipes);
+            assert_eq!(poll_fn(|cx| spliced.poll(cx, from, to, left)).await, Ok(Carried::Unfit));
+        }
+    }
+}
