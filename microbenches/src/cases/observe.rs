@@ -69,7 +69,7 @@ pub(super) fn write_line() -> Work {
             generation: 1,
             listener: "public",
             forwarded_for: None,
-            peer: Some(([192, 0, 2, 7], 50_123).into()),
+            peer: "192.0.2.7:50123",
             tls: None,
             connection_request: 2,
             method: head.method(),
