@@ -10,6 +10,8 @@ DEMO_ONCE ?=
 DEMO_PORTS ?= example
 # make fuzz: seconds for each target.
 FUZZ_SECONDS ?= 60
+# make bench: 1 for the short form, which proves nothing and takes two minutes.
+QUICK ?=
 # More flags for make bench, make bench-micro, make soak and make chaos.
 ARGS ?=
 # make bench-check: 1 makes what is counted the new baseline.
@@ -20,13 +22,16 @@ MICRO := -p portcullis-microbenches --features measure
 GUNGRAUN := $(abspath $(TARGET))/gungraun-runner
 # program:package, as Debian names them.
 TEST_NEEDS := cc:gcc curl:curl python3:python3 chromium-headless-shell:chromium-headless-shell
+# Peers, generators of load, and what counts.
+BENCH_NEEDS := haproxy:haproxy nginx:nginx caddy:caddy wrk:wrk h2load:nghttp2-client perf:linux-perf \
+	valgrind:valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-micro bench-check soak chaos lint fuzz
+.PHONY: help demo test bench bench-report bench-micro bench-check soak chaos lint fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while read -r make name text; do printf '  make %-11s  %s\n' "$$name" "$$text"; done
+		while read -r make name text; do printf '  make %-12s  %s\n' "$$name" "$$text"; done
 
 demo: ## Build, open the shop behind its gateway, send a customer, stay up until Ctrl-C (DEMO_ONCE=1: end then)
 	@tools/need.sh cc:gcc
@@ -41,12 +46,16 @@ test: ## Every test, and the demo's scripted part
 	$(TARGET)/debug/shop-demo --ports free --once
 
 # Built one by one: together, the gateway would get what the benches ask of shared libraries.
-bench: ## Cost of a request beside other proxies (ARGS='--rounds 15')
-	@tools/need.sh cc:gcc
+bench: ## Cost of a request beside other proxies (QUICK=1, ARGS='--only small,bodies')
+	@tools/need.sh cc:gcc $(BENCH_NEEDS)
+	@tools/envoy.sh $(TARGET)/envoy
 	$(CARGO) build --locked --release -p portcullis-gateway
 	$(CARGO) build --locked --release -p portcullis-benches
-	$(TARGET)/release/portcullis-bench compare $(ARGS)
-	$(TARGET)/release/portcullis-bench idle
+	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(ARGS)
+
+bench-report: ## The README's table and chart from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)
+	$(CARGO) build --locked -p portcullis-benches
+	$(TARGET)/debug/portcullis-bench report $(ARGS)
 
 bench-micro: ## Time of each hot piece of the engine (ARGS=route: those alone)
 	@tools/need.sh cc:gcc

@@ -23,9 +23,26 @@ fi
 if [ "$as_root" != none ] && command -v apt-get >/dev/null; then
     echo "==> INSTALLING from Debian's packages:$missing" >&2
     export DEBIAN_FRONTEND=noninteractive
+    # Nothing starts by being installed, now or with the machine: a server is wanted as a program.
+    # An administrator's own rule about that is left as it is.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+        $as_root chmod 755 "$policy"
+        trap '$as_root rm -f "$policy"' EXIT
+        trap 'exit 1' INT TERM
+    fi
     # Package names have no spaces: they are to be split.
     # shellcheck disable=SC2086
-    { $as_root apt-get update -q && $as_root apt-get install -y -q --no-install-recommends $missing; } >&2 && exit 0
+    if { $as_root apt-get update -q && $as_root apt-get install -y -q --no-install-recommends $missing; } >&2; then
+        for package in $missing; do
+            units=$(dpkg -L "$package" | sed -n 's|^.*/systemd/system/\([^/]*\.service\)$|\1|p')
+            for unit in $units; do
+                ! command -v systemctl >/dev/null || $as_root systemctl disable --quiet "$unit" >&2 || true
+            done
+        done
+        exit 0
+    fi
     echo "==> NOT INSTALLED: apt-get failed" >&2
 fi
 

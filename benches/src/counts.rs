@@ -3,61 +3,45 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
 
-use crate::compare::Protocol;
-use crate::compare::as_float;
-use crate::engines::{Engine, Running};
-use crate::{setup, wrk};
-
-/// `None` where this machine does not tell.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Counts {
-    pub(crate) system_calls: Option<f64>,
-    /// In user mode.
-    pub(crate) instructions: Option<f64>,
-    /// How they were counted.
-    pub(crate) instructions_by: Option<&'static str>,
-}
+use crate::live::{Live, Scene};
+use crate::load::{Load, wrk};
+use crate::numbers::as_float;
+use crate::results::Counts;
+use crate::setup;
 
 /// Requests of the two runs under valgrind: their difference leaves out start and end.
 const SHORT: u32 = 1_000;
 const LONG: u32 = 4_000;
 const CONNECTIONS: u32 = 8;
 
-pub(crate) fn count(
-    engine: &Engine,
-    running: &Running,
-    origin: &Running,
-    base: &Path,
-    path: &str,
-    connections: usize,
-) -> anyhow::Result<Counts> {
-    let mut counts = by_perf(running, path, connections).unwrap_or_else(|error| {
+pub(crate) fn count(live: &Live, scene: &Scene<'_>) -> anyhow::Result<Counts> {
+    eprintln!("counting system calls and instructions of {}", live.label);
+    let mut counts = by_perf(live, scene).unwrap_or_else(|error| {
         eprintln!("perf counts nothing here: {error}");
         Counts::default()
     });
-    if counts.instructions.is_none() && setup::is_installed(setup::VALGRIND) {
-        match by_valgrind(engine, origin, base, path) {
+    let exact = live.engine.runs_under_valgrind && setup::is_installed(setup::VALGRIND);
+    if let (None, true, Load::Http1(requests)) = (counts.instructions, exact, &scene.load) {
+        match by_valgrind(live, scene, requests) {
             Ok(instructions) => {
                 counts.instructions = Some(instructions);
-                counts.instructions_by = Some("valgrind");
+                counts.instructions_by = Some("valgrind".to_owned());
             }
-            Err(error) => eprintln!("valgrind cannot count {}: {error:#}", engine.name),
+            Err(error) => eprintln!("valgrind cannot count {}: {error:#}", live.label),
         }
     }
-    running.take_log()?;
+    live.running.take_log()?;
     Ok(counts)
 }
 
-fn by_perf(running: &Running, path: &str, connections: usize) -> anyhow::Result<Counts> {
-    let file = running.directory.join("perf.csv");
-    let processes: Vec<String> = running.processes()?.iter().map(u32::to_string).collect();
+fn by_perf(live: &Live, scene: &Scene<'_>) -> anyhow::Result<Counts> {
+    let file = live.running.directory.join("perf.csv");
+    let processes: Vec<String> = live.running.processes()?.iter().map(u32::to_string).collect();
     let mut perf = Command::new("perf")
         .args(["stat", "-x,", "-e", "raw_syscalls:sys_enter,instructions:u", "-p"])
         .arg(processes.join(","))
@@ -70,7 +54,7 @@ fn by_perf(running: &Running, path: &str, connections: usize) -> anyhow::Result<
         .context("perf")?;
     // It says nowhere when it has attached. An idle engine adds nothing worth counting.
     std::thread::sleep(Duration::from_millis(500));
-    let slice = wrk::run(running.address, path, connections, Duration::from_secs(1));
+    let slice = scene.load.apply(&live.running, Duration::from_secs(1));
     let pid = i32::try_from(perf.id()).ok().and_then(rustix::process::Pid::from_raw);
     if let (Some(pid), None) = (pid, perf.try_wait()?) {
         rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
@@ -80,7 +64,7 @@ fn by_perf(running: &Running, path: &str, connections: usize) -> anyhow::Result<
     let text = fs::read_to_string(&file)?;
     let system_calls = perf_figure(&text, "raw_syscalls:sys_enter").map(|count| count / requests);
     let instructions = perf_figure(&text, "instructions:u").map(|count| count / requests);
-    let instructions_by = instructions.map(|_| "perf");
+    let instructions_by = instructions.map(|_| "perf".to_owned());
     Ok(Counts { system_calls, instructions, instructions_by })
 }
 
@@ -90,18 +74,17 @@ fn perf_figure(text: &str, event: &str) -> Option<f64> {
     line.split(',').next()?.parse().ok()
 }
 
-fn by_valgrind(engine: &Engine, origin: &Running, base: &Path, path: &str) -> anyhow::Result<f64> {
-    let short = instructions(engine, origin, base, path, SHORT)?;
-    let long = instructions(engine, origin, base, path, LONG)?;
+fn by_valgrind(live: &Live, scene: &Scene<'_>, requests: &wrk::Requests) -> anyhow::Result<f64> {
+    let short = instructions(live, scene, requests, SHORT)?;
+    let long = instructions(live, scene, requests, LONG)?;
     Ok((as_float(long) - as_float(short)) / f64::from(LONG - SHORT))
 }
 
 fn instructions(
-    engine: &Engine,
-    origin: &Running,
-    base: &Path,
-    path: &str,
-    requests: u32,
+    live: &Live,
+    scene: &Scene<'_>,
+    requests: &wrk::Requests,
+    count: u32,
 ) -> anyhow::Result<u64> {
     let wrapper = [
         "valgrind",
@@ -111,8 +94,9 @@ fn instructions(
         "--trace-children=yes",
         "--log-file=@DIR@/valgrind.%p",
     ];
-    let mut running = engine.start(origin.address, Protocol::Http1, base, &wrapper)?;
-    exchange(running.address, &wrk::request(path), requests)?;
+    let mut running =
+        live.engine.start(scene.origin.address, live.setting, scene.base, &wrapper)?;
+    exchange(running.address, &requests.bytes(), count)?;
     running.stop();
     let mut sum = 0;
     for entry in fs::read_dir(&running.directory)? {

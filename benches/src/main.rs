@@ -1,20 +1,30 @@
 //! Load, origins and side-by-side runs against installed peers.
 
 mod chaos;
-mod compare;
+mod chart;
 mod counts;
 mod engines;
 mod floor;
-mod h2load;
-mod idle;
+mod grpc_origin;
+mod live;
+mod load;
+mod machine;
+mod numbers;
 mod origin;
+mod reload;
+mod report;
+mod results;
+mod rounds;
+mod row;
+mod run;
 mod setup;
-mod sink;
 mod soak;
 mod sockets;
+mod spread;
 mod stats;
+mod suite;
 mod table;
-mod wrk;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -29,17 +39,36 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// CPU, system calls and instructions per request of all engines, side by side.
-    Compare(compare::Options),
-    /// Memory at rest and for each idle connection.
-    Idle(idle::Options),
+    /// The benchmark suite: what requests cost, all engines side by side.
+    Run(run::Options),
+    /// The README's table and chart, from the figures that are kept.
+    Report(report::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
+    /// Reloads of a large configuration under load: latency, failures and memory.
+    Reload(reload::Options),
+    /// How evenly connections lie on the workers of the gateway.
+    Spread(spread::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
     Chaos(chaos::Options),
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
     Origin {
         /// On loopback; 0 lets the kernel choose. The address is printed.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// A cheap origin that switches to WebSocket and sends every message back.
+    WebsocketEcho {
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// A cheap origin of gRPC that sends every message of a call back.
+    GrpcEcho {
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// A cheap origin of HTTP/2 without TLS that answers every call of gRPC with the same message.
+    GrpcOrigin {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
@@ -55,12 +84,26 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Compare(options) => compare::run(&options),
-        Command::Idle(options) => idle::run(&options),
+        Command::Run(options) => run::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Reload(options) => reload::run(&options),
+        Command::Spread(options) => spread::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::WebsocketEcho { port } => {
+            load::websocket::echo::run(port, |address| println!("listening on {address}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::GrpcEcho { port } => {
+            load::grpc::echo::run(port, |address| println!("listening on {address}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::GrpcOrigin { port } => {
+            grpc_origin::run(port, |address| println!("listening on {address}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Floor { port, origin } => {

@@ -27,12 +27,15 @@ enum Body {
     Small,
     Medium,
     Large,
+    /// More than the kernel's buffers on its way can hold.
+    Huge,
 }
 
 struct Responses {
     small: Rc<[u8]>,
     medium: Rc<[u8]>,
     large: Rc<[u8]>,
+    huge: Rc<[u8]>,
 }
 
 /// Serves until the process ends.
@@ -41,8 +44,12 @@ pub(crate) fn run(port: u16, announce: impl Fn(SocketAddr)) -> io::Result<()> {
     let mut poller = Poller::new()?;
     poller.add(&listener, LISTENER)?;
     announce(address);
-    let responses =
-        Responses { small: response(128), medium: response(16 * 1024), large: response(1 << 20) };
+    let responses = Responses {
+        small: response(128),
+        medium: response(16 * 1024),
+        large: response(1 << 20),
+        huge: response(16 << 20),
+    };
     let mut connections: HashMap<u64, Connection> = HashMap::new();
     let mut next = LISTENER + 1;
     let mut ready = Vec::new();
@@ -133,6 +140,7 @@ impl Responses {
             Body::Small => &self.small,
             Body::Medium => &self.medium,
             Body::Large => &self.large,
+            Body::Huge => &self.huge,
         })
     }
 }
@@ -161,6 +169,7 @@ impl Head {
         let path = match target {
             [b'/', b'1', b'6', b'k', ..] => Body::Medium,
             [b'/', b'1', b'm', ..] => Body::Large,
+            [b'/', b'1', b'6', b'm', ..] => Body::Huge,
             _ => Body::Small,
         };
         // Only a POST or PUT is worth looking for a body.

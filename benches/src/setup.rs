@@ -1,56 +1,52 @@
-//! What a run needs from Debian, installed when it is missing.
+//! Programs that a run needs beside ours, and where they are.
+//!
+//! It installs nothing: `make bench` does, before it runs anything.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-/// A program and the package that has it.
-pub(crate) type Need = (&'static str, &'static str);
+/// A program, and what installs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) program: &'static str,
+    pub(crate) by: &'static str,
+}
 
-pub(crate) const WRK: Need = ("wrk", "wrk");
-pub(crate) const H2LOAD: Need = ("h2load", "nghttp2-client");
-pub(crate) const PERF: Need = ("perf", "linux-perf");
-pub(crate) const VALGRIND: Need = ("valgrind", "valgrind");
+const fn need(program: &'static str, by: &'static str) -> Need {
+    Need { program, by }
+}
 
-/// Installs what is missing, and says so.
+pub(crate) const WRK: Need = need("wrk", "apt-get install wrk");
+pub(crate) const H2LOAD: Need = need("h2load", "apt-get install nghttp2-client");
+pub(crate) const PERF: Need = need("perf", "apt-get install linux-perf");
+pub(crate) const VALGRIND: Need = need("valgrind", "apt-get install valgrind");
+pub(crate) const HAPROXY: Need = need("haproxy", "apt-get install haproxy");
+pub(crate) const NGINX: Need = need("nginx", "apt-get install nginx");
+
+pub(crate) const CADDY: Need = need("caddy", "apt-get install caddy");
+pub(crate) const ENVOY: Need = need("envoy", "tools/envoy.sh target/envoy");
+
+/// Fails when one of them is missing, and says how all that are come.
 pub(crate) fn require(needs: &[Need]) -> anyhow::Result<()> {
-    let missing: Vec<&str> = missing(needs).map(|(_, package)| package).collect();
-    if missing.is_empty() {
-        return Ok(());
+    let missing: Vec<&str> =
+        needs.iter().filter(|need| !is_installed(**need)).map(|need| need.by).collect();
+    if !missing.is_empty() {
+        bail!("programs are missing; `make bench` installs them, or: {}", missing.join("; "));
     }
-    let list = missing.join(" ");
-    if !rustix::process::geteuid().is_root() {
-        bail!("not installed: {list}. Install them with: apt-get install {list}");
-    }
-    eprintln!("installing from Debian: {list}");
-    apt(&["update", "-q"])?;
-    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
-    arguments.extend(&missing);
-    apt(&arguments)
+    Ok(())
 }
 
 pub(crate) fn is_installed(need: Need) -> bool {
-    missing(&[need]).next().is_none()
+    find(need.program).is_some()
 }
 
-fn missing(needs: &[Need]) -> impl Iterator<Item = Need> {
-    needs.iter().copied().filter(|(program, _)| {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let places = path.split(':').chain(["/usr/sbin", "/sbin"]);
-        !places.into_iter().any(|place| Path::new(place).join(program).is_file())
-    })
-}
-
-fn apt(arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new("apt-get")
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        // Its output is no part of ours.
-        .stdout(std::io::stderr())
-        .status()?;
-    if !status.success() {
-        bail!("apt-get {} failed", arguments.join(" "));
-    }
-    Ok(())
+/// Where a program is: by the search path, where Debian keeps servers, or below the build's own
+/// directory, where what Debian does not have is installed.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let known = path.split(':').chain(["/usr/sbin", "/sbin"]).map(PathBuf::from);
+    let own = std::env::current_exe().unwrap_or_default();
+    let built = own.ancestors().skip(1).take(3).map(|place: &Path| place.join(program));
+    known.chain(built).map(|place| place.join(program)).find(|file| file.is_file())
 }

@@ -2,11 +2,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 
 /// Events taken by one wait.
 const EVENTS: usize = 256;
@@ -53,6 +58,33 @@ impl Poller {
             writable: { event.flags }.contains(epoll::EventFlags::OUT),
         }));
         Ok(())
+    }
+}
+
+/// Wakes a [`Poller`] to the microsecond, where the timeout of a wait has milliseconds.
+pub(crate) struct Timer(OwnedFd);
+
+impl Timer {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        Ok(Self(timerfd_create(TimerfdClockId::Monotonic, flags)?))
+    }
+
+    /// Once, and not at what it was to ring at before.
+    pub(crate) fn ring_in(&self, time: Duration) -> io::Result<()> {
+        let never = Timespec::default();
+        // Nothing at all would mean never.
+        let time = time.max(Duration::from_nanos(1));
+        let it_value = Timespec::try_from(time).map_err(io::Error::other)?;
+        let once = Itimerspec { it_interval: never, it_value };
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -2,53 +2,121 @@
 
 use std::fmt::Write;
 
-use crate::compare::{Figures, Outcome, REFERENCES};
+use crate::results::{Figures, Judged, Outcome, Ratio, Results, Verdict};
+use crate::row::{Contestant, Row};
 
-pub(crate) fn comparison(outcome: &Outcome) -> String {
-    let present = |name: &&str| outcome.engines.iter().any(|engine| engine.name == *name);
-    let references: Vec<&str> = REFERENCES.into_iter().filter(present).collect();
-    let mut rows = vec![heading(&references)];
-    rows.extend(outcome.engines.iter().map(|figures| row(figures, &references)));
-    let mut text = aligned(&rows);
-    text.push_str(
-        "\nCPU: median over the rounds, in microseconds of one core for each request. Ratios: median \
-         of the\nrounds, and the bound below which the true median lies with 95 % confidence.\n",
-    );
+/// What rows there are.
+pub(crate) fn list(rows: &[Row]) -> String {
+    let mut table = vec![["row", "group", "who", "what"].map(str::to_owned).to_vec()];
+    table.extend(rows.iter().map(|row| {
+        let labels: Vec<String> = row.contestants.iter().map(Contestant::label).collect();
+        let who = if labels.len() > 6 { format!("{} ...", labels[0]) } else { labels.join(" ") };
+        vec![row.name.to_owned(), row.group.to_owned(), who, row.title.to_owned()]
+    }));
+    aligned(&table)
+}
+
+/// One row with its targets.
+pub(crate) fn row(outcome: &Outcome, quick: bool) -> String {
+    let mut text = format!("\n{}: {}\n", outcome.name, outcome.title);
+    if quick {
+        text.push_str("quick: too few rounds for a verdict\n");
+    }
+    let mut lines = vec![heading(outcome)];
+    lines.extend(outcome.contestants.iter().map(line));
+    text.push_str(&aligned(&without_empty_columns(&lines)));
+    let verdicts: Vec<Vec<String>> = outcome.verdicts.iter().map(verdict).collect();
+    text.push_str(&aligned(&verdicts));
     for warning in &outcome.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
     text
 }
 
-fn heading(references: &[&str]) -> Vec<String> {
-    let mut heading: Vec<String> = ["engine", "CPU us", "user + sys"].map(str::to_owned).to_vec();
-    heading.extend(references.iter().map(|name| format!("/ {name} (<= 95 %)")));
-    heading.extend(["requests/s", "syscalls", "instructions", "version"].map(str::to_owned));
-    heading
+/// What became of all targets together.
+pub(crate) fn summary(results: &Results) -> String {
+    let all = results.rows.iter().flat_map(|outcome| &outcome.verdicts);
+    let count = |wanted| all.clone().filter(|judged| judged.verdict == wanted).count();
+    let mut text = String::from(
+        "Figures are medians over the rounds, ratios medians of the ratios within a round; in \
+         brackets the\nbound below which the true median lies with 95 % confidence. Targets are \
+         judged by the bound.\n",
+    );
+    let _ = writeln!(
+        text,
+        "targets: {} met, {} not met, {} with too few rounds",
+        count(Verdict::Met),
+        count(Verdict::NotMet),
+        count(Verdict::TooFewRounds)
+    );
+    text
 }
 
-fn row(figures: &Figures, references: &[&str]) -> Vec<String> {
+/// Those of which only the heading says anything.
+fn without_empty_columns(lines: &[Vec<String>]) -> Vec<Vec<String>> {
+    let says = |column: usize| {
+        column == 0
+            || lines
+                .iter()
+                .skip(1)
+                .any(|line| line.get(column).is_some_and(|cell| !cell.is_empty()))
+    };
+    let kept = |line: &Vec<String>| {
+        line.iter()
+            .enumerate()
+            .filter(|(column, _)| says(*column))
+            .map(|(_, cell)| cell.clone())
+            .collect()
+    };
+    lines.iter().map(kept).collect()
+}
+
+fn heading(outcome: &Outcome) -> Vec<String> {
+    let first = outcome.contestants.first().map_or("", |figures| figures.label.as_str());
+    let to_first = format!("/ {first} (95 %)");
+    ["", &outcome.unit, "user + sys", &to_first, "per second", "syscalls", "instructions"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn line(figures: &Figures) -> Vec<String> {
     let split = figures
         .user_share
-        .map(|user| format!("{:.1} + {:.1}", figures.cpu_us * user, figures.cpu_us * (1.0 - user)));
-    let mut row = vec![figures.name.to_owned(), format!("{:.2}", figures.cpu_us), or_absent(split)];
-    for name in references {
-        let ratio = figures.ratios.iter().find(|ratio| ratio.to == *name);
-        let text = ratio.map(|ratio| match ratio.upper {
-            Some(upper) => format!("{:.3} ({upper:.3})", ratio.median),
-            None => format!("{:.3} (too few)", ratio.median),
-        });
-        row.push(if figures.name == *name { "1".to_owned() } else { or_absent(text) });
-    }
-    row.push(format!("{:.0}", figures.requests_per_second));
-    row.push(or_absent(figures.counts.system_calls.map(|count| format!("{count:.2}"))));
-    row.push(or_absent(figures.counts.instructions.map(|count| format!("{count:.0}"))));
-    row.push(figures.version.chars().take(40).collect());
-    row
+        .map(|user| format!("{:.1} + {:.1}", figures.figure * user, figures.figure * (1.0 - user)));
+    let number = |figure: Option<f64>, digits: usize| {
+        figure.map_or_else(String::new, |figure| format!("{figure:.digits$}"))
+    };
+    vec![
+        figures.label.clone(),
+        format!("{:.2}", figures.figure),
+        split.unwrap_or_default(),
+        figures.to_first.map_or_else(|| "1".to_owned(), |ratio| bounded(&ratio)),
+        number(figures.requests_per_second, 0),
+        number(figures.counts.system_calls, 2),
+        number(figures.counts.instructions, 0),
+    ]
 }
 
-fn or_absent(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "n/a".to_owned())
+fn verdict(judged: &Judged) -> Vec<String> {
+    let word = match judged.verdict {
+        Verdict::Met => "  met",
+        Verdict::NotMet => "  NOT MET",
+        Verdict::TooFewRounds => "  too few rounds",
+        Verdict::Told => "  told",
+    };
+    let what = match &judged.against {
+        Some(other) => format!("{} / {other}", judged.of),
+        None => judged.of.clone(),
+    };
+    let target = judged.at_most.map_or_else(String::new, |at_most| format!("target {at_most:.2}"));
+    vec![format!("{word:<18}{what}"), bounded(&judged.found), target]
+}
+
+pub(crate) fn bounded(ratio: &Ratio) -> String {
+    match ratio.upper {
+        Some(upper) => format!("{:.2} (<= {upper:.2})", ratio.median),
+        None => format!("{:.2}", ratio.median),
+    }
 }
 
 /// The first and the last column to the left, the others to the right.

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod buffer;
 pub mod connection;
 pub mod control;
+pub mod crowd;
 pub mod deadline;
 pub mod decide;
 pub mod drain;

@@ -10,7 +10,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use portcullis_config::model::ProxyProtocol;
@@ -21,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::connection::{self, Client, TlsFacts};
+use crate::crowd::{Arrival, Crowd, Inbox, Place};
 use crate::deadline::{Deadline, jittered};
 use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
@@ -72,8 +72,8 @@ impl Acceptor {
 pub struct Bound {
     pub id: ListenerId,
     pub connections: Rc<Connections>,
-    /// Open connections of this listener over all workers.
-    pub open: Arc<AtomicU32>,
+    /// Its connections over all workers.
+    pub crowd: Arc<Crowd>,
     /// The generation that serves what is left of a listener that newer ones do not have.
     pub last: RefCell<Option<Rc<Current>>>,
     /// The generation of certificates and lists by which the connections were judged last.
@@ -83,11 +83,11 @@ pub struct Bound {
 }
 
 impl Bound {
-    pub fn new(id: ListenerId, open: Arc<AtomicU32>) -> Self {
+    pub fn new(id: ListenerId, crowd: Arc<Crowd>) -> Self {
         Self {
             id,
             connections: Rc::default(),
-            open,
+            crowd,
             last: RefCell::default(),
             judged: Cell::default(),
             stop: Notify::new(),
@@ -126,13 +126,18 @@ impl Bound {
 }
 
 /// Accepts until the listener retires, then takes what is queued already and closes the socket.
-pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor) {
+pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mut inbox: Inbox) {
     loop {
         tokio::select! {
             biased;
             () = bound.stop.notified() => break,
+            Some(arrival) = inbox.recv() => welcome(&worker, &bound, arrival),
             accepted = acceptor.accept() => take(&worker, &bound, accepted).await,
         }
+    }
+    inbox.close();
+    while let Some(arrival) = inbox.recv().await {
+        welcome(&worker, &bound, arrival);
     }
     if let Err(error) = take_queued(&worker, &bound, acceptor).await {
         warn!(%error, "a listener was closed with connections that waited");
@@ -209,14 +214,40 @@ async fn take(
     };
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
     let over = worker.memory().level() >= Level::Over;
-    let Some(place) = Place::take(bound, &listener).filter(|_| !over) else {
+    let limit = listener.most_connections().get();
+    let Some(place) = bound.crowd.place(worker.id(), limit).filter(|_| !over) else {
         listener.metrics().of(worker.id()).refused.increment();
         return;
     };
+    match Crowd::hand_on(place, socket, peer, worker.id()) {
+        Ok(Some((place, socket))) => serve(worker, bound, listener, place, socket, peer),
+        Ok(None) => {}
+        Err(error) => debug!(%error, "a connection could not be handed to another worker"),
+    }
+}
+
+/// Takes in what another worker has accepted.
+fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, arrival: Arrival) {
+    let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
+    match arrival.unpack() {
+        Ok((place, socket, peer)) => serve(worker, bound, listener, place, socket, peer),
+        Err(error) => debug!(%error, "a connection was lost on its way to its worker"),
+    }
+}
+
+fn serve(
+    worker: &Rc<Worker>,
+    bound: &Rc<Bound>,
+    listener: Live,
+    place: Place,
+    socket: Socket,
+    peer: Option<SocketAddr>,
+) {
     listener.metrics().of(worker.id()).accepted.increment();
     let worker = Rc::clone(worker);
+    let bound = Rc::clone(bound);
     let registration = bound.connections.register();
-    let admitted = Admitted { place, registration, socket, address: peer };
+    let admitted = Admitted { place, bound, registration, socket, address: peer };
     tokio::task::spawn_local(async move {
         if let Some(client) = admit(&worker, &listener, admitted).await {
             // In a task of its own: what the handshake needed does not weigh on a connection.
@@ -228,34 +259,13 @@ async fn take(
     });
 }
 
-/// A place under the listener's connection limit, given back on drop.
-struct Place {
-    bound: Rc<Bound>,
-}
-
 /// A connection that is registered from its first moment on, so that a drain waits for it.
 struct Admitted {
     place: Place,
+    bound: Rc<Bound>,
     registration: Registration,
     socket: Socket,
     address: Option<SocketAddr>,
-}
-
-impl Place {
-    fn take(bound: &Rc<Bound>, listener: &Live) -> Option<Self> {
-        let limit = listener.most_connections().get();
-        if bound.open.fetch_add(1, Ordering::Relaxed) >= limit {
-            bound.open.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Self { bound: Rc::clone(bound) })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.bound.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// What a connection holds of its listener for as long as it lives.
@@ -286,7 +296,7 @@ impl Drop for Open {
 /// Learns who the client is and shakes hands, where the listener wants that. `None` when the
 /// client is not to be served.
 async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<Rc<Client>> {
-    let Admitted { place, registration, socket, address } = admitted;
+    let Admitted { place, bound, registration, socket, address } = admitted;
     let accepted = Instant::now();
     let metrics = Arc::clone(listener.metrics());
     let open = Open::begin(&metrics, worker.id());
@@ -328,8 +338,8 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
                 Some(Ok(stream)) => {
                     let (_, session) = stream.get_ref();
                     // By the rules of now: the listener may have been configured anew meanwhile.
-                    let current = worker.current_of(&place.bound);
-                    let live = current.live(place.bound.id);
+                    let current = worker.current_of(&bound);
+                    let live = current.live(bound.id);
                     let rules = live.as_ref().and_then(Live::tls).unwrap_or(tls);
                     let identity = match rules.peer(session) {
                         Ok(identity) => identity.map(Rc::new),
@@ -362,7 +372,6 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
             }
         }
     };
-    let bound = Rc::clone(&place.bound);
     let ready = Instant::now();
     let deadline = Rc::new(Deadline::at(accepted + listener.head_timeout()));
     if matches!(listener, Live::Http(_)) {

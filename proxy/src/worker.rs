@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::buffer::BufferPool;
+use crate::crowd::{Crowd, Inbox};
 use crate::drain::Registration;
 use crate::ebb::{Afoot, Ebb, GiveBack};
 use crate::listener::{Acceptor, Bound, ListenerId, Live};
@@ -45,7 +45,9 @@ pub enum Command {
     Listen {
         id: ListenerId,
         socket: ListenSocket,
-        open: Arc<AtomicU32>,
+        /// What other workers have accepted for this one.
+        inbox: Inbox,
+        crowd: Arc<Crowd>,
         /// The generation that brings it.
         snapshot: Arc<Snapshot>,
     },
@@ -277,7 +279,7 @@ impl Worker {
 
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
-            Command::Listen { id, socket, open, snapshot } => {
+            Command::Listen { id, socket, inbox, crowd, snapshot } => {
                 let acceptor = match socket {
                     ListenSocket::Tcp(socket) => {
                         tokio::net::TcpListener::from_std(socket).map(Acceptor::Tcp)
@@ -288,11 +290,13 @@ impl Worker {
                 };
                 match acceptor {
                     Ok(acceptor) => {
-                        let bound = Rc::new(Bound::new(id, open));
+                        let bound = Rc::new(Bound::new(id, crowd));
                         self.listeners.borrow_mut().push(Rc::clone(&bound));
                         self.see(&bound, snapshot);
                         let worker = Rc::clone(self);
-                        tokio::task::spawn_local(crate::listener::accept(worker, bound, acceptor));
+                        tokio::task::spawn_local(crate::listener::accept(
+                            worker, bound, acceptor, inbox,
+                        ));
                     }
                     Err(error) => tracing::error!(%error, "a socket could not be registered"),
                 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 /// Resident bytes of one process.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
@@ -41,11 +42,35 @@ pub fn descriptors(pid: u32) -> io::Result<usize> {
 pub fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread that ended since the listing has no file any more.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        sum += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        sum += thread_nanoseconds(&task?.path()).unwrap_or(0);
     }
     Ok(sum)
+}
+
+/// A thread of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// At most 15 bytes of what the program called it.
+    pub name: String,
+    /// As in [`cpu_nanoseconds`].
+    pub cpu_nanoseconds: u64,
+}
+
+/// The threads that are alive, in the order in which they began.
+pub fn threads(pid: u32) -> io::Result<Vec<Thread>> {
+    let mut threads = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let place = task?.path();
+        let Some(cpu_nanoseconds) = thread_nanoseconds(&place) else { continue };
+        let Ok(name) = fs::read_to_string(place.join("comm")) else { continue };
+        threads.push(Thread { name: name.trim_end().to_owned(), cpu_nanoseconds });
+    }
+    Ok(threads)
+}
+
+/// `None` of a thread that ended since it was listed: it has no file any more.
+fn thread_nanoseconds(place: &Path) -> Option<u64> {
+    fs::read_to_string(place.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
 }
 
 /// Clock ticks in user and in system mode. Sampled: only long stretches say something.
@@ -102,6 +127,24 @@ mod tests {
         assert!(descriptors(pid).unwrap() >= 3);
         assert!(cpu_nanoseconds(pid).unwrap() > 0);
         assert_eq!(family(pid).unwrap()[0], pid);
+    }
+
+    #[test]
+    fn tells_threads_apart_by_name() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let busy = std::thread::Builder::new().name("waits".to_owned());
+        let thread = busy.spawn(move || receiver.recv().is_err()).unwrap();
+        let named = loop {
+            // Its name is set by the thread itself.
+            let all = threads(std::process::id()).unwrap();
+            if let Some(found) = all.into_iter().find(|thread| thread.name == "waits") {
+                break found;
+            }
+            std::thread::yield_now();
+        };
+        drop(sender);
+        assert!(thread.join().unwrap());
+        assert!(named.cpu_nanoseconds <= cpu_nanoseconds(std::process::id()).unwrap());
     }
 
     #[test]

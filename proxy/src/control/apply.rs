@@ -103,10 +103,12 @@ impl Publisher {
         self.book.control.commit(&config, doors);
         let retired = self.book.commit(&config, &reservations);
         for reservation in reservations {
-            for (worker, socket) in self.workers.iter().zip(reservation.sockets) {
-                let open = Arc::clone(&reservation.open);
-                let snapshot = Arc::clone(&snapshot);
-                tell(worker, Command::Listen { id: reservation.id, socket, open, snapshot }).await;
+            let Reservation { id, crowd, sockets, inboxes, .. } = reservation;
+            for (worker, (socket, inbox)) in
+                self.workers.iter().zip(sockets.into_iter().zip(inboxes))
+            {
+                let (crowd, snapshot) = (Arc::clone(&crowd), Arc::clone(&snapshot));
+                tell(worker, Command::Listen { id, socket, inbox, crowd, snapshot }).await;
             }
         }
         for (id, address) in retired {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
+use crate::crowd::{Crowd, Inbox};
 use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets};
@@ -52,8 +52,10 @@ pub struct Reservation {
     pub name: String,
     place: Place,
     pub bound: ListenAddress,
-    pub open: Arc<AtomicU32>,
+    pub crowd: Arc<Crowd>,
+    /// One for each worker, each with its inbox.
     pub sockets: Vec<ListenSocket>,
+    pub inboxes: Vec<Inbox>,
 }
 
 impl Reservation {
@@ -91,13 +93,15 @@ impl AddressBook {
             match sockets::bind(&listener.address, workers, &leaving) {
                 Ok(BoundSockets { sockets, address }) => {
                     self.last_id += 1;
+                    let (crowd, inboxes) = Crowd::new(workers);
                     reservations.push(Reservation {
                         id: ListenerId(self.last_id),
                         name: listener.name.clone(),
                         place,
                         bound: address,
-                        open: Arc::default(),
+                        crowd,
                         sockets,
+                        inboxes,
                     });
                 }
                 Err(error) => faults.push(WorldError::new(

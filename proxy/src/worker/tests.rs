@@ -66,7 +66,8 @@ fn listen(id: u64, snapshot: Arc<Snapshot>) -> Command {
     let address =
         ListenAddress::Tcp { address: SocketAddr::from(([127, 0, 0, 1], 0)), v6only: false };
     let socket = crate::sockets::bind(&address, 1, &[]).unwrap().sockets.remove(0);
-    Command::Listen { id: ListenerId(id), socket, open: Arc::default(), snapshot }
+    let (crowd, mut inboxes) = Crowd::new(1);
+    Command::Listen { id: ListenerId(id), socket, inbox: inboxes.remove(0), crowd, snapshot }
 }
 
 /// Nobody came while its generation was the newest, and those who wait in its queue come now.

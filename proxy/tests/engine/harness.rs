@@ -287,7 +287,7 @@ pub(crate) fn message(start: &str, headers: &[&str], body: &str) -> String {
 pub(crate) async fn check(lines: impl IntoIterator<Item = Line>) {
     let mut wrong = Vec::new();
     for line in lines {
-        if let Err(difference) = play(&line).await {
+        if let Err(difference) = Box::pin(play(&line)).await {
             wrong.push(format!("{}:\n{difference}", line.what));
         }
     }

@@ -1,0 +1,43 @@
+//! Findings from what was seen.
+
+use super::*;
+use crate::load::open::Failure;
+use storm::Period;
+
+fn milliseconds(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+/// A request each millisecond for a second, of which every second hundred is reloading.
+fn seen(latency_of_reloads: u64, resident: Vec<u64>) -> Seen {
+    let period = |begin| Period { begin: milliseconds(begin), end: milliseconds(begin + 99) };
+    let (reloads, calm) =
+        (0..5).map(|index| (period(index * 200), period(index * 200 + 100))).unzip();
+    let requests: Vec<Ended> = (0..1_000)
+        .map(|due| {
+            let latency = if due / 100 % 2 == 0 { latency_of_reloads } else { 10 };
+            Ended { due: milliseconds(due), outcome: Ok(milliseconds(latency)) }
+        })
+        .collect();
+    let load = requests.iter().map(|request| request.outcome).collect();
+    Seen { load, requests, weather: Weather { calm, reloads, resident } }
+}
+
+#[test]
+fn requests_belong_to_the_time_in_which_they_were_due() {
+    let seen = seen(15, vec![1 << 20; 20]);
+    let findings = Findings::of(&seen);
+    assert_eq!((findings.calm.answered(), findings.reloading.answered()), (500, 500));
+    assert!((findings.slower - 1.5).abs() < 0.01, "{}", findings.slower);
+    assert_eq!(findings.broken, [""; 0]);
+    let text = findings.text(&seen);
+    assert!(text.contains("after 1 reloads 1.0 MiB, after all 1.0 MiB: +0.0 %"), "{text}");
+}
+
+#[test]
+fn each_promise_can_be_broken() {
+    let mut bad = seen(25, (100..120).collect());
+    bad.load = [Ok(milliseconds(1)), Err(Failure::Broken)].into_iter().collect();
+    let broken = Findings::of(&bad).broken;
+    assert_eq!(broken.len(), 3, "{broken:?}");
+}

@@ -1,0 +1,122 @@
+//! What a run found, as it is written to a file and read again.
+//!
+//! Figures only: it knows neither how they came about nor how they are shown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A run of the suite.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    /// In UTC, as `2026-11-23`.
+    pub(crate) date: String,
+    /// Whether it was the short form, which proves nothing.
+    pub(crate) quick: bool,
+    pub(crate) slice_seconds: u64,
+    /// By the engine's name.
+    pub(crate) versions: BTreeMap<String, String>,
+    pub(crate) rows: Vec<Outcome>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) kernel: String,
+}
+
+/// What came of one row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) group: String,
+    pub(crate) title: String,
+    pub(crate) unit: String,
+    pub(crate) rounds: usize,
+    pub(crate) contestants: Vec<Figures>,
+    pub(crate) verdicts: Vec<Judged>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One contestant's figures.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) label: String,
+    pub(crate) engine: String,
+    /// The median over the rounds, in the row's unit.
+    pub(crate) figure: f64,
+    /// In proportion to the row's first contestant; nothing for that one itself.
+    pub(crate) to_first: Option<Ratio>,
+    /// Share of the processor time in user mode, over all rounds together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user_share: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) requests_per_second: Option<f64>,
+    pub(crate) counts: Counts,
+    /// One for each round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) samples: Vec<Sample>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) figure: f64,
+    pub(crate) requests_per_second: f64,
+    /// Share of the time in which the engine ran.
+    pub(crate) busy: f64,
+    /// The same of origin, generator and whoever takes a log, together.
+    pub(crate) generator_busy: f64,
+    pub(crate) errors: u64,
+}
+
+/// Taken round by round.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    /// Below which the true median lies with a confidence of 95 %; nothing of too few rounds.
+    pub(crate) upper: Option<f64>,
+}
+
+/// What repeats exactly; nothing where this machine does not tell.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) system_calls: Option<f64>,
+    /// In user mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instructions: Option<f64>,
+    /// How they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instructions_by: Option<String>,
+}
+
+/// A target and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    pub(crate) of: String,
+    /// Nothing where the figure itself is judged.
+    pub(crate) against: Option<String>,
+    /// Nothing where it is only told.
+    pub(crate) at_most: Option<f64>,
+    pub(crate) found: Ratio,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    Met,
+    /// Also when the median would meet it and the bound does not.
+    NotMet,
+    TooFewRounds,
+    /// There is no target.
+    Told,
+}
+
+impl Figures {
+    pub(crate) fn rounds(&self) -> Vec<f64> {
+        self.samples.iter().map(|sample| sample.figure).collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! The connections of one listener, spread evenly over the workers.
+//!
+//! The kernel deals connections out to the workers' sockets by a hash of their addresses. Of a
+//! few clients that stay, one worker may so get most, and work alone. A worker that has clearly
+//! more than another hands on what it has just accepted. Written to once for each connection,
+//! never for a request.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crossbeam_utils::CachePadded;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+
+use crate::io::Socket;
+use crate::observe::counter::WorkerId;
+
+/// Connections that may be on their way to a worker; with more it is late already.
+const UNDER_WAY: usize = 256;
+/// A worker may have so much more than the one with the least: a part of that one's connections.
+/// Handing on costs two system calls and a wake-up, and clients come and go.
+const SLACK: u32 = 8;
+
+/// How many connections there are, and where.
+pub struct Crowd {
+    /// Of all workers.
+    open: CachePadded<AtomicU32>,
+    desks: Box<[Desk]>,
+}
+
+struct Desk {
+    open: CachePadded<AtomicU32>,
+    inbox: mpsc::Sender<Arrival>,
+}
+
+/// Where a worker finds what others have accepted for it.
+pub type Inbox = mpsc::Receiver<Arrival>;
+
+/// A connection on its way to its worker.
+pub struct Arrival {
+    pub place: Place,
+    pub peer: Option<SocketAddr>,
+    socket: Bare,
+}
+
+/// A socket that belongs to no runtime.
+enum Bare {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// A place under the listener's limit, at one of the workers. Given back on drop.
+pub struct Place {
+    crowd: Arc<Crowd>,
+    worker: WorkerId,
+}
+
+impl Crowd {
+    /// With an inbox for each of the workers, in their order.
+    pub fn new(workers: usize) -> (Arc<Self>, Vec<Inbox>) {
+        let (desks, inboxes) = (0..workers)
+            .map(|_| {
+                let (inbox, arrivals) = mpsc::channel(UNDER_WAY);
+                (Desk { open: CachePadded::default(), inbox }, arrivals)
+            })
+            .unzip::<_, _, Vec<_>, _>();
+        (Arc::new(Self { open: CachePadded::default(), desks: desks.into() }), inboxes)
+    }
+
+    /// A place for what `worker` has accepted, at itself or where there is more room. `None` at
+    /// the limit.
+    pub fn place(self: &Arc<Self>, worker: WorkerId, limit: u32) -> Option<Place> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let worker = self.roomier_than(worker).unwrap_or(worker);
+        self.desks[worker.0].open.fetch_add(1, Ordering::Relaxed);
+        Some(Place { crowd: Arc::clone(self), worker })
+    }
+
+    /// The worker with the fewest, where this one has clearly more.
+    fn roomier_than(&self, worker: WorkerId) -> Option<WorkerId> {
+        let open = |desk: &Desk| desk.open.load(Ordering::Relaxed);
+        let mine = open(&self.desks[worker.0]);
+        let (at, least) = self.desks.iter().map(open).enumerate().min_by_key(|(_, open)| *open)?;
+        (mine > least + least / SLACK).then_some(WorkerId(at))
+    }
+
+    /// Hands a connection to the worker where its place is. Comes back where that is this one, or
+    /// one that takes no more.
+    pub fn hand_on(
+        place: Place,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        here: WorkerId,
+    ) -> io::Result<Option<(Place, Socket)>> {
+        if place.worker == here {
+            return Ok(Some((place, socket)));
+        }
+        let crowd = Arc::clone(&place.crowd);
+        let inbox = &crowd.desks[place.worker.0].inbox;
+        let Ok(permit) = inbox.try_reserve() else {
+            return Ok(Some((place.moved_to(here), socket)));
+        };
+        permit.send(Arrival { place, peer, socket: Bare::of(socket)? });
+        Ok(None)
+    }
+}
+
+impl Place {
+    fn moved_to(mut self, worker: WorkerId) -> Self {
+        self.crowd.desks[worker.0].open.fetch_add(1, Ordering::Relaxed);
+        self.crowd.desks[self.worker.0].open.fetch_sub(1, Ordering::Relaxed);
+        self.worker = worker;
+        self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.crowd.open.fetch_sub(1, Ordering::Relaxed);
+        self.crowd.desks[self.worker.0].open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Arrival {
+    /// Makes it this runtime's.
+    pub fn unpack(self) -> io::Result<(Place, Socket, Option<SocketAddr>)> {
+        let socket = match self.socket {
+            Bare::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            Bare::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok((self.place, socket, self.peer))
+    }
+}
+
+impl Bare {
+    fn of(socket: Socket) -> io::Result<Self> {
+        match socket {
+            Socket::Tcp(stream) => stream.into_std().map(Self::Tcp),
+            Socket::Unix(stream) => stream.into_std().map(Self::Unix),
+            Socket::Begun(_) => Err(io::Error::other("somebody has read of it already")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_LIMIT: u32 = u32::MAX;
+
+    fn spread(crowd: &Crowd) -> Vec<u32> {
+        crowd.desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).collect()
+    }
+
+    #[test]
+    fn few_connections_are_dealt_out_one_by_one() {
+        let (crowd, _inboxes) = Crowd::new(4);
+        let places: Vec<_> = (0..8).map(|_| crowd.place(WorkerId(0), NO_LIMIT).unwrap()).collect();
+        assert_eq!(spread(&crowd), [2, 2, 2, 2]);
+        drop(places);
+        assert_eq!(spread(&crowd), [0; 4]);
+    }
+
+    /// However the hash falls, no worker has a seventh more than its share.
+    #[test]
+    fn many_connections_are_spread_nearly_evenly() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (crowd, _inboxes) = Crowd::new(4);
+        let mut handed = 0;
+        let places: Vec<_> = (0..4_000)
+            .map(|_| {
+                // Three of four come to one worker.
+                let accepted_by = WorkerId(random.usize(..8).saturating_sub(4));
+                let place = crowd.place(accepted_by, NO_LIMIT).unwrap();
+                handed += u32::from(place.worker != accepted_by);
+                place
+            })
+            .collect();
+        let most = spread(&crowd).into_iter().max().unwrap();
+        assert!(most <= 1_000 * 8 / 7, "{:?}", spread(&crowd));
+        assert!(handed < 2_000, "{handed} of {} were handed on", places.len());
+    }
+
+    #[test]
+    fn the_limit_is_one_for_all_workers() {
+        let (crowd, _inboxes) = Crowd::new(2);
+        let places = [0, 1, 1].map(|worker| crowd.place(WorkerId(worker), 2));
+        assert_eq!(places.map(|place| place.is_some()), [true, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_arrives_where_its_place_is_or_stays() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (crowd, mut inboxes) = Crowd::new(2);
+        let mut clients = Vec::new();
+        let mut accepted = async || {
+            let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+            clients.push(client.unwrap());
+            let place = crowd.place(WorkerId(0), NO_LIMIT).unwrap();
+            let (stream, peer) = accepted.unwrap();
+            Crowd::hand_on(place, Socket::Tcp(stream), Some(peer), WorkerId(0)).unwrap()
+        };
+        let first = accepted().await.expect("nobody has less");
+        assert!(accepted().await.is_none());
+        let (second, _, peer) = inboxes[1].recv().await.unwrap().unpack().unwrap();
+        assert!(peer.is_some());
+        drop((first, second));
+        assert_eq!(spread(&crowd), [0, 0]);
+        inboxes[1].close();
+        let stay = [accepted().await, accepted().await];
+        assert!(stay.iter().all(Option::is_some), "the other takes no more");
+        assert_eq!(spread(&crowd), [2, 0]);
+    }
+}
