@@ -12,10 +12,14 @@ DEMO_PORTS ?= example
 FUZZ_SECONDS ?= 60
 # make bench: 1 for the short form, which proves nothing and takes two minutes.
 QUICK ?=
-# More flags for make bench, make soak and make chaos.
+# More flags for make bench, make bench-micro, make soak and make chaos.
 ARGS ?=
+# make bench-check: 1 makes what is counted the new baseline.
+UPDATE ?=
 
 DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
+MICRO := -p portcullis-microbenches --features measure
+GUNGRAUN := $(abspath $(TARGET))/gungraun-runner
 # program:package, as Debian names them.
 TEST_NEEDS := cc:gcc curl:curl python3:python3 chromium-headless-shell:chromium-headless-shell
 # Peers, generators of load, and what counts.
@@ -23,7 +27,7 @@ BENCH_NEEDS := haproxy:haproxy nginx:nginx caddy:caddy wrk:wrk h2load:nghttp2-cl
 	valgrind:valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-report soak chaos lint fuzz
+.PHONY: help demo test bench bench-report bench-micro bench-check soak chaos lint fuzz
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -52,6 +56,18 @@ bench: ## Cost of a request beside other proxies (QUICK=1, ARGS='--only small,bo
 bench-report: ## The README's table and chart from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)
 	$(CARGO) build --locked -p portcullis-benches
 	$(TARGET)/debug/portcullis-bench report $(ARGS)
+
+bench-micro: ## Time of each hot piece of the engine (ARGS=route: those alone)
+	@tools/need.sh cc:gcc
+	$(CARGO) bench --locked $(MICRO) --bench time -- $(ARGS)
+
+bench-check: ## Instructions of the same pieces against the committed baseline (UPDATE=1 renews it)
+	@tools/need.sh cc:gcc valgrind:valgrind
+	@CARGO="$(CARGO)" tools/gungraun.sh $(GUNGRAUN)
+	GUNGRAUN_RUNNER=$(GUNGRAUN)/bin/gungraun-runner $(CARGO) bench --locked $(MICRO) --bench instructions -- \
+		--output-format=json >$(TARGET)/instructions.ndjson
+	@$(CARGO) run --quiet --locked --profile bench $(MICRO) -- $(TARGET)/instructions.ndjson \
+		--baseline microbenches/baseline.json $(if $(UPDATE),--update)
 
 soak: ## Reloads, drain and a dying endpoint under load that accounts for every request
 	@tools/need.sh cc:gcc

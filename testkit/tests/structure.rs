@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("portcullis-benches", &["portcullis-testkit"]),
     ("portcullis-demo", &["portcullis-config", "portcullis-testkit"]),
     ("portcullis-conformance", &[]),
+    ("portcullis-microbenches", &["portcullis-config", "portcullis-proxy"]),
 ];
 
 /// What tests may use besides. The shop's services are no part of it: they stand alone.
