@@ -255,8 +255,15 @@ impl<'c> Exchange<'c> {
                 log_format: seen.log_format.clone(),
             }));
         }
-        let whole = self.upload.complete.get();
-        if whole && self.head.as_ref().is_some_and(|buffer| buffer.body().is_empty()) {
+        if self.upload.complete.get() {
+            self.let_buffer_go();
+        }
+    }
+
+    /// The request has left for good: of its head a copy is enough, and whoever reads next has
+    /// the buffer while it is warm in the caches.
+    pub fn let_buffer_go(&mut self) {
+        if self.head.as_ref().is_some_and(|buffer| buffer.body().is_empty()) {
             self.detach_head();
         }
     }

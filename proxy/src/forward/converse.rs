@@ -85,7 +85,8 @@ pub(super) async fn converse<'c>(
             let request =
                 outgoing(exchange, target, |head, plan| outgoing_request(head, plan, tls))
                     .map_err(Failure::sent)?;
-            let whole = exchange.scratch.request.framing.is_empty();
+            let framing = exchange.scratch.request.framing;
+            let whole = framing.is_empty();
             let (response, stream) = lease.send(request, whole).map_err(|error| {
                 tracing::debug!(%error, "an HTTP/2 connection takes no stream");
                 Failure::not_sent(Reason::UpstreamReset)
@@ -94,7 +95,7 @@ pub(super) async fn converse<'c>(
             let bytes = std::mem::take(&mut exchange.scratch.response_head);
             let heads = Http2Heads::new(response, method, bytes);
             let writing = Writing::Http2(Box::new(Http2Writing::request(stream, whole)));
-            let upload = begin_upload(exchange, target, writing);
+            let upload = begin_upload(exchange, target, writing, framing);
             (Some(upload), HeadReader::Http2(Box::new(heads)))
         }
     };

@@ -1,6 +1,5 @@
 //! The request as it goes to the upstream.
 
-use std::io::IoSlice;
 use std::rc::Rc;
 
 use tokio::time::Instant;
@@ -94,36 +93,58 @@ pub(super) fn outgoing<R>(
     encode(&head, &plan)
 }
 
-/// Begins to send the request over HTTP/1. `None` when all of it has left, as most do that have no
-/// body.
+/// Begins to send the request over HTTP/1. `None` when all of it has left, as it mostly has: there
+/// is no body, or it came with its head.
 pub(super) fn begin_http1<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
     io: &Rc<Io>,
 ) -> Option<Upload<'c>> {
     encode_request(exchange, target);
-    let framing = exchange.scratch.request.framing;
-    let head = &exchange.scratch.out;
-    let sent = if framing.is_empty() { io.write_at_once(&[IoSlice::new(head)]) } else { 0 };
-    exchange.upload.begun.set(sent > 0);
-    if sent == head.len() {
-        exchange.upload.complete.set(true);
-        return None;
-    }
     let out = std::mem::take(&mut exchange.scratch.out);
-    let writing = Http1Writing::new(Wire::Upstream(Rc::clone(io)), out, framing).behind(sent);
-    Some(begin_upload(exchange, target, Writing::Http1(writing)))
+    let mut framing = exchange.scratch.request.framing;
+    let mut writing = Http1Writing::new(Wire::Upstream(Rc::clone(io)), out, framing);
+    if let Some(body) = whole_body(exchange) {
+        let (left, length) = (writing.leave_at_once(body), body.len());
+        if let Some(buffer) = &mut exchange.head {
+            buffer.consume(left.body);
+        }
+        exchange.upload.begun.set(left.any);
+        exchange.upload.body.set(left.body as u64);
+        if left.whole {
+            exchange.scratch.out = writing.take_out();
+            exchange.upload.complete.set(true);
+            exchange.let_buffer_go();
+            return None;
+        }
+        if !framing.is_empty() {
+            framing = Framing::Length((length - left.body) as u64);
+        }
+    }
+    Some(begin_upload(exchange, target, Writing::Http1(writing), framing))
 }
 
-/// The head that stands in `writing`, and the client's body behind it.
+/// The body of the request, where all of it is here, to go on as it is and without being asked for.
+fn whole_body<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
+    let request = &exchange.scratch.request;
+    match request.framing {
+        framing if framing.is_empty() => Some(&[]),
+        Framing::Length(length) if !request.expect_continue => {
+            exchange.head.as_ref()?.body().get(..usize::try_from(length).ok()?)
+        }
+        _ => None,
+    }
+}
+
+/// The head that stands in `writing`, and behind it what is left of the client's body.
 pub(super) fn begin_upload<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
     writing: Writing<'c>,
+    framing: Framing,
 ) -> Upload<'c> {
     let client: &'c crate::connection::Client = exchange.client;
     let request = &exchange.scratch.request;
-    let framing = request.framing;
     let web = exchange.call.and_then(|call| call.web);
     let call = exchange.call.is_some() && web.is_none() && matches!(writing, Writing::Http2(_));
     let rules = UploadRules {

@@ -26,11 +26,14 @@ impl Sending<'_, '_, '_> {
         if let Some(upload) = self.upload
             && let Poll::Ready(result) = upload.poll(cx, head, self.watch, counters)
         {
+            // Of HTTP/2 an upstream may still say that it has refused all of it.
+            let for_good = matches!(upload.writing, Writing::Http1(_));
             if let Some(done) = self.upload.take() {
                 take_back(self.exchange, done);
             }
             let counters = &self.exchange.upload;
             match result {
+                Ok(()) if for_good => self.exchange.let_buffer_go(),
                 Ok(()) => {}
                 Err(UploadError::Client(reason)) => return Poll::Ready(reason),
                 // An upstream that answers early may close before it has read everything.

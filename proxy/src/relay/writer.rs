@@ -75,11 +75,6 @@ impl<'c> Http1Writing<'c> {
         Self { io, out: head, framing, sent: 0, ended: false }
     }
 
-    /// Some bytes of the head have left already.
-    pub fn behind(self, sent: usize) -> Self {
-        Self { sent, ..self }
-    }
-
     /// Hands the head and a body of announced length, which is all here, to a socket that takes
     /// them at once. How much of the body has left; with all of it, the head has.
     pub fn leave_at_once(&mut self, body: &[u8]) -> Left {
