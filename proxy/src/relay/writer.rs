@@ -403,3 +403,6 @@ fn written(result: io::Result<usize>) -> io::Result<usize> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests;

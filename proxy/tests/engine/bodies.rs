@@ -40,7 +40,8 @@ async fn skip_head(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-fn pattern(length: usize) -> Vec<u8> {
+/// Bytes of which no stretch looks like another.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     (0..length)
         .map(|_| {

@@ -50,10 +50,15 @@ impl Gate {
 
     /// Of the blocks that differ; `DIRECTORY` stands for one of its own.
     pub(crate) async fn of(blocks: &str) -> Self {
+        Self::with_workers(1, blocks).await
+    }
+
+    pub(crate) async fn with_workers(workers: usize, blocks: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().to_str().unwrap().to_owned();
         let text = format!(
-            "version: v1\nworkers: 1\n{blocks}accessLog: {{path: \"{place}/access.ndjson\"}}\n"
+            "version: v1\nworkers: {workers}\n{blocks}\
+             accessLog: {{path: \"{place}/access.ndjson\"}}\n"
         )
         .replace("DIRECTORY", &place);
         let loaded = match portcullis_config::parse_str("test.yaml", &text) {

@@ -4,8 +4,10 @@
 
 mod harness;
 
+mod at_once;
 mod basics;
 mod bodies;
+mod crowds;
 mod faults;
 mod figures;
 mod forwarding;
