@@ -106,13 +106,15 @@ impl Findings {
 }
 
 impl Memory {
-    /// Medians of a few reloads from an early one on, the 50th of 1,000, and of the last ones.
+    /// Medians of a few reloads from an early one on and of the last ones.
     fn of(resident: &[u64]) -> Option<Self> {
         const FEW: usize = 5;
+        // Until then memory is still finding its size; where there are few, the middle has to do.
+        const EARLY: usize = 50;
         let mib = |part: &[u64]| {
             median(&part.iter().map(|bytes| as_float(*bytes) / 1024.0 / 1024.0).collect::<Vec<_>>())
         };
-        let after = resident.len().div_ceil(20);
+        let after = resident.len().div_ceil(2).min(EARLY);
         let begin = after.checked_sub(1)?;
         let (first, last) = (resident.get(begin..begin + FEW)?, resident.last_chunk::<FEW>()?);
         Some(Self { after, early: mib(first), late: mib(last) })

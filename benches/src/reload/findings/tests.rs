@@ -34,13 +34,13 @@ fn requests_belong_to_the_time_in_which_they_were_due() {
     let slower = outcome.verdicts[1].found.median;
     assert!((slower - 1.5).abs() < 0.01, "{slower}");
     let text = outcome.notes.join("\n");
-    assert!(text.contains("after 1 reloads 1.0 MiB, at the end 1.0 MiB"), "{text}");
+    assert!(text.contains("after 10 reloads 1.0 MiB, at the end 1.0 MiB"), "{text}");
     assert_eq!(outcome.warnings, ["only 5 of 1000 reloads fitted into 6 minutes"]);
 }
 
 #[test]
 fn each_promise_can_be_broken() {
-    let mut bad = seen(25, (100..120).collect());
+    let mut bad = seen(25, (10..30).collect());
     bad.load = [Ok(milliseconds(1)), Err(Failure::Broken)].into_iter().collect();
     let findings = Findings::of(&bad);
     assert_eq!(verdicts(&findings.outcome(&RELOAD, &bad, false)), [Verdict::NotMet; 3]);
@@ -49,4 +49,12 @@ fn each_promise_can_be_broken() {
 
 fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
     outcome.verdicts.iter().map(|judged| judged.verdict).collect()
+}
+
+#[test]
+fn memory_is_compared_from_the_fiftieth_reload_on() {
+    for (reloads, expected) in [(1_000, Some(50)), (100, Some(50)), (10, Some(5)), (4, None)] {
+        let after = Memory::of(&vec![1; reloads]).map(|memory| memory.after);
+        assert_eq!(after, expected, "{reloads}");
+    }
 }
