@@ -12,6 +12,8 @@ DEMO_PORTS ?= example
 FUZZ_SECONDS ?= 60
 # make bench: 1 for the short form, which proves nothing and takes two minutes.
 QUICK ?=
+# make bench: these rows alone, by their names, their groups' or what these begin with, as small,h2.
+ONLY ?=
 # More flags for make bench, make bench-micro, make soak and make chaos.
 ARGS ?=
 # make bench-check: 1 makes what is counted the new baseline.
@@ -46,12 +48,12 @@ test: ## Every test, and the demo's scripted part
 	$(TARGET)/debug/shop-demo --ports free --once
 
 # Built one by one: together, the gateway would get what the benches ask of shared libraries.
-bench: ## Cost of a request beside other proxies (QUICK=1, ARGS='--only small,bodies')
+bench: ## Cost of a request beside other proxies (QUICK=1, ONLY=small,h2)
 	@tools/need.sh cc:gcc $(BENCH_NEEDS)
 	@tools/envoy.sh $(TARGET)/envoy
 	$(CARGO) build --locked --release -p portcullis-gateway
 	$(CARGO) build --locked --release -p portcullis-benches
-	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(ARGS)
+	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 bench-report: ## The README's table and chart from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)
 	$(CARGO) build --locked -p portcullis-benches

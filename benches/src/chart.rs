@@ -143,6 +143,7 @@ mod tests {
             rounds: 5,
             contestants: vec![figures("portcullis", None), figures("caddy", Some(9.5))],
             verdicts: Vec::new(),
+            notes: Vec::new(),
             warnings: Vec::new(),
         };
         let machine = Machine { processor: String::new(), cores: 2, kernel: String::new() };

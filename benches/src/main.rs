@@ -2,6 +2,7 @@
 
 mod chaos;
 mod chart;
+mod contest;
 mod counts;
 mod engines;
 mod floor;
@@ -45,8 +46,6 @@ enum Command {
     Report(report::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),
-    /// Reloads of a large configuration under load: latency, failures and memory.
-    Reload(reload::Options),
     /// How evenly connections lie on the workers of the gateway.
     Spread(spread::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
@@ -87,7 +86,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Run(options) => run::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Soak(options) => soak::run(&options),
-        Command::Reload(options) => reload::run(&options),
         Command::Spread(options) => spread::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Origin { port } => {

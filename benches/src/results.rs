@@ -34,9 +34,13 @@ pub(crate) struct Outcome {
     pub(crate) group: String,
     pub(crate) title: String,
     pub(crate) unit: String,
+    /// Of the row about reloads, how many these were.
     pub(crate) rounds: usize,
     pub(crate) contestants: Vec<Figures>,
     pub(crate) verdicts: Vec<Judged>,
+    /// Further figures, in other units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 

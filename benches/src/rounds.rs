@@ -8,10 +8,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::counts;
+use crate::contest::Contest;
 use crate::engines::{Engine, start_origin};
-use crate::live::{Live, Scene};
-use crate::results::{Counts, Figures, Outcome};
+use crate::live::Scene;
+use crate::results::{Figures, Outcome};
 use crate::row::{Contestant, Row};
 use crate::verdict::{judge, ratio};
 
@@ -49,37 +49,16 @@ pub(crate) fn measure(
         }
     };
     let scene = Scene { load, slice: pace.slice, origin: &origin, base, warming: pace.warming };
-    let mut lives = Vec::new();
-    for contestant in contestants {
-        lives.push(Live::start(contestant, row.setting, &scene)?);
-    }
-    let mut order: Vec<usize> = (0..lives.len()).collect();
+    let mut contest = Contest::start(row, contestants, &scene)?;
     for round in 1..=pace.rounds {
         let anew = round > 1 && (round - 1) % ROUNDS_OF_A_PROCESS == 0;
         if anew && !row.load.wants_a_new_process() {
-            for live in &mut lives {
-                live.start_anew(&scene)?;
-            }
+            contest.start_anew(&scene)?;
         }
-        fastrand::shuffle(&mut order);
-        let mut line = String::new();
-        for index in &order {
-            let live = &mut lives[*index];
-            let figure = live.slice(&scene)?.figure;
-            line.push_str(&format!("  {} {figure:.1}", live.label));
-        }
+        let line = contest.round(&scene)?;
         tell(round, &line);
     }
-    lives.iter_mut().for_each(Live::look_for_missing_lines);
-    let mut figures = Vec::new();
-    for live in &lives {
-        let counts = if pace.counted && row.counted {
-            counts::count(live, &scene)?
-        } else {
-            Counts::default()
-        };
-        figures.push(live.figures(counts));
-    }
+    let mut figures = contest.figures(&scene, pace.counted && row.counted)?;
     beside_the_first(&mut figures);
     Ok(Outcome {
         name: row.name.to_owned(),
@@ -89,11 +68,13 @@ pub(crate) fn measure(
         rounds: pace.rounds,
         verdicts: judge(row, &figures, pace.quick),
         contestants: figures,
-        warnings: lives.iter().flat_map(|live| live.warnings(row.load.is_closed())).collect(),
+        notes: Vec::new(),
+        warnings: contest.warnings(row.load.is_closed()),
     })
 }
 
-/// Whose capacity decides how much all are asked, where the load is a share of it.
+/// Whose capacity decides how much all are asked, where the load is a share of it. Without it there
+/// is no row.
 fn reference(contestants: &[Contestant]) -> Option<&Contestant> {
     let haproxy = contestants.iter().find(|contestant| contestant.engine == "haproxy");
     haproxy.or(contestants.first())

@@ -1,5 +1,7 @@
 //! The command that runs the suite: which rows, how long, where the figures go.
 
+mod selection;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,18 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use self::selection::Selection;
 use crate::engines::{BEFORE, ENGINES, Engine, set_before};
 use crate::machine;
-use crate::results::Results;
+use crate::reload;
+use crate::results::{Outcome, Results};
 use crate::rounds::{Pace, measure};
 use crate::row::{Contestant, Row};
 use crate::setup::{self, Need};
-use crate::suite::ROWS;
+use crate::suite::{RELOAD, ROWS};
 use crate::table;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rows, or groups of rows, by name. The default is all.
+    /// Rows, or groups of rows, by name or by its beginning. The default is all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The short form: fewer rows, one round, no counts. It shows that things work, no more.
@@ -47,6 +51,13 @@ pub(crate) struct Options {
     json: PathBuf,
 }
 
+/// What a run is going to do.
+struct Plan {
+    rows: Vec<Planned>,
+    /// Whether the row about reloads comes last.
+    reloads: bool,
+}
+
 /// A row with those who take part.
 struct Planned {
     row: &'static Row,
@@ -56,7 +67,7 @@ struct Planned {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.list {
-        println!("{}", table::list(ROWS));
+        println!("{}", table::list(ROWS, &RELOAD));
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(program) = &options.before {
@@ -70,51 +81,85 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     setup::require(&needs(&plan))?;
     machine::raise_descriptor_limit()?;
     let base = tempfile::Builder::new().prefix("portcullis-bench-").tempdir()?;
-    let mut results = Results {
-        machine: machine::here()?,
-        date: machine::date_of(machine::unix_seconds()),
-        quick: options.quick,
-        slice_seconds: options.seconds,
-        versions: versions(&plan),
-        rows: Vec::new(),
-    };
-    let mut failed = Vec::new();
-    let mut progress = Progress::new(&plan);
-    for (index, planned) in plan.iter().enumerate() {
+    let mut book = Book::new(options, &plan)?;
+    let mut progress = Progress::new(&plan, options.quick);
+    let all = plan.rows.len() + usize::from(plan.reloads);
+    for (index, planned) in plan.rows.iter().enumerate() {
         let (row, contestants) = (planned.row, &planned.contestants);
         eprintln!("{}: {}", row.name, row.title);
-        let place = format!("row {}/{} {}", index + 1, plan.len(), row.name);
-        let measured = measure(row, contestants, planned.pace, base.path(), |round, figures| {
-            let left = progress.left(planned, round);
-            let rounds = planned.pace.rounds;
-            eprintln!("{place}, round {round}/{rounds}, {left} left:{figures}");
-        });
+        let place = format!("row {}/{all} {}", index + 1, row.name);
+        let mut measured =
+            measure(row, contestants, planned.pace, base.path(), |round, figures| {
+                let left = progress.left(planned, round);
+                let rounds = planned.pace.rounds;
+                eprintln!("{place}, round {round}/{rounds}, {left} left:{figures}");
+            });
         progress.done(planned);
-        // The others are worth measuring all the same.
-        let mut outcome = match measured {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                eprintln!("==> {} FAILED: {error:#}", row.name);
-                failed.push(row.name);
-                continue;
-            }
+        if let Ok(outcome) = &mut measured {
+            outcome.warnings.extend(missing.iter().filter_map(|(engine, need)| {
+                let wanted = row.contestants.iter().any(|contestant| contestant.engine == *engine);
+                wanted.then(|| format!("{engine} is left out, not being installed: {}", need.by))
+            }));
+        }
+        book.enter(row.name, measured)?;
+    }
+    if plan.reloads {
+        eprintln!("{}: {}", RELOAD.name, RELOAD.title);
+        book.enter(RELOAD.name, reload::measure(&RELOAD, options.quick, base.path()))?;
+    }
+    Ok(book.close())
+}
+
+/// What was found so far, and where it is written.
+struct Book<'a> {
+    results: Results,
+    failed: Vec<&'static str>,
+    path: &'a Path,
+}
+
+impl<'a> Book<'a> {
+    fn new(options: &'a Options, plan: &Plan) -> anyhow::Result<Self> {
+        let results = Results {
+            machine: machine::here()?,
+            date: machine::date_of(machine::unix_seconds()),
+            quick: options.quick,
+            slice_seconds: options.seconds,
+            versions: versions(plan),
+            rows: Vec::new(),
         };
-        outcome.warnings.extend(missing.iter().filter_map(|(engine, need)| {
-            let wanted = row.contestants.iter().any(|contestant| contestant.engine == *engine);
-            wanted.then(|| format!("{engine} is left out, not being installed: {}", need.by))
-        }));
-        println!("{}", table::row(&outcome, options.quick));
-        results.rows.push(outcome);
-        // After every row, so that a run that is interrupted has found something.
-        write(&results, &options.json)?;
+        Ok(Self { results, failed: Vec::new(), path: &options.json })
     }
-    println!("{}", table::summary(&results));
-    println!("figures: {}", options.json.display());
-    if !failed.is_empty() {
-        println!("FAILED: {}", failed.join(", "));
-        return Ok(ExitCode::FAILURE);
+
+    /// A row that failed is no reason not to measure the others.
+    fn enter(
+        &mut self,
+        name: &'static str,
+        measured: anyhow::Result<Outcome>,
+    ) -> anyhow::Result<()> {
+        match measured {
+            Ok(outcome) => {
+                println!("{}", table::row(&outcome, self.results.quick));
+                self.results.rows.push(outcome);
+                // After every row, so that a run that is interrupted has found something.
+                write(&self.results, self.path)?;
+            }
+            Err(error) => {
+                eprintln!("==> {name} FAILED: {error:#}");
+                self.failed.push(name);
+            }
+        }
+        Ok(())
     }
-    Ok(ExitCode::SUCCESS)
+
+    fn close(self) -> ExitCode {
+        println!("{}", table::summary(&self.results));
+        println!("figures: {}", self.path.display());
+        if self.failed.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        println!("FAILED: {}", self.failed.join(", "));
+        ExitCode::FAILURE
+    }
 }
 
 /// Engines that would take part and are not installed. One that was asked for has to be.
@@ -137,22 +182,20 @@ fn absent(options: &Options) -> anyhow::Result<Vec<(&'static str, Need)>> {
     Ok(absent)
 }
 
-fn plan(options: &Options, absent: &[(&str, Need)]) -> anyhow::Result<Vec<Planned>> {
-    for name in &options.only {
-        if !ROWS.iter().any(|row| row.name == name || row.group == name) {
-            bail!("no row or group is called {name}; `--list` shows them");
-        }
-    }
+fn plan(options: &Options, absent: &[(&str, Need)]) -> anyhow::Result<Plan> {
+    let names: Vec<_> = ROWS.iter().map(|row| (row.name, row.group)).collect();
+    let selection =
+        Selection::of(&options.only, &[&names[..], &[(RELOAD.name, RELOAD.group)]].concat())?;
     let wanted = |row: &&Row| {
-        let named = options.only.iter().any(|name| row.name == name || row.group == name);
-        named || (options.only.is_empty() && (row.quick || !options.quick))
+        selection.takes(row.name) && (row.quick || !options.quick || !options.only.is_empty())
+    };
+    let is_asked_for = |engine: &str| {
+        options.engines.is_empty() || options.engines.iter().any(|name| name == engine)
     };
     let takes_part = |contestant: &Contestant| {
-        let named = options.engines.iter().any(|name| name == contestant.engine);
-        (named || options.engines.is_empty())
-            && absent.iter().all(|(name, _)| *name != contestant.engine)
+        is_asked_for(contestant.engine) && absent.iter().all(|(name, _)| *name != contestant.engine)
     };
-    let plan = ROWS.iter().filter(wanted).map(|row| {
+    let rows = ROWS.iter().filter(wanted).map(|row| {
         let with_before = row.contestants.iter().flat_map(|contestant| {
             let ours = contestant.engine == "portcullis" && options.before.is_some();
             let before = ours.then_some(Contestant { engine: BEFORE, ..*contestant });
@@ -162,7 +205,10 @@ fn plan(options: &Options, absent: &[(&str, Need)]) -> anyhow::Result<Vec<Planne
             with_before.filter(|one| one.engine == BEFORE || takes_part(one)).collect();
         Planned { row, contestants, pace: pace(options, row) }
     });
-    Ok(plan.filter(|planned| !planned.contestants.is_empty()).collect())
+    Ok(Plan {
+        rows: rows.filter(|planned| !planned.contestants.is_empty()).collect(),
+        reloads: selection.takes(RELOAD.name) && is_asked_for("portcullis"),
+    })
 }
 
 fn pace(options: &Options, row: &Row) -> Pace {
@@ -175,19 +221,23 @@ fn pace(options: &Options, row: &Row) -> Pace {
     }
 }
 
-fn needs(plan: &[Planned]) -> Vec<Need> {
+fn needs(plan: &Plan) -> Vec<Need> {
     let mut needs: Vec<Need> =
-        plan.iter().flat_map(|planned| planned.row.load.needs()).copied().collect();
-    if plan.iter().any(|planned| planned.row.counted && planned.pace.counted) {
+        plan.rows.iter().flat_map(|planned| planned.row.load.needs()).copied().collect();
+    if plan.rows.iter().any(|planned| planned.row.counted && planned.pace.counted) {
         needs.extend([setup::PERF, setup::VALGRIND]);
+    }
+    if plan.reloads {
+        needs.extend(reload::NEEDS);
     }
     needs.dedup();
     needs
 }
 
-fn versions(plan: &[Planned]) -> BTreeMap<String, String> {
-    let all = plan.iter().flat_map(|planned| &planned.contestants);
-    let engines = all.filter_map(|contestant| Engine::find(contestant.engine).ok());
+fn versions(plan: &Plan) -> BTreeMap<String, String> {
+    let all = plan.rows.iter().flat_map(|planned| &planned.contestants);
+    let names = all.map(|contestant| contestant.engine).chain(plan.reloads.then_some("portcullis"));
+    let engines = names.filter_map(|name| Engine::find(name).ok());
     engines.map(|engine| (engine.name.to_owned(), engine.version())).collect()
 }
 
@@ -207,8 +257,9 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(plan: &[Planned]) -> Self {
-        let nominal = plan.iter().map(|planned| planned.seconds(planned.pace.rounds)).sum();
+    fn new(plan: &Plan, quick: bool) -> Self {
+        let rows: u64 = plan.rows.iter().map(|planned| planned.seconds(planned.pace.rounds)).sum();
+        let nominal = rows + if plan.reloads { RELOAD.about_seconds(quick) } else { 0 };
         Self { start: Instant::now(), nominal, done: 0 }
     }
 

@@ -2,17 +2,19 @@
 
 use std::fmt::Write;
 
+use crate::reload::Reloads;
 use crate::results::{Figures, Judged, Outcome, Ratio, Results, Verdict};
 use crate::row::{Contestant, Row};
 
 /// What rows there are.
-pub(crate) fn list(rows: &[Row]) -> String {
+pub(crate) fn list(rows: &[Row], last: &Reloads) -> String {
     let mut table = vec![["row", "group", "who", "what"].map(str::to_owned).to_vec()];
     table.extend(rows.iter().map(|row| {
         let labels: Vec<String> = row.contestants.iter().map(Contestant::label).collect();
         let who = if labels.len() > 6 { format!("{} ...", labels[0]) } else { labels.join(" ") };
         vec![row.name.to_owned(), row.group.to_owned(), who, row.title.to_owned()]
     }));
+    table.push([last.name, last.group, "portcullis", last.title].map(str::to_owned).to_vec());
     aligned(&table)
 }
 
@@ -27,6 +29,9 @@ pub(crate) fn row(outcome: &Outcome, quick: bool) -> String {
     text.push_str(&aligned(&without_empty_columns(&lines)));
     let verdicts: Vec<Vec<String>> = outcome.verdicts.iter().map(verdict).collect();
     text.push_str(&aligned(&verdicts));
+    for note in &outcome.notes {
+        let _ = writeln!(text, "  {note}");
+    }
     for warning in &outcome.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }

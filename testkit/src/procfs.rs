@@ -54,6 +54,8 @@ pub struct Thread {
     pub name: String,
     /// As in [`cpu_nanoseconds`].
     pub cpu_nanoseconds: u64,
+    /// How far it stands back: 0 is usual, 19 the most.
+    pub nice: i32,
 }
 
 /// The threads that are alive, in the order in which they began.
@@ -63,7 +65,9 @@ pub fn threads(pid: u32) -> io::Result<Vec<Thread>> {
         let place = task?.path();
         let Some(cpu_nanoseconds) = thread_nanoseconds(&place) else { continue };
         let Ok(name) = fs::read_to_string(place.join("comm")) else { continue };
-        threads.push(Thread { name: name.trim_end().to_owned(), cpu_nanoseconds });
+        let stat = fs::read_to_string(place.join("stat")).unwrap_or_default();
+        let nice = stat_field(&stat, 19).and_then(|nice| nice.parse().ok()).unwrap_or(0);
+        threads.push(Thread { name: name.trim_end().to_owned(), cpu_nanoseconds, nice });
     }
     Ok(threads)
 }

@@ -12,8 +12,8 @@ use portcullis_testkit::procfs;
 
 use crate::engines::Running;
 
-/// Series of reloads, and as many times of peace after them.
-const SERIES: u32 = 10;
+/// Reloads between two times of peace.
+const SERIES: u32 = 100;
 /// Before the first series, and after each until the watching of the files has seen the last.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long each time of peace is.
@@ -54,6 +54,8 @@ pub(super) struct Weather {
 pub(super) struct Storm<'a> {
     running: &'a Running,
     reloads: u32,
+    /// No reload begins later.
+    time: Duration,
     log: Log,
 }
 
@@ -64,16 +66,19 @@ impl Period {
 }
 
 impl<'a> Storm<'a> {
-    pub(super) fn new(running: &'a Running, reloads: u32) -> Self {
+    pub(super) fn new(running: &'a Running, reloads: u32, time: Duration) -> Self {
         let log = Log { path: running.directory.join(LOG), read: 0 };
-        Self { running, reloads, log }
+        Self { running, reloads, time, log }
     }
 
-    /// All of them, on the calling thread; times count from `start`.
+    /// As many of them as there is time for, on the calling thread; times count from `start`.
     pub(super) fn rage(mut self, start: Instant) -> anyhow::Result<Weather> {
         let mut weather = Weather::default();
         self.rest(start, &mut weather)?;
         for reload in 1..=self.reloads {
+            if start.elapsed() > self.time {
+                break;
+            }
             let next = self.prepare(reload)?;
             let begin = start.elapsed();
             self.reload(&next).with_context(|| format!("reload {reload}"))?;
@@ -81,7 +86,7 @@ impl<'a> Storm<'a> {
             weather.reloads.push(Period { begin, end: start.elapsed() });
             weather.resident.push(procfs::resident_bytes(self.running.pid())?);
             std::thread::sleep(PAUSE);
-            if reload % self.reloads.div_ceil(SERIES) == 0 {
+            if reload % SERIES == 0 {
                 self.rest(start, &mut weather)?;
                 eprintln!("{reload}/{} reloads", self.reloads);
             }

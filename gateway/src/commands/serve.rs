@@ -27,7 +27,11 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     if !loaded.warnings.is_empty() {
         tracing::warn!("\n{}", loaded.warnings.render(&loaded.sources, false));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_start(stand_back)
+        .thread_name("background")
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -54,6 +58,15 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
             tracing::error!("{error}");
             ExitCode::from(FAILED)
         }
+    }
+}
+
+/// Of the threads that build a new configuration and whatever else may take its time: they get
+/// what the workers leave, so that a large reload on a busy core is not felt by requests.
+fn stand_back() {
+    // The weight of 10 is a tenth of the usual one.
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "background work has the priority of requests");
     }
 }
 

@@ -60,6 +60,23 @@ fn same_mark(request: &LoadRequest, response: &Response) -> Result<(), String> {
     }
 }
 
+/// On a busy core a large configuration takes as long as it takes, and requests do not wait for it.
+#[tokio::test]
+async fn a_reload_stands_back_behind_requests() {
+    let origin = Origin::start("a").await.unwrap();
+    let mut gateway = Gateway::start(&marked(origin.address(), 0));
+    gateway.address("public").await;
+    gateway.write(&marked(origin.address(), 1));
+    gateway.serves_generation(2).await;
+    let threads = procfs::threads(gateway.process.pid()).unwrap();
+    let nice = |name: &str| -> Vec<i32> {
+        threads.iter().filter(|one| one.name.starts_with(name)).map(|one| one.nice).collect()
+    };
+    assert_eq!(nice("worker-"), [0, 0]);
+    assert!(!nice("background").is_empty(), "{threads:?}");
+    assert!(nice("background").iter().all(|nice| *nice == 10), "{threads:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_reloads_costs_no_request() {
     const RELOADS: u32 = 200;

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::load::open::Failure;
-use storm::Period;
+use crate::reload::storm::Weather;
+use crate::suite::RELOAD;
 
 fn milliseconds(number: u64) -> Duration {
     Duration::from_millis(number)
@@ -28,16 +29,32 @@ fn requests_belong_to_the_time_in_which_they_were_due() {
     let seen = seen(15, vec![1 << 20; 20]);
     let findings = Findings::of(&seen);
     assert_eq!((findings.calm.answered(), findings.reloading.answered()), (500, 500));
-    assert!((findings.slower - 1.5).abs() < 0.01, "{}", findings.slower);
-    assert_eq!(findings.broken, [""; 0]);
-    let text = findings.text(&seen);
-    assert!(text.contains("after 1 reloads 1.0 MiB, after all 1.0 MiB: +0.0 %"), "{text}");
+    let outcome = findings.outcome(&RELOAD, &seen, false);
+    assert_eq!(verdicts(&outcome), [Verdict::Met; 3]);
+    let slower = outcome.verdicts[1].found.median;
+    assert!((slower - 1.5).abs() < 0.01, "{slower}");
+    let text = outcome.notes.join("\n");
+    assert!(text.contains("after 10 reloads 1.0 MiB, at the end 1.0 MiB"), "{text}");
+    assert_eq!(outcome.warnings, ["only 5 of 1000 reloads fitted into 6 minutes"]);
 }
 
 #[test]
 fn each_promise_can_be_broken() {
-    let mut bad = seen(25, (100..120).collect());
+    let mut bad = seen(25, (10..30).collect());
     bad.load = [Ok(milliseconds(1)), Err(Failure::Broken)].into_iter().collect();
-    let broken = Findings::of(&bad).broken;
-    assert_eq!(broken.len(), 3, "{broken:?}");
+    let findings = Findings::of(&bad);
+    assert_eq!(verdicts(&findings.outcome(&RELOAD, &bad, false)), [Verdict::NotMet; 3]);
+    assert_eq!(verdicts(&findings.outcome(&RELOAD, &bad, true)), [Verdict::TooFewRounds; 3]);
+}
+
+fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
+    outcome.verdicts.iter().map(|judged| judged.verdict).collect()
+}
+
+#[test]
+fn memory_is_compared_from_the_fiftieth_reload_on() {
+    for (reloads, expected) in [(1_000, Some(50)), (100, Some(50)), (10, Some(5)), (4, None)] {
+        let after = Memory::of(&vec![1; reloads]).map(|memory| memory.after);
+        assert_eq!(after, expected, "{reloads}");
+    }
 }
