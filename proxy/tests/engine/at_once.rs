@@ -298,3 +298,20 @@ async fn a_response_that_came_whole_does_not_wait_for_ever() {
     assert!(verdicts.ends_with("200, 200 client-slow"), "{verdicts}");
     drop(client);
 }
+
+/// What an upstream said without being asked is nobody's answer.
+#[tokio::test]
+async fn bytes_behind_a_response_end_the_connection_they_came_on() {
+    let sink = Sink::new().await;
+    let (_gate, mut client) = gate(&sink).await;
+    send(&mut client, get("/1", &[]).as_bytes()).await;
+    let mut upstream = sink.accept().await;
+    head_of(&mut upstream).await;
+    send(&mut upstream, &[answer(b"one"), answer(b"unasked")].concat()).await;
+    assert_eq!(response(&mut client).await, b"one");
+    send(&mut client, get("/2", &[]).as_bytes()).await;
+    let mut another = sink.accept().await;
+    head_of(&mut another).await;
+    send(&mut another, &answer(b"two")).await;
+    assert_eq!(response(&mut client).await, b"two");
+}
