@@ -266,13 +266,16 @@ impl Engine {
 
     /// The first line of what it says of its version.
     pub(crate) fn version(&self) -> String {
-        let output = program(self.version[0])
-            .and_then(|path| Ok(Command::new(path).args(&self.version[1..]).output()?));
-        let Ok(output) = output else { return "unknown".to_owned() };
+        let Ok(path) = program(self.version[0]) else { return "unknown".to_owned() };
+        let Ok(output) = Command::new(&path).args(&self.version[1..]).output() else {
+            return "unknown".to_owned();
+        };
         // nginx answers on the other stream.
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim().to_owned()
+        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown").trim();
+        // Envoy begins with where it lies, which is nobody's business.
+        line.strip_prefix(&*path).map_or(line, str::trim).to_owned()
     }
 }
 

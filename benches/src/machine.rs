@@ -14,7 +14,13 @@ pub(crate) fn here() -> anyhow::Result<Machine> {
         processor: model
             .map_or_else(String::new, |text| text.trim_matches([' ', '\t', ':']).to_owned()),
         cores: std::thread::available_parallelism()?.get(),
-        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        // Without what a distribution appends to it.
+        kernel: read("/proc/sys/kernel/osrelease")
+            .trim()
+            .split('-')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     })
 }
 
