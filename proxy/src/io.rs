@@ -405,3 +405,6 @@ fn peek(socket: &Socket) -> io::Result<usize> {
     let mut byte = [std::mem::MaybeUninit::uninit()];
     socket.raw().peek(&mut byte)
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -185,7 +185,8 @@ impl<'c> Upload<'c> {
                         // What has left there cannot be refused any more.
                         buffer.forget();
                     }
-                    match self.poll_splice(cx, pinned) {
+                    let source = self.reading.unread(pinned);
+                    match self.spliced.poll(cx, source, self.writing.open_end()) {
                         Poll::Ready(Ok(Carried::Some(count))) => {
                             self.rules.held_back = false;
                             progress(count);
@@ -222,18 +223,6 @@ impl<'c> Upload<'c> {
                 self.wait(waits, moved, watch, counters);
                 Poll::Pending
             }
-        }
-    }
-
-    fn poll_splice(
-        &mut self,
-        cx: &mut Context<'_>,
-        pinned: &Option<HeadBuffer>,
-    ) -> Poll<Result<Carried, Broken>> {
-        let Self { reading, writing, spliced, .. } = self;
-        match (reading.unread(pinned), writing.open_end()) {
-            (Some((from, left)), Some(to)) => spliced.poll(cx, from, to, left),
-            _ => Poll::Ready(Ok(Carried::Unfit)),
         }
     }
 
@@ -298,25 +287,18 @@ mod tests {
     use std::rc::Rc;
 
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::buffer::BufferPool;
     use crate::deadline::Deadline;
     use crate::http1::body::Side;
-    use crate::io::{Io, Socket};
+    use crate::io::Io;
+    use crate::io::testing::pair;
     use crate::message::Framing;
     use crate::relay::reader::Http1Body;
     use crate::relay::writer::{Http1Writing, Wire};
 
     pub(super) const HEAD: &[u8] = b"POST / HTTP/1.1\r\n\r\n";
-
-    pub(super) async fn pair() -> (Io, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (Io::plain(Socket::Tcp(ours.unwrap())), theirs.unwrap().0)
-    }
 
     async fn send(
         client: &Io,

@@ -103,7 +103,8 @@ impl<'c> Download<'c> {
                         Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted)),
                         Poll::Pending => break Waits::Client,
                     }
-                    match self.poll_splice(cx) {
+                    let source = self.reading.unread(&None);
+                    match self.spliced.poll(cx, source, self.writing.open_end()) {
                         Poll::Ready(Ok(Carried::Some(count))) => {
                             progress(count);
                             self.reading.pass(count);
@@ -136,14 +137,6 @@ impl<'c> Download<'c> {
         };
         self.wait(waits, moved, watch);
         Poll::Pending
-    }
-
-    fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<Result<Carried, Broken>> {
-        let Self { reading, writing, spliced, .. } = self;
-        match (reading.unread(&None), writing.open_end()) {
-            (Some((from, left)), Some(to)) => spliced.poll(cx, from, to, left),
-            _ => Poll::Ready(Ok(Carried::Unfit)),
-        }
     }
 
     /// Sets the deadline of what is waited for. A client's time begins anew only with so many

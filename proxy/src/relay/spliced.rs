@@ -1,7 +1,8 @@
-//! A long body from socket to socket through a pipe of the kernel, without being copied here.
+//! Bytes from socket to socket through a pipe of the kernel, without being copied here.
 //!
-//! Only bytes that go on exactly as they came can pass: of an announced length, between plain TCP
-//! sockets. A pipe is held while there is something in it. Knows neither framing nor deadlines.
+//! Only what goes on exactly as it came can pass, between plain TCP sockets: tunnels, and bodies of
+//! an announced length. A pipe is held while there is something in it. Knows neither framing nor
+//! deadlines.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -48,14 +49,17 @@ impl<'c> Spliced<'c> {
         self.pipe.is_some()
     }
 
-    /// Moves some of the `left` bytes that are to come from `from`.
+    /// Moves some of what is to come: `source` is where, and how much that is. Without a source
+    /// or a sink nothing can pass.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &Io,
-        to: &Io,
-        left: u64,
+        source: Option<(&Io, u64)>,
+        sink: Option<&Io>,
     ) -> Poll<Result<Carried, Broken>> {
+        let (Some((from, left)), Some(to)) = (source, sink) else {
+            return Poll::Ready(Ok(Carried::Unfit));
+        };
         loop {
             if let Some(pipe) = &mut self.pipe {
                 let gone = || Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -93,17 +97,11 @@ mod tests {
     use std::future::poll_fn;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream, UnixStream};
+    use tokio::net::UnixStream;
 
     use super::*;
     use crate::io::Socket;
-
-    async fn pair() -> (Io, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (Io::plain(Socket::Tcp(ours.unwrap())), theirs.unwrap().0)
-    }
+    use crate::io::testing::pair;
 
     #[tokio::test]
     async fn what_stands_behind_the_body_stays_where_it_is() {
@@ -125,7 +123,7 @@ mod tests {
         let mut left = BODY as u64;
         let mut copied = Vec::new();
         while left > 0 {
-            match poll_fn(|cx| spliced.poll(cx, &from, &to, left)).await.unwrap() {
+            match poll_fn(|cx| spliced.poll(cx, Some((&from, left)), Some(&to))).await.unwrap() {
                 Carried::Some(count) => left -= count as u64,
                 Carried::Unfit => {
                     assert!(left < LEAST, "{left} bytes are worth a pipe");
@@ -144,7 +142,8 @@ mod tests {
         assert_eq!(from.read(&mut behind).await.unwrap(), 5);
         assert_eq!(behind, expected[BODY..]);
         drop(sender.await.unwrap());
-        assert_eq!(poll_fn(|cx| spliced.poll(cx, &from, &to, LEAST)).await, Ok(Carried::Eof));
+        let end = poll_fn(|cx| spliced.poll(cx, Some((&from, LEAST)), Some(&to))).await;
+        assert_eq!(end, Ok(Carried::Eof));
     }
 
     #[tokio::test]
@@ -156,7 +155,8 @@ mod tests {
             [(&from, &to, LEAST - 1), (&unix, &to, LEAST), (&from, &unix, LEAST)]
         {
             let mut spliced = Spliced::new(&pipes);
-            assert_eq!(poll_fn(|cx| spliced.poll(cx, from, to, left)).await, Ok(Carried::Unfit));
+            let carried = poll_fn(|cx| spliced.poll(cx, Some((from, left)), Some(to))).await;
+            assert_eq!(carried, Ok(Carried::Unfit));
         }
     }
 }

@@ -4,14 +4,15 @@
 //! sent to. While a side is silent nothing is held for it. Knows neither protocol nor routing.
 
 use std::cell::Cell;
-use std::io;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pipe::{Pipe, PipePool};
+use super::pipe::PipePool;
 use super::read_some;
+pub use super::spliced::Broken;
+use super::spliced::{Carried, Spliced};
 use crate::buffer::{Buffer, BufferPool};
 use crate::deadline::Deadline;
 use crate::io::Io;
@@ -63,13 +64,6 @@ pub enum End {
     Expired,
 }
 
-/// Which side of a direction failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
-    Source,
-    Sink,
-}
-
 /// How one direction ended.
 pub type Ended = Result<(), Broken>;
 
@@ -118,18 +112,22 @@ impl Tunnel<'_> {
 
     async fn pump(&self, from: &Io, to: &Io, early: Option<Buffer>, counter: &Cell<u64>) -> Ended {
         let mut slot = early;
-        let mut may_splice = true;
+        let mut spliced = Spliced::new(self.pipes);
         loop {
             if let Some(buffer) = slot.take() {
                 let written =
                     to.write_all(buffer.filled(), b"", |count| self.moved(counter, count));
                 written.await.map_err(|_| Broken::Sink)?;
             }
-            if may_splice && counter.get() >= SPLICE_AFTER {
-                match self.splice(from, to, counter).await? {
-                    Spliced::Closed => break,
-                    Spliced::NoPipe => {}
-                    Spliced::Unfit => may_splice = false,
+            if counter.get() >= SPLICE_AFTER {
+                let (source, sink) = (Some((from, u64::MAX)), Some(to));
+                match std::future::poll_fn(|cx| spliced.poll(cx, source, sink)).await? {
+                    Carried::Some(count) => {
+                        self.moved(counter, count);
+                        continue;
+                    }
+                    Carried::Eof => break,
+                    Carried::Unfit => {}
                 }
             }
             let read = read_some(from, self.buffers, &mut slot).await;
@@ -141,53 +139,11 @@ impl Tunnel<'_> {
         to.shutdown().await.map_err(|_| Broken::Sink)
     }
 
-    /// Moves through pipes for as long as that is possible.
-    async fn splice(&self, from: &Io, to: &Io, counter: &Cell<u64>) -> Result<Spliced, Broken> {
-        if !(from.is_bare() && to.is_bare()) {
-            return Ok(Spliced::Unfit);
-        }
-        loop {
-            from.readable().await.map_err(|_| Broken::Source)?;
-            let Some(mut pipe) = self.pipes.take() else { return Ok(Spliced::NoPipe) };
-            loop {
-                match from.tcp(|from| pipe.fill(from, usize::MAX)) {
-                    None => return Ok(Spliced::Unfit),
-                    Some(Ok(0)) => return Ok(Spliced::Closed),
-                    Some(Ok(_)) => self.drain(&mut pipe, to, counter).await?,
-                    Some(Err(error)) => match error.kind() {
-                        io::ErrorKind::WouldBlock => break,
-                        io::ErrorKind::InvalidInput => return Ok(Spliced::Unfit),
-                        _ => return Err(Broken::Source),
-                    },
-                }
-            }
-        }
-    }
-
-    async fn drain(&self, pipe: &mut Pipe, to: &Io, counter: &Cell<u64>) -> Ended {
-        while !pipe.is_empty() {
-            let step = std::future::poll_fn(|cx| {
-                let gone = || Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-                to.tcp(|to| pipe.poll_drain(cx, to)).unwrap_or_else(gone)
-            });
-            let count = step.await.map_err(|_| Broken::Sink)?;
-            self.moved(counter, count);
-        }
-        Ok(())
-    }
-
     fn moved(&self, counter: &Cell<u64>, count: usize) {
         counter.set(counter.get() + count as u64);
         let idle = Instant::now() + self.idle;
         self.deadline.set(self.until.map_or(idle, |until| until.min(idle)));
     }
-}
-
-/// Why no more goes through a pipe.
-enum Spliced {
-    Closed,
-    NoPipe,
-    Unfit,
 }
 
 /// A side that cannot be read is gone, and so is its tunnel. One that only takes no more may

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::sleep;
 
-use super::tests::{HEAD, pair};
+use super::tests::HEAD;
 use super::*;
 use crate::buffer::BufferPool;
 use crate::deadline::Deadline;
 use crate::http1::body::Side;
+use crate::io::testing::pair;
 use crate::message::Framing;
 use crate::relay::reader::{Http1Body, Http2Body};
 use crate::relay::writer::{Http1Writing, Wire};

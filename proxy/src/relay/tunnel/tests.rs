@@ -1,3 +1,4 @@
+use std::io;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -5,15 +6,9 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::*;
 use crate::io::Socket;
+use crate::io::testing::pair;
 
 /// Both ends of a TCP connection: ours and the peer's.
-async fn pair() -> (Io, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (theirs, ours) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (Io::plain(Socket::Tcp(ours.unwrap().0)), theirs.unwrap())
-}
-
 struct Fixture {
     client: Io,
     upstream: Io,
