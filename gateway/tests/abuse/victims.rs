@@ -18,12 +18,15 @@ use crate::gateway::Gateway;
 
 /// Streams of an attack, over as many connections as that takes.
 const STREAMS: u32 = 10_000;
+/// Rounds until it is judged, and how often more are added while it looks bad: the worst of some
+/// hundred times scatters, and what a flood really does to others does not go away.
 const ROUNDS: usize = 7;
+const LOOKS: usize = 3;
 /// Requests of each victim in a window, at least.
 const REQUESTS: usize = 150;
-/// Times below this are the scheduler's more than the gateway's: a debug build shares two cores
-/// with the attacker, the victims and their origin.
-const FLOOR: Duration = Duration::from_millis(3);
+/// Times below this are the scheduler's more than the gateway's, which shares two cores with the
+/// attacker, the victims and their origin, all of them several times slower in a debug build.
+const FLOOR: Duration = Duration::from_millis(if cfg!(debug_assertions) { 5 } else { 3 });
 
 /// Streams of one connection; the gateway has usually hung up before the last of them.
 type Flood = fn() -> Vec<u8>;
@@ -51,28 +54,34 @@ async fn a_flood_does_not_double_the_time_of_others() {
     for (name, flood) in floods {
         let frames = flood();
         let (mut beside, mut under) = (Vec::new(), Vec::new());
-        // Windows in turn, so that whatever else the machine does meets both.
-        for _ in 0..ROUNDS {
-            for (attacked, windows) in [(&elsewhere, &mut beside), (&gateway, &mut under)] {
-                let attack = tokio::spawn(attack(attacked.address, frames.clone()));
-                windows.push(window(gateway.address, &attack).await);
-                println!("{name}: {} connections were hung up on", attack.await.unwrap());
+        for look in 1..=LOOKS {
+            // Windows in turn, so that whatever else the machine does meets both.
+            for _ in 0..ROUNDS {
+                for (attacked, windows) in [(&elsewhere, &mut beside), (&gateway, &mut under)] {
+                    let attack = tokio::spawn(attack(attacked.address, frames.clone()));
+                    windows.push(window(gateway.address, &attack).await);
+                    println!("{name}: {} connections were hung up on", attack.await.unwrap());
+                }
             }
-        }
-        for (at, victim) in ["HTTP/1", "HTTP/2"].iter().enumerate() {
-            let median = |windows: &[[Duration; 2]]| {
-                let mut times: Vec<_> = windows.iter().map(|one| one[at]).collect();
-                times.sort();
-                times[times.len() / 2]
-            };
-            let (beside, under) = (median(&beside), median(&under));
-            println!("{name}: p99 of {victim} {under:?}, beside it {beside:?}");
-            assert!(
-                under <= 2 * beside.max(FLOOR),
-                "{name}: {victim} {under:?}, beside {beside:?}"
-            );
+            let Some(doubled) = whose_time_doubled(&beside, &under) else { break };
+            assert!(look < LOOKS, "{name}: {doubled}");
         }
     }
+}
+
+/// The victim, if there is one, whose usual window under attack is twice as slow as beside it.
+fn whose_time_doubled(beside: &[[Duration; 2]], under: &[[Duration; 2]]) -> Option<String> {
+    ["HTTP/1", "HTTP/2"].iter().enumerate().find_map(|(at, victim)| {
+        let median = |windows: &[[Duration; 2]]| {
+            let mut times: Vec<_> = windows.iter().map(|one| one[at]).collect();
+            times.sort();
+            times[times.len() / 2]
+        };
+        let (beside, under) = (median(beside), median(under));
+        let times = format!("p99 of {victim} {under:?}, beside it {beside:?}");
+        println!("{times}");
+        (under > 2 * beside.max(FLOOR)).then_some(times)
+    })
 }
 
 /// Sends the flood on one connection after another, until ten thousand streams were opened or
