@@ -43,6 +43,33 @@ impl UnixTime {
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
+
+    /// RFC 3339 with milliseconds: what events say, where the second is too coarse.
+    pub fn precise(self) -> String {
+        let whole = self.to_string();
+        format!("{}.{:03}Z", whole.trim_end_matches('Z'), self.0 % 1000)
+    }
+
+    /// Reads RFC 3339, with or without a fraction, in any offset; from 1970 on. What is finer
+    /// than a millisecond is dropped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once(['T', 't'])?;
+        let zone = time.find(['Z', 'z', '+', '-'])?;
+        let (time, zone) = time.split_at(zone);
+        let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let [hour, minute, second] = numbers(whole, ':', [2, 2, 2])?;
+        // A leap second is read as the second after it.
+        if hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let seconds = days_from_civil(year, month, day)?.checked_mul(86_400)?;
+        let seconds = seconds + hour * 3600 + minute * 60 + second;
+        let (ahead, offset) = offset_seconds(zone)?;
+        let seconds =
+            if ahead { seconds.checked_sub(offset)? } else { seconds.checked_add(offset)? };
+        Some(Self(seconds.checked_mul(1000)?.checked_add(millis_of_fraction(fraction)?)?))
+    }
 }
 
 impl fmt::Display for UnixTime {
@@ -106,6 +133,61 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// The days from 1970-01-01 to a date: the reverse of [`civil_from_days`].
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let last = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=last).contains(&day) || year < 1970 {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let (era, year_of_era) = (year / 400, year % 400);
+    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
+}
+
+/// Three numbers of exactly these widths.
+fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[u64; 3]> {
+    let mut found = [0; 3];
+    let mut parts = text.split(separator);
+    for (slot, width) in found.iter_mut().zip(widths) {
+        *slot = digits(parts.next().filter(|part| part.len() == width)?)?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn millis_of_fraction(text: &str) -> Option<u64> {
+    digits(text)?;
+    let padded = format!("{text:0<3}");
+    digits(padded.get(..3)?)
+}
+
+/// Whether the zone is ahead of UTC, and by how much.
+fn offset_seconds(zone: &str) -> Option<(bool, u64)> {
+    if zone.eq_ignore_ascii_case("Z") {
+        return Some((true, 0));
+    }
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    if hours.len() != 2 || minutes.len() != 2 {
+        return None;
+    }
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    let known = hours <= 23 && minutes <= 59;
+    known.then_some((zone.starts_with('+'), hours * 3600 + minutes * 60))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +203,43 @@ mod tests {
         check(1_709_164_800, "2024-02-29T00:00:00Z");
         check(1_735_689_599, "2024-12-31T23:59:59Z");
         check(4_107_542_400, "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn rfc_3339_is_read_back() {
+        let check = |text: &str, millis: Option<u64>| {
+            assert_eq!(UnixTime::parse(text).map(UnixTime::millis), millis, "{text}");
+        };
+        check("1970-01-01T00:00:00Z", Some(0));
+        check("2000-02-29T00:00:00.125Z", Some(951_782_400_125));
+        check("2024-02-29t00:00:00.1z", Some(1_709_164_800_100));
+        check("2024-02-29T00:00:00.123456789Z", Some(1_709_164_800_123));
+        check("2024-02-29T01:30:00+01:30", Some(1_709_164_800_000));
+        check("2024-02-28T19:00:00-05:00", Some(1_709_164_800_000));
+        check("2100-03-01T00:00:00Z", Some(4_107_542_400_000));
+        for text in [
+            "",
+            "2024-02-29",
+            "2024-02-30T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2024-02-29T24:00:00Z",
+            "2024-02-29T00:00:00",
+            "2024-2-29T00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-02-29T00:00:00.Z.",
+            "2024-02-29T00:00:00+1:00",
+            "1970-01-01T00:00:00+01:00",
+            "2024-02-29T00:00:00.1x5Z",
+            "+024-02-29T00:00:00Z",
+            "2024-02-29T00:00:00ZZ",
+        ] {
+            check(text, None);
+        }
+        for millis in [0, 1, 999, 951_782_399_999, 1_735_689_599_070] {
+            let time = UnixTime::from_millis(millis);
+            assert_eq!(UnixTime::parse(&time.precise()), Some(time), "{}", time.precise());
+        }
     }
 
     #[test]

@@ -1,44 +1,55 @@
-//! A service's own database: a SQLite file in write-ahead mode, or memory for tests and trials.
+//! A service's own database: a SQLite file in write-ahead mode, memory for tests and trials, or a
+//! PostgreSQL database.
 //!
-//! SQL stays in the dialect that SQLite and PostgreSQL share (`$1`, TEXT, BIGINT) wherever it can,
-//! and what cannot stands in a migration of its own: a second engine is a second arm of
-//! [`Database::open`], not a second set of queries.
+//! SQL is written once, in the dialect that both engines share: `$1` for placeholders, TEXT and
+//! BIGINT for columns. What an engine needs to be told stands here, in the settings of its
+//! connections, and nowhere else.
 
 use std::borrow::Cow;
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
+use sqlx::AnyPool;
+use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{SqlSafeStr, Sqlite, Transaction};
+use tokio::sync::Notify;
 
-/// Readers beside one writer; each connection is a thread and a page cache.
-const CONNECTIONS: u32 = 4;
-/// How long a statement waits for another process's write lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for a connection: mostly the first, which a slow disk holds up. A request
-/// gives up before, by its own timeout.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::failpoint::{Failpoints, Kind};
 
-/// An open database with its migrations applied.
-#[derive(Debug, Clone)]
-pub struct Database {
-    pool: SqlitePool,
-}
+mod location;
+mod transient;
+
+pub use location::Engine;
+pub(crate) use transient::is_lock_timeout;
+pub use transient::is_transient;
+
+use location::Location;
+
+/// A transaction of either engine. Dropped without a commit, it is rolled back.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
 /// A service's migrations, oldest first: a description and SQL embedded in the binary. One that
 /// was ever released never changes: its checksum is kept beside the data.
 pub type Migrations = &'static [(&'static str, &'static str)];
 
+/// An open database with its migrations applied.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: AnyPool,
+    engine: Engine,
+    migrations: Migrations,
+    failpoints: Failpoints,
+    committed: Arc<Notify>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    #[error("the database URL {0:?} is not understood: use sqlite:FILE or :memory:")]
+    #[error(
+        "the database URL {0:?} is not understood: use sqlite:FILE, :memory: or \
+         postgres://USER:PASSWORD@HOST/NAME"
+    )]
     Url(String),
     #[error("the database file {path:?} cannot be created: {source}")]
-    Create { path: PathBuf, source: std::io::Error },
+    Create { path: std::path::PathBuf, source: std::io::Error },
     #[error("the database cannot be opened: {0}")]
     Open(#[source] sqlx::Error),
     #[error("the database cannot be brought up to date: {0}")]
@@ -46,51 +57,58 @@ pub enum DatabaseError {
 }
 
 impl Database {
-    /// Opens (and creates) the database that `url` names and applies what is new in `migrations`.
+    /// Opens the database that `url` names and applies what is new in `migrations`. A file is made
+    /// if there is none; a PostgreSQL database is there already.
     pub async fn open(url: &str, migrations: Migrations) -> Result<Self, DatabaseError> {
-        let pool = match Location::parse(url)? {
-            Location::Memory => {
-                // Each connection to memory is a database apart, so there is exactly one, for ever.
-                let options = SqliteConnectOptions::new().in_memory(true).filename(":memory:");
-                SqlitePoolOptions::new()
-                    .max_connections(1)
-                    .min_connections(1)
-                    .idle_timeout(None)
-                    .max_lifetime(None)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .connect_with(options.foreign_keys(true))
-                    .await
-            }
-            Location::File(path) => {
-                create_private(&path)?;
-                let options = SqliteConnectOptions::new()
-                    .filename(&path)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    // A commit that was answered survives a power cut.
-                    .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(BUSY_TIMEOUT)
-                    .foreign_keys(true);
-                SqlitePoolOptions::new()
-                    .max_connections(CONNECTIONS)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .connect_with(options)
-                    .await
-            }
-        }
-        .map_err(DatabaseError::Open)?;
+        Self::open_with(url, migrations, Failpoints::from_environment()).await
+    }
+
+    /// With failpoints of the caller's own.
+    pub async fn open_with(
+        url: &str,
+        migrations: Migrations,
+        failpoints: Failpoints,
+    ) -> Result<Self, DatabaseError> {
+        // The first caller installs them; the others find them installed.
+        sqlx::any::install_default_drivers();
+        let location = Location::parse(url)?;
+        let pool = location.connect().await?;
         migrator(migrations).run(&pool).await.map_err(DatabaseError::Migrate)?;
-        Ok(Self { pool })
+        let (engine, committed) = (location.engine(), Arc::default());
+        Ok(Self { pool, engine, migrations, failpoints, committed })
     }
 
     /// Runs single statements and reads.
-    pub fn pool(&self) -> &SqlitePool {
+    pub fn pool(&self) -> &AnyPool {
         &self.pool
     }
 
-    /// Begins a transaction that will write. It takes the write lock at once: one that read first
-    /// could not be upgraded while another writes, and would fail instead of waiting.
-    pub async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Begins a transaction that will write. SQLite takes its one write lock at once: a
+    /// transaction that read first could not be upgraded while another writes, and would fail
+    /// instead of waiting. PostgreSQL locks row by row, as the statements go.
+    pub async fn begin_write(&self) -> Result<Transaction, sqlx::Error> {
+        match self.engine {
+            Engine::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Engine::Postgres => self.pool.begin().await,
+        }
+    }
+
+    /// Commits, with a failpoint before and one after, named `commit:STEP`. An error of the
+    /// connection leaves in doubt whether it is committed.
+    pub async fn commit(&self, transaction: Transaction, step: &str) -> Result<(), sqlx::Error> {
+        self.failpoints.before(Kind::Commit, step);
+        transaction.commit().await?;
+        self.failpoints.after(Kind::Commit, step);
+        self.committed.notify_one();
+        Ok(())
+    }
+
+    pub fn failpoints(&self) -> &Failpoints {
+        &self.failpoints
     }
 
     /// Whether the database answers.
@@ -98,42 +116,20 @@ impl Database {
         sqlx::query("SELECT 1").execute(&self.pool).await.map(drop)
     }
 
-    /// Closes every connection and folds the write-ahead log into the file.
+    /// Closes every connection; SQLite folds its write-ahead log into the file.
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
 
-enum Location {
-    Memory,
-    File(PathBuf),
-}
-
-impl Location {
-    fn parse(url: &str) -> Result<Self, DatabaseError> {
-        if matches!(url, ":memory:" | "sqlite::memory:") {
-            return Ok(Self::Memory);
-        }
-        let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-        match path {
-            Some(path) if !path.is_empty() && !path.contains('?') => Ok(Self::File(path.into())),
-            _ => Err(DatabaseError::Url(url.to_owned())),
-        }
+    /// Resolves after a commit of this process: there may be events to send.
+    pub(crate) async fn committed(&self) {
+        self.committed.notified().await;
     }
-}
 
-/// SQLite gives its log files the mode of the database, and databases hold keys and hashes: so
-/// the file is made for its owner alone before SQLite would make it for everyone.
-fn create_private(path: &Path) -> Result<(), DatabaseError> {
-    let failed = |source| DatabaseError::Create { path: path.to_owned(), source };
-    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory).map_err(failed)?;
+    /// Whether the service listed `migration` among its own.
+    pub(crate) fn has(&self, migration: (&str, &str)) -> bool {
+        self.migrations.contains(&migration)
     }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(failed)
 }
 
 fn migrator(migrations: Migrations) -> Migrator {
@@ -145,75 +141,4 @@ fn migrator(migrations: Migrations) -> Migrator {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: Migrations = &[("notes", "CREATE TABLE notes (text TEXT NOT NULL)")];
-    const TWO: Migrations = &[ONE[0], ("authors", "ALTER TABLE notes ADD COLUMN author TEXT")];
-    const CHANGED: Migrations = &[("notes", "CREATE TABLE notes (text TEXT)")];
-
-    #[tokio::test]
-    async fn a_file_keeps_its_rows_and_takes_new_migrations() {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}/deep/notes.db", directory.path().display());
-        let first = Database::open(&url, ONE).await.unwrap();
-        sqlx::query("INSERT INTO notes VALUES ($1)").bind("a").execute(first.pool()).await.unwrap();
-        first.close().await;
-        let second = Database::open(&url, TWO).await.unwrap();
-        let found: (String, Option<String>) = sqlx::query_as("SELECT text, author FROM notes")
-            .fetch_one(second.pool())
-            .await
-            .unwrap();
-        assert_eq!(found, ("a".to_owned(), None));
-        second.check().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_migration_that_changed_after_its_release_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}/notes.db", directory.path().display());
-        Database::open(&url, ONE).await.unwrap().close().await;
-        let refused = Database::open(&url, CHANGED).await.unwrap_err();
-        assert!(matches!(refused, DatabaseError::Migrate(MigrateError::VersionMismatch(1))));
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn only_the_owner_may_read_the_file() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}/notes.db", directory.path().display());
-        let database = Database::open(&url, ONE).await.unwrap();
-        for name in ["notes.db", "notes.db-wal"] {
-            let mode = directory.path().join(name).metadata().unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "{name}");
-        }
-        database.close().await;
-    }
-
-    #[tokio::test]
-    async fn memory_is_one_database_for_every_task() {
-        let database = Database::open(":memory:", ONE).await.unwrap();
-        let write = "INSERT INTO notes VALUES ('a')";
-        let tasks = (0..8).map(|_| {
-            let pool = database.pool().clone();
-            tokio::spawn(async move { sqlx::query(write).execute(&pool).await.unwrap() })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap();
-        }
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM notes")
-            .fetch_one(database.pool())
-            .await
-            .unwrap();
-        assert_eq!(count, 8);
-    }
-
-    #[tokio::test]
-    async fn urls_of_other_engines_are_refused() {
-        for url in ["postgres://localhost/users", "users.db", "sqlite:", "sqlite:a?mode=ro", ""] {
-            let refused = Database::open(url, &[]).await.unwrap_err();
-            assert!(matches!(refused, DatabaseError::Url(_)), "{url}: {refused}");
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! The metrics that every service has: its requests, by route template, method and status.
+//! The metrics that every service has: its requests, by route template, method and status; its
+//! gRPC calls; its events.
 //!
 //! Labels come from closed sets: the routes that are mounted, the methods of RFC 9110, the status
 //! codes. Nothing that a client makes up becomes a label.
@@ -7,8 +8,13 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
+
+/// In seconds.
+const DURATION_BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Requests, counted once each.
 #[derive(Debug, Clone)]
@@ -33,7 +39,7 @@ impl HttpMetrics {
                 "shop_http_request_duration_seconds",
                 "Time from a request's head to its response's head",
             )
-            .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
+            .buckets(DURATION_BUCKETS.to_vec()),
             &["method", "route"],
         )?;
         let in_flight = IntGauge::new("shop_http_requests_in_flight", "Requests being answered")?;
@@ -85,5 +91,90 @@ fn method_label(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+/// Events, out and in.
+#[derive(Debug, Clone)]
+pub struct EventMetrics {
+    pub(crate) published: IntCounter,
+    pub(crate) relay_failures: IntCounter,
+    consumed: IntCounterVec,
+}
+
+impl EventMetrics {
+    /// Fails if the registry holds metrics of these names already.
+    pub fn try_new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let published =
+            IntCounter::new("shop_events_published_total", "Events given to the broker")?;
+        let relay_failures = IntCounter::new(
+            "shop_outbox_failures_total",
+            "Times that the outbox could not be sent on and waits",
+        )?;
+        let consumed = IntCounterVec::new(
+            Opts::new("shop_events_consumed_total", "Deliveries of events, by what became of them"),
+            &["outcome", "group"],
+        )?;
+        registry.register(Box::new(published.clone()))?;
+        registry.register(Box::new(relay_failures.clone()))?;
+        registry.register(Box::new(consumed.clone()))?;
+        Ok(Self { published, relay_failures, consumed })
+    }
+
+    pub(crate) fn consumed(&self, group: &'static str, outcome: Outcome) {
+        self.consumed.with_label_values(&[outcome.label(), group]).inc();
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Handled,
+    /// It was handled before.
+    Known,
+    /// It comes again.
+    Again,
+    Dead,
+}
+
+impl Outcome {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Known => "known",
+            Self::Again => "again",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// gRPC calls, counted once each.
+#[derive(Debug, Clone)]
+pub(crate) struct GrpcMetrics {
+    calls: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl GrpcMetrics {
+    pub(crate) fn try_new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let calls = IntCounterVec::new(
+            Opts::new("shop_grpc_calls_total", "gRPC calls, by method and status code"),
+            // In this order no two pairs are the same text end to end: see above.
+            &["code", "method"],
+        )?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new("shop_grpc_call_duration_seconds", "Time from a call to its status")
+                .buckets(DURATION_BUCKETS.to_vec()),
+            &["method"],
+        )?;
+        registry.register(Box::new(calls.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        Ok(Self { calls, duration })
+    }
+
+    /// `method` is one that is served, or `unmatched`; `code` is gRPC's number.
+    pub(crate) fn end(&self, method: &str, code: &str, elapsed: Duration) {
+        self.calls.with_label_values(&[code, method]).inc();
+        self.duration.with_label_values(&[method]).observe(elapsed.as_secs_f64());
     }
 }

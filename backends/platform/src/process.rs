@@ -18,7 +18,7 @@ use crate::telemetry;
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// The whole of a service's `main`. Prints `listening on http://ADDRESS` to standard output as
-/// soon as connections are accepted there.
+/// soon as connections are accepted there, and `grpc on http://ADDRESS` if the service has gRPC.
 pub fn main<O, B, F>(build: B) -> ExitCode
 where
     O: Parser + Options,
@@ -48,13 +48,21 @@ where
         .map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let bound = build(options, signals().map_err(StartError::Runtime)?).await?;
-        // Nobody may be reading; that is no reason not to serve.
-        drop(writeln!(std::io::stdout(), "listening on http://{}", bound.address));
+        announce(&bound);
         bound.run.await;
         Ok(())
     });
     runtime.shutdown_timeout(BLOCKING_GRACE);
     served
+}
+
+/// Nobody may be reading; that is no reason not to serve.
+fn announce(bound: &Bound) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "listening on http://{}", bound.address));
+    if let Some(address) = bound.grpc {
+        drop(writeln!(out, "grpc on http://{address}"));
+    }
 }
 
 /// Handlers are in place when this returns, so that no signal after the first line is lost.

@@ -28,6 +28,22 @@ impl RequestContext {
         }
     }
 
+    /// The identity that an event carries; what is missing or malformed is made.
+    pub fn from_parts(request_id: Option<&str>, traceparent: Option<&str>) -> Self {
+        let header = |text: Option<&str>| text.and_then(|text| HeaderValue::from_str(text).ok());
+        let request_id = header(request_id).filter(|value| is_request_id(value.as_bytes()));
+        let traceparent = header(traceparent).filter(|value| is_traceparent(value.as_bytes()));
+        Self {
+            request_id: request_id.unwrap_or_else(new_request_id),
+            traceparent: traceparent.unwrap_or_else(new_traceparent),
+        }
+    }
+
+    /// A new identity, for what no request asked for: a timer's work.
+    pub fn begin() -> Self {
+        Self::from_parts(None, None)
+    }
+
     /// Sets both headers: on the response, and on requests to other services.
     pub fn apply(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.request_id.clone());

@@ -1,6 +1,7 @@
 //! Connections: accepted up to a limit, cut when they dawdle, drained when the service stops.
 //!
-//! axum's own `serve` bounds neither the connections, nor a slow head, nor the drain.
+//! axum's own `serve` bounds neither the connections, nor a slow head, nor the drain; tonic's
+//! bounds neither the connections nor the drain.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,15 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::broker::BrokerError;
 use crate::database::DatabaseError;
 use crate::settings::ServerOptions;
+
+mod protocol;
+
+pub(crate) use protocol::Protocol;
 
 /// How long to wait when the process has no descriptor left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -29,6 +34,8 @@ pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Bound {
     /// Where it listens: the kernel's choice if port 0 was asked for.
     pub address: SocketAddr,
+    /// Where it listens for gRPC, if it does.
+    pub grpc: Option<SocketAddr>,
     /// Serves until the shutdown resolves, then drains.
     pub run: Pin<Box<dyn Future<Output = Drained> + Send>>,
 }
@@ -47,11 +54,15 @@ pub enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     #[error("--{option}: {reason}")]
     Option { option: &'static str, reason: &'static str },
     /// What a service needs of its own, such as its signing keys.
     #[error("cannot prepare {what}: {source}")]
     Prepare { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the migrations lack the platform's {0:?}")]
+    Migration(&'static str),
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot start the runtime: {0}")]
@@ -62,38 +73,59 @@ impl StartError {
     /// Whether the command line is at fault, rather than the world around it.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Option { .. } | Self::Database(DatabaseError::Url(_)) => true,
+            Self::Option { .. }
+            | Self::Database(DatabaseError::Url(_))
+            | Self::Broker(BrokerError::Url(_)) => true,
             Self::Listen { .. }
             | Self::Database(_)
+            | Self::Broker(_)
             | Self::Prepare { .. }
+            | Self::Migration(_)
             | Self::Metrics(_)
             | Self::Runtime(_) => false,
         }
     }
 }
 
-/// Binds `listen`; connections queue from here on and are served once `run` is polled.
-pub(crate) async fn bind(
+/// Resolves when `stop` becomes true, or nobody is left to make it so.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// A socket that connections queue at already.
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+    server: Server,
+    drain: Duration,
+}
+
+/// Binds `listen`; connections are served once [`Listening::run`] is polled.
+pub(crate) async fn listen(
     app: Router,
+    protocol: Protocol,
     listen: SocketAddr,
     options: &ServerOptions,
-    shutdown: Shutdown,
-) -> Result<Bound, StartError> {
+) -> Result<Listening, StartError> {
     let failed = |source| StartError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let mut http = http1::Builder::new();
-    // hyper measures both the wait for a request and the time of its head by this one.
-    http.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout);
     let slots = Arc::new(Semaphore::new(options.max_connections as usize));
     let (stop, _) = watch::channel(());
-    let server = Server { app, http, slots, stop, connections: JoinSet::new() };
-    Ok(Bound { address, run: Box::pin(server.run(listener, shutdown, options.drain_timeout)) })
+    let server = Server { app, protocol, slots, stop, connections: JoinSet::new() };
+    Ok(Listening { address, listener, server, drain: options.drain_timeout })
+}
+
+impl Listening {
+    /// Serves until `shutdown` resolves, then drains.
+    pub(crate) async fn run(self, shutdown: Shutdown) -> Drained {
+        self.server.run(self.listener, shutdown, self.drain).await
+    }
 }
 
 struct Server {
     app: Router,
-    http: http1::Builder,
+    protocol: Protocol,
     slots: Arc<Semaphore>,
     stop: watch::Sender<()>,
     connections: JoinSet<()>,
@@ -145,7 +177,7 @@ impl Server {
         // A small answer must not wait for the peer's acknowledgement; without it all still works.
         drop(stream.set_nodelay(true));
         let service = TowerToHyperService::new(self.app.clone());
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self.protocol.serve(TokioIo::new(stream), service);
         let mut stopping = self.stop.subscribe();
         self.connections.spawn(async move {
             let _permit = permit;

@@ -1,34 +1,45 @@
 //! A service assembled: its own routes, and around them what every service has.
 //!
-//! `/healthz` says that the process runs, `/readyz` that its database answers, `/metrics` counts.
-//! Around every route, from the outside in: the record and the request's identity, the answer to
-//! panics, the timeout, the body limit.
+//! `/healthz` says that the process runs, `/readyz` that its database and its broker answer,
+//! `/metrics` counts, `/openapi.json` describes. Around every route, from the outside in: the
+//! record and the request's identity, the answer to panics, the timeout, the body limit.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_core::future::BoxFuture;
 use prometheus::Registry;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
 
+use crate::broker::{Broker, Policy};
+use crate::clock::{Clock, SystemClock};
+use crate::consumer::Consumer;
 use crate::database::Database;
-use crate::metrics::{self, CLIENT_LEFT, HttpMetrics};
+use crate::grpc::Grpc;
+use crate::metrics::{self, GrpcMetrics, HttpMetrics};
 use crate::problem::Problem;
-use crate::request::RequestContext;
-use crate::server::{self, Bound, Shutdown, StartError};
+use crate::server::{self, Bound, Protocol, Shutdown, StartError};
 use crate::settings::ServerOptions;
 
-/// Routes for probes and scrapers: logged only when someone debugs.
-const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+mod background;
+mod observe;
+mod readiness;
+mod run;
+
+use background::Background;
+pub(crate) use readiness::Readiness;
+use run::Running;
 
 /// What makes up a service. Its metrics are in `registry` already.
 pub struct Service {
@@ -36,16 +47,69 @@ pub struct Service {
     pub routes: Router,
     pub database: Database,
     pub registry: Registry,
+    /// Served at `/openapi.json`.
+    pub openapi: Option<utoipa::openapi::OpenApi>,
+    /// Where to listen for gRPC, and what to answer there.
+    pub grpc: Option<(SocketAddr, Grpc)>,
+    /// Where the events of the outbox go and those of the consumers come from.
+    pub broker: Option<Broker>,
+    pub consumers: Vec<Consumer>,
+    /// How events are delivered to the consumers.
+    pub policy: Policy,
+    pub tasks: Vec<Task>,
+    /// What the inbox reads the time from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Work that goes on beside the requests: what drives a process, what expires things. It is
+/// dropped at the shutdown, at whatever it waits for, so that its steps must survive a crash.
+pub struct Task {
+    pub name: &'static str,
+    pub run: BoxFuture<'static, Infallible>,
 }
 
 impl Service {
-    /// The whole application, ready to be called without a socket.
+    /// A service of nothing but routes; the rest is set by hand.
+    pub fn new(name: &'static str, routes: Router, database: Database, registry: Registry) -> Self {
+        Self {
+            name,
+            routes,
+            database,
+            registry,
+            openapi: None,
+            grpc: None,
+            broker: None,
+            consumers: Vec::new(),
+            policy: Policy::default(),
+            tasks: Vec::new(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The whole application, ready to be called without a socket. What runs beside the requests
+    /// does not run.
     pub fn router(self, options: &ServerOptions) -> Result<Router, StartError> {
+        let readiness = Readiness::new(self.database.clone(), self.broker.clone());
+        self.router_with(options, readiness)
+    }
+
+    fn router_with(
+        self,
+        options: &ServerOptions,
+        readiness: Readiness,
+    ) -> Result<Router, StartError> {
         let metrics = Arc::new(HttpMetrics::try_new(&self.registry)?);
-        let health = Router::new()
+        let mut health = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready).with_state(self.database))
+            .route("/readyz", get(readiness::ready).with_state(readiness))
             .route("/metrics", get(scrape).with_state(self.registry));
+        if let Some(openapi) = &self.openapi {
+            let failed =
+                |source| StartError::Prepare { what: "the description of the API", source };
+            let text = serde_json::to_vec(openapi).map_err(|error| failed(error.into()))?;
+            let answer = ([(CONTENT_TYPE, "application/json")], Bytes::from(text));
+            health = health.route("/openapi.json", get(|| async { answer }));
+        }
         let timeout = options.request_timeout;
         Ok(self
             .routes
@@ -61,38 +125,38 @@ impl Service {
             .layer(DefaultBodyLimit::max(options.body_limit))
             .layer(from_fn(move |request, next| limit_time(timeout, request, next)))
             .layer(CatchPanicLayer::custom(answer_panic))
-            .layer(from_fn_with_state(metrics, observe)))
+            .layer(from_fn_with_state(metrics, observe::observe)))
     }
 
-    /// Binds `listen`; the database is closed after the last connection.
+    /// Binds `listen`, and the gRPC address if there is one; once `run` is polled, requests are
+    /// served, events are sent and consumed, and tasks run.
+    ///
+    /// After the shutdown, in this order: no connection is accepted, requests finish, consumers
+    /// and tasks stop, what is in the outbox is sent, broker and database are closed. All of it
+    /// takes the drain's time at most, and a second.
     pub async fn bind(
-        self,
+        mut self,
         listen: SocketAddr,
         options: &ServerOptions,
         shutdown: Shutdown,
     ) -> Result<Bound, StartError> {
-        let (name, database) = (self.name, self.database.clone());
-        let app = self.router(options)?;
-        let Bound { address, run } = server::bind(app, listen, options, shutdown).await?;
-        let run = async move {
-            tracing::info!(service = name, %address, "serving");
-            let drained = run.await;
-            database.close().await;
-            tracing::info!(service = name, cut = drained.cut, "stopped");
-            drained
+        let (name, database, broker) = (self.name, self.database.clone(), self.broker.clone());
+        let readiness = Readiness::new(database.clone(), broker.clone());
+        let background = Background::prepare(&mut self, readiness.clone())?;
+        let grpc = match self.grpc.take() {
+            Some((address, grpc)) => {
+                let metrics = Arc::new(GrpcMetrics::try_new(&self.registry)?);
+                let app = grpc.router(metrics, options, readiness.clone())?;
+                Some(server::listen(app, Protocol::http2(), address, options).await?)
+            }
+            None => None,
         };
-        Ok(Bound { address, run: Box::pin(run) })
-    }
-}
-
-async fn ready(State(database): State<Database>) -> Response {
-    match database.check().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "the database does not answer");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The service is not ready")
-                .into_response()
-        }
+        let app = self.router_with(options, readiness)?;
+        let http = server::listen(app, Protocol::http1(options), listen, options).await?;
+        let (address, grpc_address) = (http.address, grpc.as_ref().map(|grpc| grpc.address));
+        let drain = options.drain_timeout;
+        let running = Running { name, http, grpc, background, broker, database, drain };
+        Ok(Bound { address, grpc: grpc_address, run: Box::pin(running.run(shutdown)) })
     }
 }
 
@@ -117,71 +181,13 @@ async fn limit_time(limit: Duration, request: Request, next: Next) -> Response {
 }
 
 fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = text.unwrap_or("not a text"), "a request's handler panicked");
+    tracing::error!(panic = panic_text(&*panic), "a request's handler panicked");
     Problem::internal().into_response()
 }
 
-/// Gives the request its identity and leaves exactly one record of it.
-async fn observe(
-    State(metrics): State<Arc<HttpMetrics>>,
-    matched: Option<MatchedPath>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let context = RequestContext::of(request.headers());
-    let span = tracing::info_span!(
-        "request",
-        request_id = context.request_id(),
-        traceparent = context.traceparent(),
-        method = %request.method(),
-        path = request.uri().path(),
-    );
-    let method = request.method().clone();
-    request.extensions_mut().insert(context.clone());
-    async move {
-        let mut record = Record::begin(metrics, method, matched);
-        let mut response = next.run(request).await;
-        record.status = Some(response.status());
-        context.apply(response.headers_mut());
-        response
-    }
-    .instrument(span)
-    .await
-}
-
-/// The access record, written on drop: also when the client leaves first.
-struct Record {
-    metrics: Arc<HttpMetrics>,
-    method: Method,
-    route: Option<MatchedPath>,
-    started: Instant,
-    status: Option<StatusCode>,
-}
-
-impl Record {
-    fn begin(metrics: Arc<HttpMetrics>, method: Method, route: Option<MatchedPath>) -> Self {
-        metrics.begin();
-        Self { metrics, method, route, started: Instant::now(), status: None }
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let elapsed = self.started.elapsed();
-        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        self.metrics.end(&self.method, route, self.status, elapsed);
-        let status = self.status.unwrap_or(CLIENT_LEFT).as_u16();
-        let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        if PROBES.contains(&route) {
-            tracing::debug!(route, status, duration_us, "request");
-        } else {
-            tracing::info!(route, status, duration_us, "request");
-        }
-    }
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not a text")
 }
 
 #[cfg(test)]

@@ -15,9 +15,11 @@ use crate::settings::ServerOptions;
 
 use super::*;
 
+mod background;
+
 async fn service(routes: Router) -> Service {
     let database = Database::open(":memory:", &[]).await.unwrap();
-    Service { name: "test", routes, database, registry: Registry::new() }
+    Service::new("test", routes, database, Registry::new())
 }
 
 fn routes() -> Router {

@@ -1,0 +1,95 @@
+//! A member of a group: it waits for events, takes a batch over, and hands it out one by one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+
+use super::take::{self, Taken};
+use super::{Log, LogReceipt};
+use crate::broker::filter::Filter;
+use crate::broker::{BrokerError, Policy};
+use crate::event::Event;
+
+/// How often to look for what other processes have published.
+const POLL: Duration = Duration::from_millis(25);
+
+pub(in crate::broker) struct LogSubscription {
+    log: Log,
+    group: Arc<str>,
+    filter: Arc<Filter>,
+    pub(in crate::broker) policy: Policy,
+    /// Leased already, not handed out yet.
+    fetched: VecDeque<(Event, LogReceipt)>,
+    /// A take-over under way. It is kept here so that giving up `next` does not break it off: what
+    /// it leases would be nobody's until the lease runs out.
+    taking: Option<BoxFuture<'static, Result<Taken, BrokerError>>>,
+}
+
+impl LogSubscription {
+    pub(super) fn new(log: Log, group: String, filter: Filter, policy: Policy) -> Self {
+        let (group, filter) = (group.into(), Arc::new(filter));
+        Self { log, group, filter, policy, fetched: VecDeque::new(), taking: None }
+    }
+
+    pub(in crate::broker) async fn next(&mut self) -> Result<(Event, LogReceipt), BrokerError> {
+        loop {
+            if let Some(next) = self.fetched.pop_front() {
+                return Ok(next);
+            }
+            if self.taking.is_none() {
+                self.until_due().await?;
+            }
+            self.take().await?;
+        }
+    }
+
+    pub(in crate::broker) async fn close(mut self) {
+        if self.taking.is_some()
+            && let Err(error) = self.take().await
+        {
+            tracing::debug!(%error, "the last events were not taken over");
+        }
+        for (_, receipt) in self.fetched {
+            if let Err(error) = receipt.give_back().await {
+                // Its lease gives it back, later.
+                tracing::debug!(%error, "an event was not given back");
+            }
+        }
+    }
+
+    async fn until_due(&mut self) -> Result<(), BrokerError> {
+        loop {
+            // Before the look, so that an event in between is not slept over.
+            let woken = self.log.wake.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            if take::is_due(&self.log, &self.group, self.policy).await? {
+                return Ok(());
+            }
+            drop(tokio::time::timeout(POLL, woken).await);
+        }
+    }
+
+    async fn take(&mut self) -> Result<(), BrokerError> {
+        let taking = self.taking.get_or_insert_with(|| {
+            let (group, filter) = (Arc::clone(&self.group), Arc::clone(&self.filter));
+            Box::pin(take::take(self.log.clone(), group, filter, self.policy))
+        });
+        let taken = taking.as_mut().await;
+        self.taking = None;
+        self.fetched.extend(taken?);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LogSubscription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LogSubscription")
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,57 @@
+//! Real servers for tests: PostgreSQL and NATS on ports of their own, with data that goes with
+//! them.
+//!
+//! Where a program is missing, tests that need it are skipped, loudly; with `CI=true` they fail.
+//! Everything here blocks and panics, as is fit for tests and for nothing else.
+
+mod daemon;
+mod nats;
+mod postgres;
+
+pub use nats::Nats;
+pub use postgres::Postgres;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The PostgreSQL server that this process's tests share; it ends with the last of them. Databases
+/// keep them apart.
+pub fn postgres() -> Option<Arc<Postgres>> {
+    static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+    shared(&SHARED, Postgres::start)
+}
+
+/// A NATS server with JetStream, for one test: what is in it is what the test put there.
+pub fn nats() -> Option<Nats> {
+    Nats::start()
+}
+
+fn shared<T>(place: &Mutex<Weak<T>>, start: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = place.upgrade() {
+        return Some(running);
+    }
+    let started = Arc::new(start()?);
+    *place = Arc::downgrade(&started);
+    Some(started)
+}
+
+/// The program in `PATH` or one of `folders`; none after having said so.
+fn program(
+    name: &str,
+    package: &str,
+    folders: impl IntoIterator<Item = PathBuf>,
+) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(folders)
+        .chain(["/usr/sbin".into()])
+        .map(|folder: PathBuf| folder.join(name))
+        .find(|path| Path::new(path).is_file());
+    if found.is_none() {
+        let text = format!("{name} is missing (apt-get install {package})");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{text}");
+        eprintln!("\n==> SKIPPED: {text}\n");
+    }
+    found
+}

@@ -1,0 +1,138 @@
+//! What every broker promises, asked of the embedded log and of a real NATS server alike.
+
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
+use std::time::Duration;
+
+use shop_platform::testing::{Nats, nats};
+use shop_platform::{Broker, Event, RequestContext, UnixTime};
+
+#[path = "broker/promises.rs"]
+mod promises;
+
+/// Nothing here takes long; what takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, work).await.expect("in time")
+}
+
+fn event(kind: &'static str, subject: &str, number: u64) -> Event {
+    let (time, context) = (UnixTime::from_seconds(1), RequestContext::begin());
+    Event::new("tests", kind, subject, time, serde_json::json!({"number": number}), &context)
+}
+
+/// Runs one promise on each engine: on memory, on a file, on NATS.
+macro_rules! on_each_engine {
+    ($($promise:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $promise() {
+                let broker = super::Broker::open("log::memory:").await.unwrap();
+                super::within(super::promises::$promise(&broker)).await;
+            })+
+        }
+        mod file {
+            $(#[tokio::test]
+            async fn $promise() {
+                let directory = tempfile::tempdir().unwrap();
+                let url = format!("log:{}/deep/events.db", directory.path().display());
+                let broker = super::Broker::open(&url).await.unwrap();
+                super::within(super::promises::$promise(&broker)).await;
+                broker.close().await;
+            })+
+        }
+        mod jetstream {
+            $(#[tokio::test]
+            async fn $promise() {
+                let Some(server) = super::nats() else { return };
+                let broker = super::Broker::open(&server.url()).await.unwrap();
+                super::within(super::promises::$promise(&broker)).await;
+                broker.close().await;
+            })+
+        }
+    };
+}
+
+on_each_engine!(
+    an_event_published_twice_comes_once,
+    what_is_given_back_or_fails_comes_again_and_counts,
+    what_a_dead_member_held_comes_again_after_the_lease,
+    an_extended_lease_lasts,
+    members_of_a_group_share_and_none_gets_what_another_has,
+    each_group_gets_everything,
+    a_group_gets_the_kinds_that_it_asked_for,
+    what_fails_too_often_goes_to_the_dead_letters,
+    what_kills_its_receivers_goes_to_the_dead_letters,
+    events_of_one_subject_come_in_order,
+    a_new_group_begins_with_the_oldest_event,
+    an_acknowledgement_after_the_lease_counts,
+    a_wait_that_is_given_up_loses_nothing,
+    no_more_than_allowed_is_in_flight,
+);
+
+#[tokio::test]
+async fn a_log_that_is_opened_again_knows_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("log:{}/events.db", directory.path().display());
+    let first = Broker::open(&url).await.unwrap();
+    within(promises::before_a_restart(&first)).await;
+    first.close().await;
+    within(promises::after_a_restart(&Broker::open(&url).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_log_is_shared_by_several_who_opened_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("log:{}/events.db", directory.path().display());
+    let (one, two) = (Broker::open(&url).await.unwrap(), Broker::open(&url).await.unwrap());
+    within(promises::two_processes(&one, &two)).await;
+}
+
+#[tokio::test]
+async fn a_nats_server_that_was_killed_knows_everything() {
+    let Some(mut server) = nats() else { return };
+    let first = Broker::open(&server.url()).await.unwrap();
+    within(promises::before_a_restart(&first)).await;
+    restart(&mut server);
+    within(promises::after_a_restart(&Broker::open(&server.url()).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn two_clients_of_a_nats_server_share_it() {
+    let Some(server) = nats() else { return };
+    let url = server.url();
+    let (one, two) = (Broker::open(&url).await.unwrap(), Broker::open(&url).await.unwrap());
+    within(promises::two_processes(&one, &two)).await;
+}
+
+#[tokio::test]
+async fn a_client_of_nats_goes_on_after_the_server_was_killed() {
+    let Some(mut server) = nats() else { return };
+    let broker = Broker::open(&server.url()).await.unwrap();
+    let mut mail = broker.subscribe("mail", &["order.*"], promises::QUICK).await.unwrap();
+    broker.publish(&event("order.placed", "o-1", 1)).await.unwrap();
+    within(mail.next()).await.unwrap().ack().await.unwrap();
+    // The member waits with a question that the new server has never heard.
+    let waiting = tokio::spawn(async move {
+        loop {
+            if let Ok(delivery) = mail.next().await {
+                return delivery;
+            }
+        }
+    });
+    server.kill();
+    within(async { while broker.check().await.is_ok() {} }).await;
+    server.start_again();
+    let second = event("order.placed", "o-1", 2);
+    within(async { while broker.publish(&second).await.is_err() {} }).await;
+    let delivery = within(waiting).await.unwrap();
+    assert_eq!(delivery.event.id, second.id);
+    delivery.ack().await.unwrap();
+    broker.check().await.unwrap();
+}
+
+fn restart(server: &mut Nats) {
+    server.kill();
+    server.start_again();
+}
