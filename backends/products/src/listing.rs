@@ -6,6 +6,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use shop_platform::problem::FieldError;
+use utoipa::{IntoParams, ToSchema};
 
 pub(crate) const PATH: &str = "/v1/products";
 
@@ -20,18 +21,25 @@ const MAX_CATEGORY: usize = 40;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parameters as they come.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct RawListing {
+    /// Words that a product must have, or begin to have.
+    #[param(max_length = 100, example = "walnut lamp", nullable = false)]
     search: Option<String>,
+    #[param(max_length = 40, example = "home", nullable = false)]
     category: Option<String>,
+    #[param(minimum = 1, maximum = 10_000, nullable = false)]
     page: Option<u32>,
+    #[param(minimum = 1, maximum = 100, nullable = false)]
     per_page: Option<u32>,
+    #[param(inline, nullable = false)]
     sort: Option<Sort>,
 }
 
 /// The order of a listing. Without one: the best matches of a search first, or else by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 pub(crate) enum Sort {
     #[serde(rename = "name")]
     Name,
@@ -64,11 +72,16 @@ impl Listing {
             per_page: raw.per_page.unwrap_or(DEFAULT_PER_PAGE),
             sort: raw.sort,
         };
-        let longer =
-            |text: &Option<String>, limit| text.as_ref().is_some_and(|text| text.len() > limit);
+        let longer = |text: &Option<String>, limit| {
+            text.as_ref().is_some_and(|text| text.chars().count() > limit)
+        };
         let wrong = [
-            (longer(&listing.search, MAX_SEARCH), "search", "must have at most 100 bytes"),
-            (longer(&listing.category, MAX_CATEGORY), "category", "must have at most 40 bytes"),
+            (longer(&listing.search, MAX_SEARCH), "search", "must have at most 100 characters"),
+            (
+                longer(&listing.category, MAX_CATEGORY),
+                "category",
+                "must have at most 40 characters",
+            ),
             (!(1..=MAX_PAGE).contains(&listing.page), "page", "must be between 1 and 10000"),
             (
                 !(1..=MAX_PER_PAGE).contains(&listing.per_page),
@@ -126,8 +139,14 @@ impl Listing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The first page of what a search finds.
+    pub(crate) fn searching(text: &str) -> Listing {
+        let raw = RawListing { search: Some(text.to_owned()), ..Default::default() };
+        Listing::try_new(raw).unwrap()
+    }
 
     fn listing(page: u32, per_page: u32) -> Listing {
         let raw = RawListing { page: Some(page), per_page: Some(per_page), ..Default::default() };

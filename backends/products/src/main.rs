@@ -1,12 +1,13 @@
 //! The products service as a process.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use shop_platform::process;
+use shop_platform::{SystemClock, process};
 use shop_products::Options;
 
 fn main() -> ExitCode {
     process::main(|options: Options, shutdown| async move {
-        shop_products::build(&options, shutdown).await
+        shop_products::build(&options, Arc::new(SystemClock), shutdown).await
     })
 }

@@ -1,21 +1,31 @@
-//! What a customer types into the search field, made into a query that cannot misfire.
+//! What a customer types into the search field, made into ranges of the index.
 //!
-//! FTS5 has a language of its own (AND, NEAR, columns, quotes). None of it is offered: the text is
-//! cut into words, and a product matches if each word begins one of its words.
+//! There is no language to misuse: the text is cut into words, and a product matches if each of
+//! them begins one of its words.
+
+use crate::words::{Word, words};
 
 /// Words that are looked at; the rest of a long text is ignored.
 const MAX_WORDS: usize = 8;
 
-/// The FTS5 expression for `text`, or `None` if there is no word in it.
-pub(crate) fn expression(text: &str) -> Option<String> {
-    let words: Vec<String> = text
-        .split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(MAX_WORDS)
-        // In quotes a word is a word, whatever it says; letters and digits cannot end a quote.
-        .map(|word| format!("\"{word}\"*"))
-        .collect();
-    (!words.is_empty()).then(|| words.join(" "))
+/// The beginnings that a product's words must have, at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Search(Vec<Word>);
+
+impl Search {
+    /// `None` if there is no word in `text`.
+    pub(crate) fn try_new(text: &str) -> Option<Self> {
+        let mut found = words(text);
+        found.truncate(MAX_WORDS);
+        // The same word twice asks for nothing more.
+        found.sort();
+        found.dedup();
+        (!found.is_empty()).then_some(Self(found))
+    }
+
+    pub(crate) fn prefixes(&self) -> &[Word] {
+        &self.0
+    }
 }
 
 #[cfg(test)]
@@ -24,18 +34,21 @@ mod tests {
 
     #[test]
     fn only_words_are_left() {
-        let check = |text, expected: Option<&str>| {
-            assert_eq!(expression(text).as_deref(), expected, "{text:?}");
+        let check = |text: &str, expected: &[&str]| {
+            let mut expected: Vec<Word> = expected.iter().flat_map(|word| words(word)).collect();
+            expected.sort();
+            let found = Search::try_new(text);
+            let found = found.as_ref().map_or(&[][..], Search::prefixes);
+            assert_eq!(found, expected, "{text:?}");
         };
-        check("", None);
-        check(" \t%_*'\"-", None);
-        check("lamp", Some("\"lamp\"*"));
-        check("desk  lamp", Some("\"desk\"* \"lamp\"*"));
-        check("name:lamp OR NOT x", Some("\"name\"* \"lamp\"* \"OR\"* \"NOT\"* \"x\"*"));
-        check("a\" OR \"b", Some("\"a\"* \"OR\"* \"b\"*"));
-        check("NEAR(a b, 2)", Some("\"NEAR\"* \"a\"* \"b\"* \"2\"*"));
-        check("Käse", Some("\"Käse\"*"));
-        check("a\0b", Some("\"a\"* \"b\"*"));
-        check("1 2 3 4 5 6 7 8 9 10", Some(r#""1"* "2"* "3"* "4"* "5"* "6"* "7"* "8"*"#));
+        check("", &[]);
+        check(" \t%_*'\"-", &[]);
+        check("lamp", &["lamp"]);
+        check("desk  lamp", &["desk", "lamp"]);
+        check("lamp Lamp LÁMP", &["lamp"]);
+        check("name:lamp OR NOT x", &["name", "lamp", "or", "not", "x"]);
+        check("a\" OR \"b", &["a", "or", "b"]);
+        check("NEAR(a b, 2)", &["near", "a", "b", "2"]);
+        check("1 2 3 4 5 6 7 8 9 10", &["1", "2", "3", "4", "5", "6", "7", "8"]);
     }
 }

@@ -10,7 +10,18 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use shop_platform::{ManualClock, SystemClock};
+use uuid::Uuid;
+
 use super::*;
+use crate::catalogue::Entry;
+use crate::product_id::ProductId;
+
+mod calls;
+mod stock;
+mod tokens;
+
+use tokens::Tokens;
 
 struct Answer {
     status: u16,
@@ -19,9 +30,22 @@ struct Answer {
     text: String,
 }
 
+/// Options of a service that nobody else can reach.
+fn options(database: &str) -> Options {
+    Options::parse_from([
+        "shop-products",
+        "--listen=127.0.0.1:0",
+        "--grpc-listen=127.0.0.1:0",
+        "--broker=log::memory:",
+        "--database",
+        database,
+    ])
+}
+
 async fn shop() -> Router {
-    let options = Options::parse_from(["shop-products", "--database", ":memory:"]);
-    prepare(&options).await.unwrap().router(&options.server).unwrap()
+    let options = options(":memory:");
+    let service = prepare(&options, Arc::new(SystemClock)).await.unwrap();
+    service.router(&options.server).unwrap()
 }
 
 async fn send(app: &Router, request: Request<Body>) -> Answer {
@@ -53,6 +77,7 @@ async fn the_catalogue_has_two_hundred_products_with_exact_prices() {
     assert_eq!(one.status, 200);
     assert_eq!(one.body["name"], "Walnut Desk Lamp");
     assert_eq!(one.body["price"], serde_json::json!({"minor_units": 8900, "currency": "EUR"}));
+    assert_eq!(one.body["available"], 1000);
 }
 
 #[tokio::test]
@@ -233,42 +258,87 @@ async fn a_known_answer_is_not_sent_again() {
     }
 }
 
+/// Which products a search finds.
+async fn found(app: &Router, search: &str) -> Vec<String> {
+    ids(&get(app, &format!("/v1/products?search={search}")).await)
+}
+
 #[tokio::test]
 async fn the_index_follows_the_table() {
-    let database = Database::open(":memory:", MIGRATIONS).await.unwrap();
-    seed::fill_if_empty(&database).await.unwrap();
-    let count = async |text: &str| -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM product_search WHERE product_search MATCH $1")
-            .bind(search::expression(text).unwrap())
-            .fetch_one(database.pool())
-            .await
-            .unwrap()
-    };
-    let run = async |sql: &'static str| {
-        sqlx::query(sql).execute(database.pool()).await.unwrap();
-    };
-    assert_eq!((count("telescope").await, count("periscope").await), (1, 0));
-    run("UPDATE products SET name = 'Periscope' WHERE id = 'telescope-for-beginners'").await;
-    assert_eq!((count("telescope").await, count("periscope").await), (0, 1));
-    run("DELETE FROM products WHERE id = 'telescope-for-beginners'").await;
-    assert_eq!(count("periscope").await, 0);
+    let options = options(":memory:");
+    let service = prepare(&options, Arc::new(SystemClock)).await.unwrap();
+    let database = service.database.clone();
+    let app = service.router(&options.server).unwrap();
+    assert_eq!(found(&app, "telescope").await, ["telescope-for-beginners"]);
+    assert_eq!(found(&app, "periscope").await, [""; 0]);
+    let id = ProductId::try_new("telescope-for-beginners").unwrap();
+    let (name, category, description) = ("Periscope", "toys", "Looks round corners.");
+    let entry = Entry { id: &id, name, category, description, price_minor: 1990, currency: "EUR" };
+    let mut transaction = database.begin_write().await.unwrap();
+    catalogue::write(&mut transaction, entry).await.unwrap();
+    database.commit(transaction, "test").await.unwrap();
+    assert_eq!(found(&app, "telescope").await, [""; 0]);
+    assert_eq!(found(&app, "peri").await, ["telescope-for-beginners"]);
+    let delete = "DELETE FROM products WHERE id = 'telescope-for-beginners'";
+    sqlx::query(delete).execute(database.pool()).await.unwrap();
+    assert_eq!(found(&app, "periscope").await, [""; 0]);
+    let words: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM product_words WHERE product_id = 'telescope-for-beginners'",
+    )
+    .fetch_one(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(words, 0, "words go with their product");
+}
+
+#[tokio::test]
+async fn matches_are_ranked_by_where_the_words_are() {
+    let mut options = options(":memory:");
+    options.seed = Seed::None;
+    let service = prepare(&options, Arc::new(SystemClock)).await.unwrap();
+    let database = service.database.clone();
+    let app = service.router(&options.server).unwrap();
+    let mut transaction = database.begin_write().await.unwrap();
+    for (id, name, category, description) in [
+        ("d", "Towel", "home", "A towel for the kitchen, kitchen, kitchen."),
+        ("c", "Kitchen Roll", "home", "Paper."),
+        ("b", "Pan", "kitchen", "Iron."),
+        ("a", "Pot", "kitchen", "Iron."),
+        ("e", "Kitchen Knife", "kitchen", "Steel."),
+    ] {
+        let id = ProductId::try_new(id).unwrap();
+        let entry = Entry { id: &id, name, category, description, price_minor: 1, currency: "EUR" };
+        catalogue::write(&mut transaction, entry).await.unwrap();
+    }
+    database.commit(transaction, "test").await.unwrap();
+    assert_eq!(found(&app, "kitchen").await, ["e", "c", "a", "b", "d"], "ties by id");
+    assert_eq!(found(&app, "iron+kit").await, ["a", "b"], "every word must match");
+    assert_eq!(found(&app, "kit+kitchen").await, ["e", "c", "a", "b", "d"]);
+    let sorted = get(&app, "/v1/products?search=kitchen&sort=name").await;
+    assert_eq!(ids(&sorted), ["e", "c", "b", "a", "d"]);
 }
 
 #[tokio::test]
 async fn a_restart_neither_seeds_again_nor_undoes_a_change() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}/products.db", directory.path().display());
-    let options =
-        |seed: &str| Options::parse_from(["shop-products", "--database", &url, "--seed", seed]);
-    let empty = prepare(&options("none")).await.unwrap();
+    let options = |seed| Options { seed, ..options(&url) };
+    let empty = prepare(&options(Seed::None), Arc::new(SystemClock)).await.unwrap();
     let app = empty.router(&ServerOptions::default()).unwrap();
     let answer = get(&app, "/v1/products").await;
     assert_eq!((&answer.body["total"], &answer.body["pages"]), (&0.into(), &0.into()));
-    let first = prepare(&options("demo")).await.unwrap();
+    let first = prepare(&options(Seed::Demo), Arc::new(SystemClock)).await.unwrap();
     let delete = "DELETE FROM products WHERE category = 'books'";
     sqlx::query(delete).execute(first.database.pool()).await.unwrap();
     drop(first);
-    let second = prepare(&options("demo")).await.unwrap();
+    let second = prepare(&options(Seed::Demo), Arc::new(SystemClock)).await.unwrap();
     let app = second.router(&ServerOptions::default()).unwrap();
     assert_eq!(get(&app, "/v1/products").await.body["total"], 180);
+}
+
+#[tokio::test]
+async fn an_expiry_without_pauses_is_refused() {
+    let options = Options { expiry_interval: Duration::ZERO, ..options(":memory:") };
+    let refused = prepare(&options, Arc::new(SystemClock)).await.err().unwrap();
+    assert!(refused.is_usage(), "{refused}");
 }

@@ -46,7 +46,8 @@ impl Service {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+    command.args(["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]);
+    command.args(["--broker", "log::memory:"]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -90,6 +91,7 @@ fn it_ends_with_two_for_wrong_flags_and_one_for_a_world_that_is_not_ready() {
         (&["--unknown"][..], 2),
         (&["--drain-timeout", "soon"], 2),
         (&["--database", "mysql://localhost"], 2),
+        (&["--expiry-interval", "0s"], 2),
         (&["--database", &not_a_file], 1),
         (&["--help"], 0),
         (&["--version"], 0),
@@ -98,7 +100,8 @@ fn it_ends_with_two_for_wrong_flags_and_one_for_a_world_that_is_not_ready() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
     }
     let mut command = Command::new(PROGRAM);
-    let output = command.args(["--listen", &taken, "--database", ":memory:"]).output().unwrap();
+    let arguments = ["--listen", &taken, "--database", ":memory:", "--broker", "log::memory:"];
+    let output = command.args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains(&taken), "it names the address");
 }
