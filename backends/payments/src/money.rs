@@ -1,0 +1,50 @@
+//! An amount of money: whole minor units of a currency, never a fraction.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Exact, and not negative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Money {
+    /// Cents, where the currency has cents.
+    #[schema(minimum = 0)]
+    minor_units: i64,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    currency: String,
+}
+
+impl Money {
+    /// `None` for an amount below zero and for what is no currency's code.
+    pub(crate) fn try_new(minor_units: i64, currency: &str) -> Option<Self> {
+        let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
+        (minor_units >= 0 && is_code).then(|| Self { minor_units, currency: currency.to_owned() })
+    }
+
+    pub(crate) fn minor_units(&self) -> i64 {
+        self.minor_units
+    }
+
+    pub(crate) fn currency(&self) -> &str {
+        &self.currency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_whole_and_not_negative() {
+        let check = |minor_units, currency: &str, expected: bool| {
+            let found = Money::try_new(minor_units, currency).is_some();
+            assert_eq!(found, expected, "{minor_units} {currency:?}");
+        };
+        check(0, "EUR", true);
+        check(i64::MAX, "USD", true);
+        check(-1, "EUR", false);
+        for currency in ["", "EU", "EURO", "eur", "E R", "€"] {
+            check(1, currency, false);
+        }
+    }
+}
