@@ -11,19 +11,22 @@ use lettre::{Address, Message};
 use shop_platform::{StartError, UnixTime};
 use uuid::Uuid;
 
+use crate::line::Line;
+
 mod directory;
 mod smtp;
 
 use directory::Directory;
 use smtp::SmtpServer;
 
-/// A letter to one customer. Its texts may hold anything: what would break a header is encoded.
+/// A letter to one customer. What becomes a header is a line: lettre would panic over a name that is
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Letter {
     pub(crate) id: Uuid,
     pub(crate) email: String,
-    pub(crate) display_name: String,
-    pub(crate) subject: String,
+    pub(crate) display_name: Line,
+    pub(crate) subject: Line,
     pub(crate) body: String,
     pub(crate) written_at: UnixTime,
 }
@@ -107,8 +110,8 @@ impl Mailer {
 
 /// The letter as RFC 5322 has it. The same letter gives the same bytes each time.
 fn compose(letter: &Letter, sender: &Address) -> Result<Message, MailError> {
-    let name = Some(letter.display_name.clone()).filter(|name| !name.is_empty());
-    let recipient = Mailbox::new(name, letter.email.parse()?);
+    let name = Some(letter.display_name.as_str()).filter(|name| !name.is_empty());
+    let recipient = Mailbox::new(name.map(str::to_owned), letter.email.parse()?);
     let written_at = SystemTime::UNIX_EPOCH + Duration::from_secs(letter.written_at.seconds());
     let message = Message::builder()
         .message_id(Some(format!("<{}@{}>", letter.id, sender.domain())))

@@ -10,6 +10,7 @@ use shop_platform::{Database, UnixTime};
 use sqlx::Row;
 use uuid::Uuid;
 
+use crate::line::Line;
 use crate::mail::Letter;
 use crate::messages::{LetterState, time, uuid};
 
@@ -136,8 +137,8 @@ async fn read(transaction: &mut Transaction, id: Uuid) -> Result<Taken, sqlx::Er
     let letter = Letter {
         id,
         email: row.try_get("email")?,
-        display_name: row.try_get("display_name")?,
-        subject: row.try_get("subject")?,
+        display_name: Line::of(row.try_get("display_name")?),
+        subject: Line::of(row.try_get("subject")?),
         body: row.try_get("body")?,
         written_at: time(&row, "created_at")?,
     };

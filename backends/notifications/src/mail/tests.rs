@@ -10,8 +10,8 @@ fn letter() -> Letter {
     Letter {
         id: Uuid::from_u128(7),
         email: "ada@example.com".to_owned(),
-        display_name: "Ada Lovelace".to_owned(),
-        subject: "We have your order 7".to_owned(),
+        display_name: Line::of("Ada Lovelace"),
+        subject: Line::of("We have your order 7"),
         body: "Hello Ada,\n\nTotal: 1.00 EUR.\n".to_owned(),
         written_at: UnixTime::from_seconds(784_887_151),
     }
@@ -57,12 +57,16 @@ fn nothing_in_a_letter_becomes_a_header() {
         assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
         assert!(text.is_ascii() && !text.replace("\r\n", "").contains(['\r', '\n']));
     };
-    check(Letter { display_name: evil.to_owned(), ..letter() });
-    check(Letter { subject: evil.to_owned(), ..letter() });
+    check(Letter { display_name: Line::of(evil), ..letter() });
+    check(Letter { subject: Line::of(evil), ..letter() });
     check(Letter { body: evil.to_owned(), ..letter() });
-    check(Letter { display_name: "Ζωή \"🌊\" \\".repeat(15), ..letter() });
-    check(Letter { display_name: "a".repeat(200), subject: "b".repeat(2000), ..letter() });
-    check(Letter { display_name: String::new(), body: "c".repeat(5000), ..letter() });
+    check(Letter { display_name: Line::of(&"Ζωή \"🌊\" \\".repeat(15)), ..letter() });
+    check(Letter {
+        display_name: Line::of(&"a".repeat(200)),
+        subject: Line::of(&"b".repeat(200)),
+        ..letter()
+    });
+    check(Letter { display_name: Line::of(""), body: "c".repeat(5000), ..letter() });
     for email in ["", "ada", "ada@example.com\r\nBcc: eve@example.com", "ada@example.com, eve@b.c"]
     {
         let error = compose(&Letter { email: email.to_owned(), ..letter() }).unwrap_err();
