@@ -1,13 +1,13 @@
 //! Accounts: what an email address and a name may be, and the table that keeps them.
 
+use shop_platform::database::Transaction;
 use shop_platform::problem::FieldError;
 use shop_platform::{Database, UnixTime};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-/// What a registered customer's token allows.
-pub(crate) const CUSTOMER_SCOPE: &str = "customer";
+use crate::oauth::scope::CUSTOMER;
 
 /// An address that mail can be sent to, as far as its form tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,7 @@ impl Accounts {
     /// so that of two registrations at once exactly one succeeds.
     pub(crate) async fn insert(
         &self,
+        transaction: &mut Transaction,
         email: &EmailAddress,
         name: &DisplayName,
         password_hash: &str,
@@ -93,7 +94,7 @@ impl Accounts {
             id: Uuid::now_v7(),
             email: email.as_str().to_owned(),
             display_name: name.as_str().to_owned(),
-            scope: CUSTOMER_SCOPE.to_owned(),
+            scope: CUSTOMER.to_owned(),
             created_at: now,
         };
         let inserted = sqlx::query(
@@ -102,15 +103,29 @@ impl Accounts {
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email_key) DO NOTHING",
         )
         .bind(account.id.to_string())
-        .bind(&account.email)
+        .bind(account.email.as_str())
         .bind(email.key())
-        .bind(&account.display_name)
+        .bind(account.display_name.as_str())
         .bind(password_hash)
-        .bind(&account.scope)
+        .bind(account.scope.as_str())
         .bind(now.millis().cast_signed())
-        .execute(self.database.pool())
+        .execute(&mut **transaction)
         .await?;
         Ok((inserted.rows_affected() == 1).then_some(account))
+    }
+
+    /// Holds an account's row until the transaction ends: what is bounded for each account is
+    /// changed by one request at a time.
+    pub(crate) async fn lock(
+        &self,
+        transaction: &mut Transaction,
+        id: Uuid,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE accounts SET scope = scope WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut **transaction)
+            .await
+            .map(drop)
     }
 
     /// The account of an address, with its password's hash.
@@ -134,7 +149,7 @@ impl Accounts {
     }
 }
 
-fn account(row: &SqliteRow) -> Result<Account, sqlx::Error> {
+fn account(row: &AnyRow) -> Result<Account, sqlx::Error> {
     let id: &str = row.try_get("id")?;
     let created_at: i64 = row.try_get("created_at")?;
     Ok(Account {

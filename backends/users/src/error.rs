@@ -2,9 +2,12 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use shop_platform::database::is_transient;
+use shop_platform::idempotency::IdempotencyError;
 use shop_platform::problem::{FieldError, Problem};
 
 use crate::keys::KeyError;
+use crate::oauth::scope::{CUSTOMER, OPENID, ROTATE_KEYS};
 use crate::password::PasswordError;
 use crate::token::TokenError;
 
@@ -23,12 +26,20 @@ pub(crate) enum ApiError {
     AmbiguousAuthorization,
     #[error("no bearer token")]
     NoToken,
+    #[error("the token does not have the scope {0}")]
+    InsufficientScope(&'static str),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
     Keys(#[from] KeyError),
+    #[error("there is no signing key")]
+    NoKey,
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
+    #[error("the system has no random bytes: {0}")]
+    Random(getrandom::Error),
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -68,6 +79,12 @@ impl ApiError {
                 Problem::new(StatusCode::UNAUTHORIZED, "token-missing", "A bearer token is needed")
                     .challenge("Bearer")
             }
+            Self::InsufficientScope(scope) => Problem::new(
+                StatusCode::FORBIDDEN,
+                "insufficient-scope",
+                "The token does not allow this",
+            )
+            .challenge(scope_challenge(scope)),
             Self::Token(TokenError::Expired) => {
                 Problem::new(StatusCode::UNAUTHORIZED, "token-expired", "The token has expired")
                     .challenge(r#"Bearer error="invalid_token""#)
@@ -76,22 +93,46 @@ impl ApiError {
                 Problem::new(StatusCode::UNAUTHORIZED, "token-invalid", "The token is not valid")
                     .challenge(r#"Bearer error="invalid_token""#)
             }
+            Self::Idempotency(error) => error.problem(),
             Self::Password(PasswordError::Busy) => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "busy",
                 "Too many logins and registrations at once",
             )
             .retry_after(1),
+            Self::Database(error) if is_transient(error) => {
+                let title = "The database is busy or away";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", title)
+                    .retry_after(1)
+            }
             Self::Password(PasswordError::Hash(_) | PasswordError::Interrupted)
             | Self::Token(TokenError::Sign(_))
             | Self::Keys(_)
+            | Self::NoKey
+            | Self::Random(_)
             | Self::Database(_) => Problem::internal(),
         }
+    }
+}
+
+impl From<getrandom::Error> for ApiError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Random(error)
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.problem().answering(&self)
+    }
+}
+
+/// RFC 6750, section 3.1: which scope would do.
+fn scope_challenge(scope: &str) -> &'static str {
+    match scope {
+        OPENID => r#"Bearer error="insufficient_scope", scope="openid""#,
+        CUSTOMER => r#"Bearer error="insufficient_scope", scope="customer""#,
+        ROTATE_KEYS => r#"Bearer error="insufficient_scope", scope="keys:rotate""#,
+        _ => r#"Bearer error="insufficient_scope""#,
     }
 }

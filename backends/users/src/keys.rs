@@ -14,8 +14,11 @@ use std::time::Duration;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use rcgen::KeyPair;
+use shop_platform::database::Transaction;
 use shop_platform::{Clock, Database, StartError, UnixTime};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::Row;
+
+use crate::oauth::request::LIFETIME as FORM_LIFETIME;
 
 pub const ALGORITHM: Algorithm = Algorithm::ES256;
 /// The shortest time between the publication of a key and its first signature. The published set
@@ -49,7 +52,9 @@ impl KeyPolicy {
             let reason = "must be at least twice --key-lead, and at least --token-lifetime";
             return Err(StartError::Option { option: "key-lifetime", reason });
         }
-        Ok(Self { lifetime, lead, keep: token_lifetime + SKEW })
+        // A login form is signed too.
+        let keep = token_lifetime.max(FORM_LIFETIME) + SKEW;
+        Ok(Self { lifetime, lead, keep })
     }
 }
 
@@ -135,6 +140,8 @@ impl KeyRing {
         due: impl Fn(UnixTime) -> bool + Send,
     ) -> Result<(), KeyError> {
         let mut transaction = self.database.begin_write().await?;
+        // The row is held to the end, since reads alone would not wait for each other.
+        sqlx::query("UPDATE signing_key_turn SET id = id").execute(&mut *transaction).await?;
         let mut keys = load(&mut transaction).await?;
         let active_at = match keys.0.last() {
             None => Some(now),
@@ -148,12 +155,12 @@ impl KeyRing {
         let dropped = keys.0.len() - keys.live(now, self.policy.keep).len();
         for key in keys.0.drain(..dropped) {
             sqlx::query("DELETE FROM signing_keys WHERE kid = $1")
-                .bind(&key.kid)
+                .bind(key.kid.as_str())
                 .execute(&mut *transaction)
                 .await?;
             tracing::info!(kid = key.kid, "a signing key has run out");
         }
-        transaction.commit().await?;
+        self.database.commit(transaction, "users.keys").await?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         Ok(())
     }
@@ -174,6 +181,11 @@ impl Keys {
         self.0.iter().find(|key| key.kid == kid)
     }
 
+    /// The id of the last key to become active, and the moment.
+    pub(crate) fn newest(&self) -> Option<(&str, UnixTime)> {
+        self.0.last().map(|key| (key.kid.as_str(), key.active_at))
+    }
+
     /// Without those whose last token has expired: they stopped when their successor became
     /// active.
     fn live(&self, now: UnixTime, keep: Duration) -> &[SigningKey] {
@@ -182,7 +194,7 @@ impl Keys {
     }
 }
 
-async fn load(transaction: &mut Transaction<'static, Sqlite>) -> Result<Keys, KeyError> {
+async fn load(transaction: &mut Transaction) -> Result<Keys, KeyError> {
     let rows =
         sqlx::query("SELECT kid, private_key, active_at FROM signing_keys ORDER BY active_at, kid")
             .fetch_all(&mut **transaction)
@@ -199,7 +211,7 @@ async fn load(transaction: &mut Transaction<'static, Sqlite>) -> Result<Keys, Ke
 }
 
 async fn insert(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction,
     now: UnixTime,
     active_at: UnixTime,
 ) -> Result<SigningKey, KeyError> {
@@ -211,7 +223,7 @@ async fn insert(
         "INSERT INTO signing_keys (kid, private_key, published_at, active_at) \
          VALUES ($1, $2, $3, $4)",
     )
-    .bind(&key.kid)
+    .bind(key.kid.as_str())
     .bind(pair.serialize_pem())
     .bind(now.millis().cast_signed())
     .bind(active_at.millis().cast_signed())

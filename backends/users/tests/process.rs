@@ -19,7 +19,7 @@ fn it_serves_until_a_signal_and_keeps_its_keys_over_a_restart() {
 /// Starts the service, asks for its published keys, ends it by SIGTERM.
 fn keys_of_one_run(database: &str) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_shop-users"))
-        .args(["--listen", "127.0.0.1:0", "--database", database])
+        .args(["--listen", "127.0.0.1:0", "--database", database, "--broker", "log::memory:"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
