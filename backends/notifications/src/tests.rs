@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-use shop_platform::{Event, ManualClock, RequestContext, SystemClock, UnixTime};
+use shop_platform::{BoxFuture, Event, ManualClock, RequestContext, SystemClock, UnixTime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
@@ -109,15 +109,18 @@ impl Shop {
     }
 
     /// Serves at a port of its own, consumes and sends.
-    async fn run(self) -> Running {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = Box::pin(async { drop(stopped.await) });
-        let Self { options, prepared, database, broker, seats, clock, signer, _directory } = self;
-        let bound = bind(prepared, &options, shutdown).await.unwrap();
-        let address = bound.address;
-        let ended = tokio::spawn(bound.run);
-        let around = Around { database, broker, seats, clock, signer, _directory };
-        Running { address, stop, ended, around }
+    fn run(self) -> BoxFuture<'static, Running> {
+        Box::pin(async move {
+            let (stop, stopped) = oneshot::channel::<()>();
+            let shutdown = Box::pin(async { drop(stopped.await) });
+            let Self { options, prepared, database, broker, seats, clock, signer, _directory } =
+                self;
+            let bound = bind(prepared, &options, shutdown).await.unwrap();
+            let address = bound.address;
+            let ended = tokio::spawn(bound.run);
+            let around = Around { database, broker, seats, clock, signer, _directory };
+            Running { address, stop, ended, around }
+        })
     }
 
     /// The routes, to be called without a socket.
