@@ -43,7 +43,7 @@ pub struct Broker {
 #[derive(Debug)]
 enum Engine {
     Log(Log),
-    Nats(Nats),
+    Nats(Box<Nats>),
 }
 
 /// What became of a published event.
@@ -74,9 +74,9 @@ impl Broker {
     /// `log:FILE` may be shared by processes of one machine; `log::memory:` is this process's own.
     pub async fn open(url: &str) -> Result<Self, BrokerError> {
         let engine = if let Some(file) = url.strip_prefix("log:").filter(|file| !file.is_empty()) {
-            Engine::Log(Log::open(file).await?)
+            Engine::Log(Box::pin(Log::open(file)).await?)
         } else if url.starts_with("nats://") {
-            Engine::Nats(Nats::open(url).await?)
+            Engine::Nats(Box::new(Box::pin(Nats::open(url)).await?))
         } else {
             return Err(BrokerError::Url(url.to_owned()));
         };
@@ -125,7 +125,7 @@ impl Broker {
     pub async fn close(self) {
         match Arc::into_inner(self.engine) {
             Some(Engine::Log(log)) => log.close().await,
-            Some(Engine::Nats(nats)) => nats.close().await,
+            Some(Engine::Nats(nats)) => (*nats).close().await,
             None => {}
         }
     }

@@ -12,6 +12,12 @@ use serde::Serialize;
 /// An error as its client sees it: `code` is the stable word that programs compare.
 #[derive(Debug, Clone)]
 pub struct Problem {
+    /// Apart, because results that hold a problem are passed through every handler.
+    parts: Box<Parts>,
+}
+
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
@@ -31,7 +37,8 @@ pub struct FieldError {
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
         let (detail, fields, retry_after, challenge) = (None, Vec::new(), None, None);
-        Self { status, code, title, detail, fields, retry_after, challenge }
+        let parts = Parts { status, code, title, detail, fields, retry_after, challenge };
+        Self { parts: Box::new(parts) }
     }
 
     /// The answer to a failure that is the service's own; the log has the rest.
@@ -45,32 +52,32 @@ impl Problem {
 
     /// Text for this occurrence. It is shown to clients as it is.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.parts.detail = Some(detail.into());
         self
     }
 
     pub fn fields(mut self, fields: Vec<FieldError>) -> Self {
-        self.fields = fields;
+        self.parts.fields = fields;
         self
     }
 
     /// Seconds until the same request may fare better.
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.parts.retry_after = Some(seconds);
         self
     }
 
     /// The `WWW-Authenticate` of a 401.
     pub fn challenge(mut self, challenge: &'static str) -> Self {
-        self.challenge = Some(HeaderValue::from_static(challenge));
+        self.parts.challenge = Some(HeaderValue::from_static(challenge));
         self
     }
 
     /// The answer to a request that `error` ended. A failure of the service's own is logged: this
     /// is the last to see it whole.
     pub fn answering(self, error: &dyn std::error::Error) -> Response {
-        if self.status.is_server_error() {
-            tracing::error!(%error, code = self.code, "a request failed");
+        if self.parts.status.is_server_error() {
+            tracing::error!(%error, code = self.parts.code, "a request failed");
         }
         self.into_response()
     }
@@ -78,23 +85,24 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let parts = *self.parts;
         let body = Body {
             // Its meaning is that of the status; `code` narrows it down.
             r#type: "about:blank",
-            title: self.title,
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: self.detail.as_deref(),
-            errors: &self.fields,
+            title: parts.title,
+            status: parts.status.as_u16(),
+            code: parts.code,
+            detail: parts.detail.as_deref(),
+            errors: &parts.fields,
         };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (parts.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = parts.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(challenge) = self.challenge {
+        if let Some(challenge) = parts.challenge {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
         response

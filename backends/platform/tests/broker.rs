@@ -13,8 +13,9 @@ mod promises;
 /// Nothing here takes long; what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, work).await.expect("in time")
+fn within<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let work = Box::pin(work);
+    async { tokio::time::timeout(LIMIT, work).await.expect("in time") }
 }
 
 fn event(kind: &'static str, subject: &str, number: u64) -> Event {

@@ -30,7 +30,7 @@ pub struct Delivery {
 #[derive(Debug)]
 enum Receipt {
     Log(LogReceipt),
-    Nats(NatsReceipt),
+    Nats(Box<NatsReceipt>),
 }
 
 /// What became of an event that could not be handled.
@@ -63,7 +63,7 @@ impl Subscription {
             Engine::Nats(subscription) => {
                 let (event, receipt) = subscription.next().await?;
                 let (attempt, policy) = (receipt.attempt, subscription.policy);
-                Ok(Delivery { event, attempt, policy, receipt: Receipt::Nats(receipt) })
+                Ok(Delivery { event, attempt, policy, receipt: Receipt::Nats(Box::new(receipt)) })
             }
         }
     }

@@ -4,6 +4,7 @@
 //! without an acknowledgement fails after seconds, and the outbox makes it again under the same
 //! `Nats-Msg-Id`, by which the server drops the second.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -63,11 +64,11 @@ impl Nats {
         kind: &str,
         text: String,
     ) -> Result<Published, BrokerError> {
-        match self.publish_once(id, kind, &text).await {
+        match Box::pin(self.publish_once(id, kind, &text)).await {
             Err(error) if error.kind() == PublishErrorKind::StreamNotFound => {
                 // The server came back without its data.
-                self.ensure_stream().await?;
-                self.publish_once(id, kind, &text).await
+                Box::pin(self.ensure_stream()).await?;
+                Box::pin(self.publish_once(id, kind, &text)).await
             }
             result => result,
         }
@@ -95,7 +96,7 @@ impl Nats {
         filter: Filter,
         policy: Policy,
     ) -> Result<NatsSubscription, BrokerError> {
-        NatsSubscription::open(self.clone(), group, filter, policy).await
+        NatsSubscription::open(Arc::new(self.clone()), group, filter, policy).await
     }
 
     /// The group's consumer, made or brought to the present settings.
@@ -159,9 +160,9 @@ impl Nats {
 /// The client reconnects by itself, but gives up when the very first connection fails.
 async fn connect(url: &str, count: watch::Sender<u64>) -> Result<Client, BrokerError> {
     let started = tokio::time::Instant::now();
-    let count = std::sync::Arc::new(count);
+    let count = Arc::new(count);
     loop {
-        let count = std::sync::Arc::clone(&count);
+        let count = Arc::clone(&count);
         let options = ConnectOptions::new()
             .name("shop")
             .max_reconnects(None)

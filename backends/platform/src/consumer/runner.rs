@@ -100,7 +100,7 @@ impl Runner {
         );
         async {
             let attempt = delivery.attempt;
-            match self.settle(delivery).await {
+            match Box::pin(self.settle(delivery)).await {
                 Ok(Some(outcome)) => {
                     self.metrics.consumed(self.consumer.group, outcome);
                     tracing::info!(outcome = outcome.label(), attempt, "event");

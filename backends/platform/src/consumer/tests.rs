@@ -177,7 +177,7 @@ async fn the_inbox_forgets_what_is_two_weeks_old() {
     shop.publish("").await;
     shop.done.recv().await.unwrap();
     let now = crate::clock::Clock::now(&SystemClock);
-    let days = |days| now.plus(Duration::from_secs(days * 24 * 3600));
+    let days = |days: u64| now.plus(Duration::from_secs(days * 24 * 3600));
     prune(&shop.database, days(13)).await.unwrap();
     assert_eq!(shop.rows("inbox").await, 1);
     prune(&shop.database, days(15)).await.unwrap();

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 
 use crate::database::Database;
 use crate::extract::JsonBody;
+use crate::request::RequestContext;
 use crate::settings::ServerOptions;
 
 use super::*;

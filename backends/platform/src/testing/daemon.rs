@@ -51,7 +51,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            drop(kill_process(Pid::from_child(&self.child), self.end));
+            let _ = kill_process(Pid::from_child(&self.child), self.end);
             drop(self.child.wait());
         }
     }

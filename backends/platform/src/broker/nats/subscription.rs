@@ -22,7 +22,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 const ABANDONED: &str = "delivered as often as allowed, and never answered";
 
 pub(in crate::broker) struct NatsSubscription {
-    nats: Nats,
+    nats: Arc<Nats>,
     group: Arc<str>,
     filter: Filter,
     pub(in crate::broker) policy: Policy,
@@ -39,7 +39,7 @@ type Asked = (Consumer<pull::Config>, pull::Batch);
 
 /// The right to answer for one delivery.
 pub(in crate::broker) struct NatsReceipt {
-    nats: Nats,
+    nats: Arc<Nats>,
     group: Arc<str>,
     pub(in crate::broker) attempt: u32,
     acker: Acker,
@@ -47,7 +47,7 @@ pub(in crate::broker) struct NatsReceipt {
 
 impl NatsSubscription {
     pub(super) async fn open(
-        nats: Nats,
+        nats: Arc<Nats>,
         group: &str,
         filter: Filter,
         policy: Policy,
@@ -111,7 +111,7 @@ impl NatsSubscription {
         let asking = match &mut self.asking {
             Some(asking) => asking,
             none => none.insert(Box::pin(ask(
-                self.nats.clone(),
+                Arc::clone(&self.nats),
                 Arc::clone(&self.group),
                 self.filter.clone(),
                 self.policy,
@@ -134,8 +134,12 @@ impl NatsSubscription {
         let attempt = u32::try_from(info.delivered).unwrap_or(u32::MAX);
         let sequence = info.stream_sequence;
         let (message, acker) = message.split();
-        let receipt =
-            NatsReceipt { nats: self.nats.clone(), group: Arc::clone(&self.group), attempt, acker };
+        let receipt = NatsReceipt {
+            nats: Arc::clone(&self.nats),
+            group: Arc::clone(&self.group),
+            attempt,
+            acker,
+        };
         let event = match Event::from_json(&message.payload) {
             Ok(event) => event,
             Err(error) => {
@@ -160,7 +164,7 @@ impl NatsSubscription {
 
 /// Makes the consumer if it may be lost, and asks it for a batch.
 async fn ask(
-    nats: Nats,
+    nats: Arc<Nats>,
     group: Arc<str>,
     filter: Filter,
     policy: Policy,
