@@ -11,7 +11,7 @@ mod postgres;
 pub use nats::Nats;
 pub use postgres::Postgres;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The PostgreSQL server that this process's tests share; it ends with the last of them. Databases
@@ -36,18 +36,21 @@ fn shared<T>(place: &Mutex<Weak<T>>, start: impl FnOnce() -> Option<T>) -> Optio
     Some(started)
 }
 
-/// The program in `PATH` or one of `folders`; none after having said so.
+/// The program in one of `folders` or in `PATH`; none after having said so.
 fn program(
     name: &str,
     package: &str,
     folders: impl IntoIterator<Item = PathBuf>,
 ) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(folders)
+    let found = folders
+        .into_iter()
+        .chain(std::env::split_paths(&path))
         .chain(["/usr/sbin".into()])
         .map(|folder: PathBuf| folder.join(name))
-        .find(|path| Path::new(path).is_file());
+        .find(|path| path.is_file())
+        // Its siblings are beside the program, not beside a link to it.
+        .and_then(|path| path.canonicalize().ok());
     if found.is_none() {
         let text = format!("{name} is missing (apt-get install {package})");
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{text}");

@@ -1,12 +1,14 @@
 //! A program that runs until it is dropped.
 
+use std::fs::File;
 use std::net::TcpListener;
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
@@ -22,6 +24,7 @@ impl Daemon {
         mut command: impl FnMut() -> Command,
         end: Signal,
         mut ready: impl FnMut() -> bool,
+        log: &Path,
     ) -> Self {
         let deadline = Instant::now() + START_LIMIT;
         let mut spawn = || {
@@ -31,7 +34,10 @@ impl Daemon {
         };
         let mut daemon = spawn();
         while !ready() {
-            assert!(Instant::now() < deadline, "a server is not ready in time");
+            if Instant::now() > deadline {
+                let text = std::fs::read_to_string(log).unwrap_or_default();
+                panic!("a server is not ready in time: {text}");
+            }
             std::thread::sleep(LOOK);
             // Its predecessor may still be letting go of the data.
             if let Ok(Some(_)) = daemon.child.try_wait() {
@@ -55,6 +61,12 @@ impl Drop for Daemon {
             drop(self.child.wait());
         }
     }
+}
+
+/// What a server says, for when it does not start.
+pub(super) fn log(path: &Path) -> Stdio {
+    let file = File::options().create(true).append(true).open(path);
+    file.map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
 /// A port that was free just now.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, free_port};
+use super::daemon::{Daemon, free_port, log};
 use super::program;
 
 #[derive(Debug)]
@@ -44,11 +44,12 @@ impl Nats {
 }
 
 fn launch(program: &PathBuf, port: u16, directory: &TempDir) -> Daemon {
+    let path = directory.path().join("log");
     let command = || {
         let mut command = Command::new(program);
         command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]);
         command.arg(directory.path()).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdout(Stdio::null()).stderr(log(&path));
         command
     };
     // The server speaks first.
@@ -57,5 +58,5 @@ fn launch(program: &PathBuf, port: u16, directory: &TempDir) -> Daemon {
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("INFO ")
     };
-    Daemon::start(command, Signal::KILL, greets)
+    Daemon::start(command, Signal::KILL, greets, &path)
 }

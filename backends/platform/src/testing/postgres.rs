@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, free_port};
+use super::daemon::{Daemon, free_port, log};
 use super::program;
 
 /// Where Debian keeps the programs, by version.
@@ -40,7 +40,6 @@ impl Postgres {
     /// A server of the caller's own, to be restarted at will.
     pub fn start() -> Option<Self> {
         let initdb = program("initdb", "postgresql", debian_folders())?;
-        // Debian's programs are links to nowhere else: their siblings are beside them.
         let programs = initdb.parent().map(Path::to_owned).unwrap_or_default();
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let user = user_for(directory.path());
@@ -77,6 +76,10 @@ impl Launch {
         self.directory.path().join("data")
     }
 
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
         // The present folder may be closed to the other user.
@@ -102,7 +105,7 @@ impl Launch {
             postgres.args(["-h", "127.0.0.1", "-p", &port, "-c", "deadlock_timeout=100ms"]);
             // It survives the death of the process, if not that of the machine.
             postgres.args(["-c", "fsync=off", "-c", "unix_socket_directories=", "-D"]);
-            postgres.arg(self.data()).stdout(Stdio::null()).stderr(Stdio::null());
+            postgres.arg(self.data()).stdout(Stdio::null()).stderr(log(&self.log()));
             postgres
         };
         let is_ready = || {
@@ -111,7 +114,7 @@ impl Launch {
             ready.status().is_ok_and(|status| status.success())
         };
         // An immediate shutdown: all children at once, and no waiting for clients.
-        Daemon::start(command, Signal::QUIT, is_ready)
+        Daemon::start(command, Signal::QUIT, is_ready, &self.log())
     }
 }
 
