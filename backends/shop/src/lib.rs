@@ -54,7 +54,8 @@ pub async fn build(
 ) -> Result<Shop, StartError> {
     let (stop, _) = watch::channel(false);
     let mut services = Services { started: Vec::new(), stop };
-    match services.start(options, clock).await {
+    // Boxed: what starts five services is large, and is done once.
+    match Box::pin(services.start(options, clock)).await {
         Ok(()) => Ok(services.shop(shutdown)),
         Err(error) => {
             services.stop.send_replace(true);
