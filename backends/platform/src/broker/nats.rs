@@ -141,10 +141,9 @@ impl Nats {
         if self.client.connection_state() != State::Connected {
             return Err(not_connected());
         }
-        match tokio::time::timeout(CHECK_TIMEOUT, self.jetstream.query_account()).await {
-            Ok(account) => account.map(drop).map_err(failed("answer")),
-            Err(_) => Err(not_connected()),
-        }
+        // A server that came back without its data gets its stream again.
+        let answer = tokio::time::timeout(CHECK_TIMEOUT, self.ensure_stream()).await;
+        answer.unwrap_or_else(|_| Err(not_connected()))
     }
 
     /// What was answered last is sent before the connection is closed.

@@ -71,6 +71,8 @@ impl Location {
                 // Each connection to memory is a database apart, so there is exactly one, for ever.
                 let pool = pool.max_connections(1).min_connections(1);
                 let pool = pool.idle_timeout(None).max_lifetime(None);
+                // A test that is broken off, by a request that is given up, would close it.
+                let pool = pool.test_before_acquire(false);
                 set_up(pool, SQLITE_MEMORY).connect("sqlite::memory:").await
             }
             Self::File(path) => {

@@ -128,3 +128,20 @@ async fn urls_of_other_engines_are_refused() {
     let refused = Database::open("mysql://root:secret@db/users", &[]).await.unwrap_err();
     assert!(!refused.to_string().contains("secret"), "{refused}");
 }
+
+#[tokio::test]
+async fn memory_outlives_queries_that_are_given_up() {
+    let database = Database::open(":memory:", ONE).await.unwrap();
+    for nanos in (0..400).map(|number| number * 500) {
+        let limit = std::time::Duration::from_nanos(nanos);
+        drop(tokio::time::timeout(limit, count(&database)).await);
+        // Given up at any point: it is polled once, and then no more.
+        let mut query = Box::pin(count(&database));
+        tokio::select! {
+            biased;
+            _ = &mut query => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(count(&database).await, 0, "the table is still there");
+}

@@ -37,7 +37,7 @@ impl Readiness {
     pub(crate) async fn is_ready(&self) -> bool {
         let broker = async {
             match &self.broker {
-                Some(broker) => answers("broker", broker.check()).await,
+                Some(broker) => answers("broker", Box::pin(broker.check())).await,
                 None => true,
             }
         };

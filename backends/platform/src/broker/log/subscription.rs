@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
+use tokio::task::JoinHandle;
 
 use super::take::{self, Taken};
 use super::{Log, LogReceipt};
@@ -23,9 +23,10 @@ pub(in crate::broker) struct LogSubscription {
     pub(in crate::broker) policy: Policy,
     /// Leased already, not handed out yet.
     fetched: VecDeque<(Event, LogReceipt)>,
-    /// A take-over under way. It is kept here so that giving up `next` does not break it off: what
-    /// it leases would be nobody's until the lease runs out.
-    taking: Option<BoxFuture<'static, Result<Taken, BrokerError>>>,
+    /// A take-over under way: a task of its own, so that giving up `next` neither breaks it off (what
+    /// it leases would be nobody's until the lease runs out) nor stops it while it holds the log's
+    /// write lock.
+    taking: Option<JoinHandle<Result<Taken, BrokerError>>>,
 }
 
 impl LogSubscription {
@@ -76,11 +77,12 @@ impl LogSubscription {
     async fn take(&mut self) -> Result<(), BrokerError> {
         let taking = self.taking.get_or_insert_with(|| {
             let (group, filter) = (Arc::clone(&self.group), Arc::clone(&self.filter));
-            Box::pin(take::take(self.log.clone(), group, filter, self.policy))
+            tokio::spawn(take::take(self.log.clone(), group, filter, self.policy))
         });
-        let taken = taking.as_mut().await;
+        let taken = taking.await;
         self.taking = None;
-        self.fetched.extend(taken?);
+        // It neither panics nor is aborted, but for the end of the runtime.
+        self.fetched.extend(taken.map_err(|_| sqlx::Error::WorkerCrashed)??);
         Ok(())
     }
 }

@@ -19,6 +19,9 @@ use crate::event::Event;
 const BATCH: usize = 16;
 /// How long the server remembers that it was asked.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Nearly at once: what is given back before the server has forgotten the question that is open here
+/// would be its answer, and so nobody's.
+const GIVE_BACK: AckKind = AckKind::Nak(Some(Duration::from_millis(5)));
 const ABANDONED: &str = "delivered as often as allowed, and never answered";
 
 pub(in crate::broker) struct NatsSubscription {
@@ -99,9 +102,15 @@ impl NatsSubscription {
             drop(tokio::time::timeout(now, self.ask()).await);
         }
         let Some(mut batch) = self.batch else { return };
+        let mut arrived = Vec::new();
         // No time at all: it is polled once.
         while let Ok(Some(Ok(message))) = tokio::time::timeout(now, batch.next()).await {
-            if let Err(error) = message.ack_with(AckKind::Nak(None)).await {
+            arrived.push(message);
+        }
+        // The question first: what is given back would come here again.
+        drop(batch);
+        for message in arrived {
+            if let Err(error) = message.ack_with(GIVE_BACK).await {
                 tracing::debug!(%error, "an event was not given back");
             }
         }
@@ -189,7 +198,7 @@ impl NatsReceipt {
     }
 
     pub(in crate::broker) async fn give_back(self) -> Result<(), BrokerError> {
-        self.acker.ack_with(AckKind::Nak(None)).await.map_err(failed("give back"))
+        self.acker.ack_with(GIVE_BACK).await.map_err(failed("give back"))
     }
 
     pub(in crate::broker) async fn extend(&self) -> Result<(), BrokerError> {
