@@ -1,0 +1,76 @@
+//! What a service costs before it has done anything: the time from its start to the first `ready`,
+//! and the memory that it holds then.
+
+#![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
+
+use std::time::{Duration, Instant};
+
+use portcullis_testkit::procfs;
+use shop_proofs::{Deadline, Engines, PATIENCE, Request, Service, Settings, World};
+
+/// With nothing there: the database is made, the catalogue filled, the first key generated.
+const START_LIMIT: Duration = Duration::from_millis(300);
+/// A build with debug assertions is not optimised: it has three times the time. The figure above
+/// is asserted of release builds alone.
+const START_LIMIT_UNOPTIMISED: Duration = Duration::from_millis(900);
+/// Of any build.
+const MEMORY_LIMIT: u64 = 40 * 1024 * 1024;
+/// Starts of each kind; the best counts, since other work on the machine only adds.
+const STARTS: usize = 3;
+
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    cold: Duration,
+    /// With its data there.
+    again: Duration,
+    memory: u64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_start_fast_and_stay_small() {
+    let limit = if cfg!(debug_assertions) { START_LIMIT_UNOPTIMISED } else { START_LIMIT };
+    let mut wrong = Vec::new();
+    for service in Service::ALL {
+        let mut best = cost(service).await;
+        for _ in 1..STARTS {
+            let next = cost(service).await;
+            best.cold = best.cold.min(next.cold);
+            best.again = best.again.min(next.again);
+            best.memory = best.memory.min(next.memory);
+        }
+        let Cost { cold, again, memory } = best;
+        println!("{service}: ready in {cold:?} cold, {again:?} again; {} KiB", memory / 1024);
+        if cold > limit || again > limit {
+            wrong.push(format!("{service} is ready in {cold:?} and {again:?}, not in {limit:?}"));
+        }
+        if memory > MEMORY_LIMIT {
+            wrong.push(format!("{service} holds {memory} bytes, more than {MEMORY_LIMIT}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The service alone, in a place of its own.
+async fn cost(service: Service) -> Cost {
+    let world = World::prepare(Engines::Embedded, Settings::default()).await.unwrap();
+    let cold = start(&world, service).await;
+    let again = start(&world, service).await;
+    let memory = procfs::resident_bytes(world.process_id(service).await.unwrap()).unwrap();
+    Cost { cold, again, memory }
+}
+
+async fn start(world: &World, service: Service) -> Duration {
+    world.kill(service).await;
+    let mut client = world.client(service);
+    let deadline = Deadline::new(format!("{service} is ready"), PATIENCE);
+    let begun = Instant::now();
+    world.restart(service, None).await;
+    loop {
+        let asked = client.try_send(&Request::get("/readyz")).await;
+        if asked.as_ref().is_ok_and(|answer| answer.status == 200) {
+            return begun.elapsed();
+        }
+        deadline.check(&asked);
+        tokio::task::yield_now().await;
+    }
+}
