@@ -74,7 +74,7 @@ async fn a_reload_stands_back_behind_requests() {
     };
     assert_eq!(nice("worker-"), [0, 0]);
     assert!(!nice("background").is_empty(), "{threads:?}");
-    assert!(nice("background").iter().all(|nice| *nice == 10), "{threads:?}");
+    assert!(nice("background").iter().all(|nice| *nice == 19), "{threads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
