@@ -128,15 +128,32 @@ fn section(results: &Results) -> String {
 /// A line for each target, at least one.
 fn rows(text: &mut String, row: &Outcome, peers: &[&str]) {
     let Some(first) = row.contestants.first() else { return };
-    let mut cells = format!("| {} | {} |", row.title, with_unit(first.figure, &row.unit));
+    let mut cells =
+        format!("| {} | {}", row.title, labelled(first, with_unit(first.figure, &row.unit)));
+    for ours in row.contestants.iter().skip(1).filter(|figures| figures.engine == first.engine) {
+        let _ = write!(cells, "; {}", labelled(ours, times(ours)));
+    }
+    cells.push_str(" |");
     for peer in peers {
         let of_the_peer = row.contestants.iter().find(|figures| figures.engine == *peer);
-        let _ = write!(cells, " {} |", of_the_peer.map_or_else(String::new, times));
+        let _ = write!(
+            cells,
+            " {} |",
+            of_the_peer.map_or_else(String::new, |peer| labelled(peer, times(peer)))
+        );
     }
     let mut judged = row.verdicts.iter().filter(|judged| judged.verdict != Verdict::Told);
     let _ = writeln!(text, "{cells} {}", judged.next().map_or_else(|| "| | |".to_owned(), verdict));
     for judged in judged {
         let _ = writeln!(text, "| | |{} {}", " |".repeat(peers.len()), verdict(judged));
+    }
+}
+
+/// A figure with what its contestant does otherwise than the row says, where there is such a thing.
+fn labelled(figures: &Figures, figure: String) -> String {
+    match figures.label.strip_prefix(&figures.engine).map(str::trim_start) {
+        Some(setting) if !setting.is_empty() => format!("{setting}: {figure}"),
+        _ => figure,
     }
 }
 
