@@ -91,6 +91,8 @@ impl Publisher {
         report_certificates(&self.metrics, &snapshot);
         let snapshot = Arc::new(snapshot);
         self.retired.add(self.published.swap(Arc::clone(&snapshot)));
+        // Those before it: where reloads follow each other closely they do not pile up.
+        self.retired.let_go();
         self.metrics.set_generation(generation);
         for reservation in &reservations {
             reservation.listen();
