@@ -11,13 +11,15 @@ use anyhow::{Context, bail};
 
 use crate::chart;
 use crate::results::{Figures, Judged, Outcome, Results, Verdict};
+use crate::suite;
 use crate::table::bounded;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Figures of a run to keep instead of those that are kept now.
-    #[arg(long, value_name = "JSON")]
-    adopt: Option<PathBuf>,
+    /// Figures of a run to keep instead of those that are kept now; several, if rows were
+    /// measured by runs of their own.
+    #[arg(long, value_name = "JSON", num_args = 1..)]
+    adopt: Vec<PathBuf>,
     /// Where the repository is.
     #[arg(long, default_value = ".")]
     root: PathBuf,
@@ -34,8 +36,10 @@ const PEERS: [&str; 4] = ["haproxy", "nginx", "envoy", "caddy"];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let kept = options.root.join(KEPT);
-    if let Some(path) = &options.adopt {
-        std::fs::write(&kept, adopted(read(path)?)?)?;
+    if let [first, others @ ..] = &options.adopt[..] {
+        let others = others.iter().map(|path| read(path));
+        let results = others.into_iter().try_fold(read(first)?, |all, more| joined(all, more?))?;
+        std::fs::write(&kept, adopted(results)?)?;
     }
     let results = read(&kept)?;
     let readme = options.root.join(README);
@@ -49,6 +53,27 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 fn read(path: &Path) -> anyhow::Result<Results> {
     let text = std::fs::read(path).with_context(|| path.display().to_string())?;
     serde_json::from_slice(&text).with_context(|| path.display().to_string())
+}
+
+/// Two runs as one. A row compares nothing but its own slices, so it may come from either, as long
+/// as machine and programs are the same.
+fn joined(mut all: Results, more: Results) -> anyhow::Result<Results> {
+    let differ = |engine: &String| matches!((all.versions.get(engine), more.versions.get(engine)), (Some(a), Some(b)) if a != b);
+    if all.machine != more.machine || more.versions.keys().any(differ) {
+        bail!("the runs are of different machines or programs: their rows do not make one table");
+    }
+    let twice = more.rows.iter().find(|row| all.rows.iter().any(|other| other.name == row.name));
+    if let Some(row) = twice {
+        bail!("more than one run has the row {}", row.name);
+    }
+    all.versions.extend(more.versions);
+    all.quick |= more.quick;
+    all.date = all.date.max(more.date);
+    all.rows.extend(more.rows);
+    let place = |name: &str| suite::ROWS.iter().position(|row| row.name == name);
+    // What the suite does not compare comes last there too.
+    all.rows.sort_by_key(|row| place(&row.name).unwrap_or(usize::MAX));
+    Ok(all)
 }
 
 /// What is worth keeping of a run: all but the samples of each round.
@@ -103,15 +128,32 @@ fn section(results: &Results) -> String {
 /// A line for each target, at least one.
 fn rows(text: &mut String, row: &Outcome, peers: &[&str]) {
     let Some(first) = row.contestants.first() else { return };
-    let mut cells = format!("| {} | {} |", row.title, with_unit(first.figure, &row.unit));
+    let mut cells =
+        format!("| {} | {}", row.title, labelled(first, with_unit(first.figure, &row.unit)));
+    for ours in row.contestants.iter().skip(1).filter(|figures| figures.engine == first.engine) {
+        let _ = write!(cells, "; {}", labelled(ours, times(ours)));
+    }
+    cells.push_str(" |");
     for peer in peers {
         let of_the_peer = row.contestants.iter().find(|figures| figures.engine == *peer);
-        let _ = write!(cells, " {} |", of_the_peer.map_or_else(String::new, times));
+        let _ = write!(
+            cells,
+            " {} |",
+            of_the_peer.map_or_else(String::new, |peer| labelled(peer, times(peer)))
+        );
     }
     let mut judged = row.verdicts.iter().filter(|judged| judged.verdict != Verdict::Told);
     let _ = writeln!(text, "{cells} {}", judged.next().map_or_else(|| "| | |".to_owned(), verdict));
     for judged in judged {
         let _ = writeln!(text, "| | |{} {}", " |".repeat(peers.len()), verdict(judged));
+    }
+}
+
+/// A figure with what its contestant does otherwise than the row says, where there is such a thing.
+fn labelled(figures: &Figures, figure: String) -> String {
+    match figures.label.strip_prefix(&figures.engine).map(str::trim_start) {
+        Some(setting) if !setting.is_empty() => format!("{setting}: {figure}"),
+        _ => figure,
     }
 }
 
@@ -166,6 +208,26 @@ mod tests {
         let chart = std::fs::read_to_string(root.join(CHART)).unwrap();
         assert!(with_figures(&readme, &results).unwrap() == readme, "run `make bench-report`");
         assert!(chart::svg(&results) == chart, "run `make bench-report`");
+    }
+
+    #[test]
+    fn rows_of_two_runs_make_one_table_in_the_order_of_the_suite() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let kept = read(&root.join(KEPT)).unwrap();
+        let names = |results: &Results| -> Vec<String> {
+            results.rows.iter().map(|row| row.name.clone()).collect()
+        };
+        let (mut early, mut late) = (kept.clone(), kept.clone());
+        late.rows = early.rows.split_off(1);
+        let whole = joined(late.clone(), early.clone()).unwrap();
+        assert_eq!(names(&whole), names(&kept));
+
+        assert!(joined(kept.clone(), early.clone()).is_err(), "a row is there twice");
+        late.versions.insert("nginx".to_owned(), "another".to_owned());
+        assert!(joined(early.clone(), late.clone()).is_err());
+        late.versions.clear();
+        late.machine.cores += 1;
+        assert!(joined(early, late).is_err());
     }
 
     #[test]

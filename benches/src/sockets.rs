@@ -46,10 +46,20 @@ impl Poller {
 
     /// Waits without end; the answers are copied so that the caller may change the set.
     pub(crate) fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.look(None, ready)
+    }
+
+    /// The same, for so long at most, to the microsecond.
+    pub(crate) fn wait_for(&mut self, time: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        self.look(Some(&time), ready)
+    }
+
+    fn look(&mut self, timeout: Option<&Timespec>, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.events.clear();
         ready.clear();
         let buffer = rustix::buffer::spare_capacity(&mut self.events);
-        match epoll::wait(&self.fd, buffer, None) {
+        match epoll::wait(&self.fd, buffer, timeout) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -143,7 +143,6 @@ pub(crate) const ROWS: &[Row] = &[
         title: "GET of 1 MiB under TLS 1.3 (AES-128-GCM) over 64 connections; plain to the origin",
         load: Load::Http1(wrk::Requests { path: "/1m", ..SMALL }),
         setting: Setting { listener: Listener::Tls, ..Setting::PLAIN },
-        quick: true,
         ..USUAL
     },
     Row {
@@ -253,7 +252,6 @@ pub(crate) const ROWS: &[Row] = &[
         unit: "us/message",
         load: Load::WebSocket(websocket::Clients { connections: 64 }),
         setting: Setting { origin: Origin::WebSocketEcho, logs: false, ..Setting::PLAIN },
-        quick: true,
         ..USUAL
     },
     Row {

@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
+use crate::control::retired::Retired;
 use crate::control::signals::Signals;
 use crate::ebb::GiveBack;
 use crate::memory;
@@ -119,8 +120,15 @@ impl Server {
             workers.push(sender);
             threads.push(thread);
         }
-        let mut publisher =
-            Publisher { published, metrics, log: Arc::new(log), discovery, book, workers };
+        let mut publisher = Publisher {
+            published,
+            metrics,
+            log: Arc::new(log),
+            discovery,
+            book,
+            workers,
+            retired: Retired::default(),
+        };
         publisher.publish(first).await;
         let memory = Arc::clone(publisher.metrics.memory());
         let watch = memory::watch(memory, Arc::clone(&publisher.published));

@@ -14,6 +14,7 @@ pub mod load;
 pub mod origin;
 pub mod process;
 pub mod procfs;
+pub mod slices;
 pub mod soak;
 pub mod unverified;
 pub mod websocket;

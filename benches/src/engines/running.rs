@@ -54,7 +54,9 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let pinned = ["taskset".to_owned(), "-c".to_owned(), core.to_string()];
         let pinned = if setting.cores == Cores::Split { &pinned[..] } else { &[] };
-        let words: Vec<&String> = pinned.iter().chain(words).collect();
+        // The kernel ends it with the suite, however that ends.
+        let tied = ["setpriv", "--pdeathsig", "TERM"].map(str::to_owned);
+        let words: Vec<&String> = tied.iter().chain(pinned).chain(words).collect();
         let child = Command::new(words[0])
             .args(&words[1..])
             .current_dir(&directory)

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::sockets::{Poller, Ready, Timer};
+use crate::sockets::{Poller, Ready};
 use connection::{Connection, Heard};
 pub(crate) use report::{Failure, Report};
 pub(crate) use schedule::Arrivals;
@@ -47,8 +47,6 @@ pub(crate) struct Ended {
     pub(crate) outcome: Result<Duration, Failure>,
 }
 
-/// The timer's token; connections have those below it.
-const TIMER: u64 = u64::MAX;
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -81,8 +79,6 @@ impl OpenLoop {
         observe: impl FnMut(Ended),
     ) -> io::Result<Report> {
         let poller = Poller::new()?;
-        let timer = Timer::new()?;
-        poller.add(&timer, TIMER)?;
         let connections: Vec<Connection> = (0..self.connections as u64)
             .map(|token| Connection::open(self.target, &poller, token))
             .collect::<io::Result<_>>()?;
@@ -97,7 +93,7 @@ impl OpenLoop {
             report: Report::new(),
             observe,
         };
-        driver.drive(&timer, stop)?;
+        driver.drive(stop)?;
         driver.report.elapsed = start.elapsed();
         Ok(driver.report)
     }
@@ -118,7 +114,7 @@ struct Driver<'a, O> {
 }
 
 impl<O: FnMut(Ended)> Driver<'_, O> {
-    fn drive(&mut self, timer: &Timer, stop: &AtomicBool) -> io::Result<()> {
+    fn drive(&mut self, stop: &AtomicBool) -> io::Result<()> {
         let mut schedule = Schedule::new(self.load.arrivals, self.load.rate)
             .take_while(|due| *due < self.load.duration && !stop.load(Ordering::Acquire));
         let mut next = schedule.next();
@@ -140,9 +136,9 @@ impl<O: FnMut(Ended)> Driver<'_, O> {
             if next.is_none() && self.free.len() == self.connections.len() {
                 return Ok(());
             }
-            timer.ring_in(next.map_or(sweep, |due| due.min(sweep)).saturating_sub(now))?;
-            self.poller.wait(&mut ready)?;
-            for event in ready.iter().filter(|event| event.token != TIMER) {
+            let until = next.map_or(sweep, |due| due.min(sweep));
+            self.poller.wait_for(until.saturating_sub(now), &mut ready)?;
+            for event in &ready {
                 self.hear(event.token, &mut buffer);
             }
         }

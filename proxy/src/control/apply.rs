@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::admin::Door;
 use crate::control::book::{AddressBook, Reservation, WithReservations};
+use crate::control::retired::Retired;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
@@ -26,6 +27,7 @@ pub struct Publisher {
     pub discovery: Discovery,
     pub book: AddressBook,
     pub workers: Vec<mpsc::Sender<Command>>,
+    pub retired: Retired,
 }
 
 /// A generation that is ready but not published.
@@ -88,7 +90,9 @@ impl Publisher {
         }
         report_certificates(&self.metrics, &snapshot);
         let snapshot = Arc::new(snapshot);
-        self.published.store(Arc::clone(&snapshot));
+        self.retired.add(self.published.swap(Arc::clone(&snapshot)));
+        // Those before it: where reloads follow each other closely they do not pile up.
+        self.retired.let_go();
         self.metrics.set_generation(generation);
         for reservation in &reservations {
             reservation.listen();

@@ -8,6 +8,7 @@ pub mod book;
 pub mod check;
 pub mod fingerprint;
 pub mod reload;
+pub mod retired;
 pub mod run;
 pub mod signals;
 pub mod watch;

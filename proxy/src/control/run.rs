@@ -23,6 +23,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(3600);
 /// and a folder that was replaced is not watched any more.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// How often generations that serve no more are looked at.
+const RETIRE_EVERY: Duration = Duration::from_millis(100);
+
 /// How long nothing is loaded before the memory that it took is given back.
 const CALM: Duration = Duration::from_secs(1);
 
@@ -121,6 +124,8 @@ impl Control {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();
+        let mut retire = interval(RETIRE_EVERY);
+        retire.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut calm_at = Some(Instant::now() + CALM);
         let signalled = loop {
             self.follow(watcher.as_mut());
@@ -135,6 +140,10 @@ impl Control {
                 }
                 _ = renewal.tick() => {
                     renew_certificates(&self.server.publisher).await;
+                    continue;
+                }
+                _ = retire.tick(), if !self.server.publisher.retired.is_empty() => {
+                    self.server.publisher.retired.let_go();
                     continue;
                 }
                 () = reached(calm_at) => {
