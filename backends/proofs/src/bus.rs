@@ -153,8 +153,7 @@ async fn unheard_in_nats(url: &str, service: Service) -> Option<String> {
     match stream(url).await.get_consumer::<pull::Config>(service.name()).await {
         Ok(consumer) => {
             let info = consumer.cached_info();
-            let [new, open] =
-                [info.num_pending, info.num_ack_pending as u64].map(u64::cast_signed);
+            let [new, open] = [info.num_pending, info.num_ack_pending as u64].map(u64::cast_signed);
             unheard(new, open)
         }
         Err(error) => Some(error.to_string()),

@@ -63,8 +63,8 @@ impl Customer {
         let request = Request::post("/v1/users").key(&format!("register-{name}")).json(&person);
         let account = users.send(&request).await.text(201, "id");
         world.promises.registered(&account);
-        let login = Request::post("/v1/sessions")
-            .json(&json!({"email": email, "password": PASSWORD}));
+        let login =
+            Request::post("/v1/sessions").json(&json!({"email": email, "password": PASSWORD}));
         let token = users.send(&login).await.text(200, "access_token");
         Self {
             world: Arc::clone(world),

@@ -24,12 +24,12 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_of_a_thousand_get_a_piece_on_sqlite() {
-    sell_out(Engines::Embedded).await;
+    Box::pin(sell_out(Engines::Embedded)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_of_a_thousand_get_a_piece_on_postgresql() {
-    sell_out(Engines::Servers).await;
+    Box::pin(sell_out(Engines::Servers)).await;
 }
 
 async fn sell_out(engines: Engines) {

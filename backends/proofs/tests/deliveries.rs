@@ -26,12 +26,12 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_come_twice_and_in_any_order_by_the_log() {
-    deliver_again(Engines::Embedded).await;
+    Box::pin(deliver_again(Engines::Embedded)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_come_twice_and_in_any_order_by_nats() {
-    deliver_again(Engines::Servers).await;
+    Box::pin(deliver_again(Engines::Servers)).await;
 }
 
 async fn deliver_again(engines: Engines) {

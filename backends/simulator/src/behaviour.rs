@@ -112,8 +112,7 @@ pub(crate) struct Purchase {
 impl Purchase {
     pub(crate) fn draw(random: &mut Rng) -> Self {
         let giving_up = Delivery::AfterGivingUp(Duration::from_millis(random.u64(1..=60)));
-        let deliveries =
-            [(Delivery::Once, 80), (Delivery::TwiceAtOnce, 10), (giving_up, 10)];
+        let deliveries = [(Delivery::Once, 80), (Delivery::TwiceAtOnce, 10), (giving_up, 10)];
         let thens = [
             (Then::Waits, 66),
             (Then::Leaves, 18),
@@ -185,14 +184,7 @@ mod tests {
         check(everything, &[]);
         check(
             Situation::default(),
-            &[
-                Act::Look,
-                Act::PutInCart,
-                Act::TakeFromCart,
-                Act::Order,
-                Act::Cancel,
-                Act::Complain,
-            ],
+            &[Act::Look, Act::PutInCart, Act::TakeFromCart, Act::Order, Act::Cancel, Act::Complain],
         );
         check(Situation { cart: LARGEST_CART, ..everything }, &[Act::PutInCart]);
         check(Situation { cards: 0, ..everything }, &[Act::Order]);

@@ -13,8 +13,8 @@ pub(crate) enum Card {
     /// So does the first capture.
     CaptureFailsOnce,
     InsufficientFunds,
-    CardDeclined,
-    ExpiredCard,
+    Declined,
+    Expired,
     FraudSuspected,
 }
 
@@ -25,8 +25,8 @@ const SHARES: [(Card, u32); 8] = [
     (Card::UnavailableOnce, 8),
     (Card::CaptureFailsOnce, 8),
     (Card::InsufficientFunds, 10),
-    (Card::CardDeclined, 10),
-    (Card::ExpiredCard, 5),
+    (Card::Declined, 10),
+    (Card::Expired, 5),
     (Card::FraudSuspected, 5),
 ];
 
@@ -42,8 +42,8 @@ impl Card {
             Self::UnavailableOnce => "4000 0000 0000 0119",
             Self::CaptureFailsOnce => "4000 0000 0000 0341",
             Self::InsufficientFunds => "4000 0000 0000 9995",
-            Self::CardDeclined => "4000 0000 0000 0002",
-            Self::ExpiredCard => "4000 0000 0000 0069",
+            Self::Declined => "4000 0000 0000 0002",
+            Self::Expired => "4000 0000 0000 0069",
             Self::FraudSuspected => "4100 0000 0000 0019",
         }
     }
@@ -53,8 +53,8 @@ impl Card {
         match self {
             Self::Good | Self::Slow | Self::UnavailableOnce | Self::CaptureFailsOnce => None,
             Self::InsufficientFunds => Some("insufficient_funds"),
-            Self::CardDeclined => Some("card_declined"),
-            Self::ExpiredCard => Some("expired_card"),
+            Self::Declined => Some("card_declined"),
+            Self::Expired => Some("expired_card"),
             Self::FraudSuspected => Some("fraud_suspected"),
         }
     }

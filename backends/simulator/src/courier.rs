@@ -109,10 +109,9 @@ impl Courier {
 
 fn outcome(answer: &Result<Reply, SendError>) -> Outcome {
     match answer {
-        Ok(reply) => Outcome::Answered {
-            status: reply.status.as_u16(),
-            retry_after: reply.retry_after(),
-        },
+        Ok(reply) => {
+            Outcome::Answered { status: reply.status.as_u16(), retry_after: reply.retry_after() }
+        }
         Err(error) => error.outcome(),
     }
 }
@@ -132,8 +131,7 @@ mod tests {
         let dialer = Dialer::try_new(url.parse().unwrap(), Trust::Nobody).unwrap();
         let recorder = Arc::new(Recorder::default());
         let patience = Patience { outages: false };
-        let courier =
-            Courier::new(Arc::new(dialer), Arc::clone(&recorder), patience, Some(1));
+        let courier = Courier::new(Arc::new(dialer), Arc::clone(&recorder), patience, Some(1));
         let server = async {
             let mut heads = Vec::new();
             for answer in answers {
@@ -183,9 +181,6 @@ mod tests {
     async fn so_is_a_connection_without_an_answer() {
         let (reply, _, records) = ask(&[""]).await;
         assert_eq!(reply, Err(Found));
-        assert_eq!(
-            records.findings[0].to_string(),
-            "customer 1, place order: connection lost"
-        );
+        assert_eq!(records.findings[0].to_string(), "customer 1, place order: connection lost");
     }
 }

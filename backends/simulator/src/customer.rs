@@ -99,8 +99,7 @@ impl Customer {
         let password = format!("a good password of {number}");
         let name = format!("Customer {number}");
         let body = json!({"email": email, "password": password, "display_name": name});
-        let request =
-            Request::post("/v1/users").json(&body).key(&format!("{}-{number}", shop.run));
+        let request = Request::post("/v1/users").json(&body).key(&format!("{}-{number}", shop.run));
         courier.call(Call::Register, &request, &[201]).await?;
         let session = Session::begin(courier, Credentials::Customer { email, password }).await?;
         let mut customer = Self {
@@ -150,7 +149,8 @@ impl Customer {
     async fn stay(&mut self) {
         let mut in_a_row = 0;
         while self.shop.till.is_open() && in_a_row < ENOUGH {
-            let act = Act::draw(&mut self.random, self.situation());
+            let situation = self.situation();
+            let act = Act::draw(&mut self.random, situation);
             match Box::pin(self.act(act)).await {
                 Ok(()) => in_a_row = 0,
                 Err(Found) => {
@@ -201,8 +201,7 @@ impl Customer {
     }
 
     async fn add_card(&mut self, card: Card) -> Result<(), Found> {
-        let body =
-            json!({"card_number": card.number(), "expiry_month": 12, "expiry_year": 2099});
+        let body = json!({"card_number": card.number(), "expiry_month": 12, "expiry_year": 2099});
         let key = self.key();
         let request = Request::post("/v1/payment-methods").json(&body).key(&key);
         let reply = self.session.call(Call::AddCard, request, &[201]).await?;

@@ -178,9 +178,7 @@ impl Listener {
             .map_err(http::Error::from)?;
         request.headers_mut().insert(AUTHORIZATION, bearer);
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        request
-            .headers_mut()
-            .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
         let stream = dialer.connect().await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)

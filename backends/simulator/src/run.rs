@@ -122,11 +122,7 @@ fn open(
 }
 
 /// The books before the first customer, and what was done to them for the customers' sake.
-async fn begin(
-    auditor: &Auditor,
-    shop: &Shop,
-    options: &Options,
-) -> Result<(Books, Deeds), Found> {
+async fn begin(auditor: &Auditor, shop: &Shop, options: &Options) -> Result<(Books, Deeds), Found> {
     // What an earlier run left under way would count as this one's.
     let wait = if options.shared { Instant::now() } else { Instant::now() + options.settle };
     let before = auditor.quiet_books(wait).await?;

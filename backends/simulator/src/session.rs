@@ -46,10 +46,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) async fn begin(
-        courier: Courier,
-        credentials: Credentials,
-    ) -> Result<Self, Found> {
+    pub(crate) async fn begin(courier: Courier, credentials: Credentials) -> Result<Self, Found> {
         let session = Self { courier, credentials, token: Mutex::default() };
         session.renew().await?;
         Ok(session)

@@ -114,8 +114,7 @@ impl Summary {
                 (call.label(), times)
             })
             .collect();
-        let findings: Vec<String> =
-            self.records.findings.iter().map(ToString::to_string).collect();
+        let findings: Vec<String> = self.records.findings.iter().map(ToString::to_string).collect();
         let books: Vec<String> = self.verdict.books.iter().map(ToString::to_string).collect();
         let visits: Vec<String> =
             self.verdict.visits.iter().map(|(number, wrong)| of_visit(*number, wrong)).collect();

@@ -29,8 +29,7 @@ impl Till {
     /// One order from the budget, if there is one.
     pub(crate) fn take(&self) -> bool {
         let take = |left: u32| left.checked_sub(1);
-        self.is_open()
-            && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        self.is_open() && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -156,7 +156,7 @@ mod tests {
 
     fn reply(headers: &[(HeaderName, &'static str)], body: &'static str) -> Reply {
         let headers =
-            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(*value)));
+            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         Reply {
             status: StatusCode::OK,
             headers: headers.collect(),

@@ -2,12 +2,36 @@
 
 /// Some find much, some little, one nothing.
 pub(crate) const SEARCHES: &[&str] = &[
-    "lamp", "desk", "coffee", "knife", "steel", "wool", "garden", "book", "usb", "walnut desk",
-    "cast iron", "kitchen bread", "ball", "tent", "Käse", "w", "set of six", "no such thing",
+    "lamp",
+    "desk",
+    "coffee",
+    "knife",
+    "steel",
+    "wool",
+    "garden",
+    "book",
+    "usb",
+    "walnut desk",
+    "cast iron",
+    "kitchen bread",
+    "ball",
+    "tent",
+    "Käse",
+    "w",
+    "set of six",
+    "no such thing",
 ];
 
 pub(crate) const CATEGORIES: &[&str] = &[
-    "books", "clothing", "electronics", "garden", "home", "kitchen", "office", "outdoor", "sports",
+    "books",
+    "clothing",
+    "electronics",
+    "garden",
+    "home",
+    "kitchen",
+    "office",
+    "outdoor",
+    "sports",
     "toys",
 ];
 

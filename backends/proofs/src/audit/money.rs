@@ -58,9 +58,8 @@ fn sums(evidence: &Evidence) -> Vec<String> {
     }
     for (currency, (payments, processor)) in &evidence.books.money {
         if payments != processor {
-            findings.push(format!(
-                "payments say {payments:?} {currency}, the processor {processor:?}"
-            ));
+            findings
+                .push(format!("payments say {payments:?} {currency}, the processor {processor:?}"));
         }
     }
     let currencies = paid.keys().copied().chain(evidence.books.money.keys().map(String::as_str));

@@ -33,9 +33,8 @@ impl Books {
 
     /// What confirmed orders cost together.
     fn confirmed(&self, currency: &str) -> i64 {
-        let of_currency = |sum: &&StateSum| {
-            sum.state == OrderState::Confirmed && sum.total.currency == currency
-        };
+        let of_currency =
+            |sum: &&StateSum| sum.state == OrderState::Confirmed && sum.total.currency == currency;
         self.orders.orders.iter().filter(of_currency).map(|sum| sum.total.minor_units).sum()
     }
 
@@ -102,12 +101,7 @@ pub(crate) enum Imbalance {
 
 /// Everything that does not balance. With others in the shop, only what holds at every moment is
 /// judged.
-pub(crate) fn check(
-    before: &Books,
-    after: &Books,
-    deeds: &Deeds,
-    shared: bool,
-) -> Vec<Imbalance> {
+pub(crate) fn check(before: &Books, after: &Books, deeds: &Deeds, shared: bool) -> Vec<Imbalance> {
     let mut found: Vec<Imbalance> = after.stock.products.iter().filter_map(stock).collect();
     found.extend(after.payments.currencies.iter().filter_map(net));
     if shared {
@@ -125,8 +119,7 @@ pub(crate) fn check(
     found.extend(after.payments.currencies.iter().flat_map(settled));
     let currencies: BTreeSet<&str> = after.currencies().chain(before.currencies()).collect();
     for name in currencies {
-        let (currency, net, confirmed) =
-            (name.to_owned(), after.net(name), after.confirmed(name));
+        let (currency, net, confirmed) = (name.to_owned(), after.net(name), after.confirmed(name));
         if net != confirmed {
             found.push(Imbalance::Money { currency: currency.clone(), net, confirmed });
         }
@@ -142,7 +135,8 @@ pub(crate) fn check(
 /// Every piece is somewhere, and nowhere fewer than none.
 fn stock(product: &ProductStock) -> Option<Imbalance> {
     let ProductStock { supplied, available, reserved, sold, .. } = *product;
-    let balances = supplied == available + reserved + sold && available.min(reserved).min(sold) >= 0;
+    let balances =
+        supplied == available + reserved + sold && available.min(reserved).min(sold) >= 0;
     let product = product.product_id.clone();
     (!balances).then_some(Imbalance::Stock { product, supplied, available, reserved, sold })
 }

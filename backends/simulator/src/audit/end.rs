@@ -20,9 +20,7 @@ pub(crate) enum EndFault {
 /// What is wrong with the end of an order, if anything is.
 pub(crate) fn judge(placed: &Placed, order: &Order, outages: bool) -> Result<(), EndFault> {
     match (order.state, placed.card.decline_code()) {
-        (OrderState::Pending | OrderState::Cancelling, _) => {
-            Err(EndFault::Unfinished(order.state))
-        }
+        (OrderState::Pending | OrderState::Cancelling, _) => Err(EndFault::Unfinished(order.state)),
         (OrderState::Confirmed, Some(code)) => Err(EndFault::PaidByDeclinedCard(code)),
         (OrderState::Confirmed, None) if placed.wish == Wish::Cancelled => {
             Err(EndFault::NotCancelled)

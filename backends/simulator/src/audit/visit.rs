@@ -7,9 +7,7 @@ use uuid::Uuid;
 use crate::audit::end::{self, EndFault};
 use crate::audit::ledger::Ledger;
 use crate::audit::notices::{self, Counts, WELCOME};
-use crate::documents::{
-    HistoryEvent, Notification, Order, OrderState, Payment, PaymentStatus,
-};
+use crate::documents::{HistoryEvent, Notification, Order, OrderState, Payment, PaymentStatus};
 
 /// What the shop says of one customer.
 #[derive(Debug, Clone, Default)]
@@ -174,12 +172,8 @@ fn feed(seen: &Seen, wrong: &mut Vec<Wrong>) {
     let count = |list: &[Notification]| {
         counted(list.iter().filter(|told| told.kind != WELCOME).map(|told| told.id))
     };
-    let kinds: BTreeMap<Uuid, &str> = seen
-        .notifications
-        .iter()
-        .chain(feed)
-        .map(|told| (told.id, told.kind.as_str()))
-        .collect();
+    let kinds: BTreeMap<Uuid, &str> =
+        seen.notifications.iter().chain(feed).map(|told| (told.id, told.kind.as_str())).collect();
     for (id, times, expected) in differences(&count(feed), &count(&seen.notifications)) {
         let kind = kinds.get(&id).copied().unwrap_or_default().to_owned();
         wrong.push(Wrong::FeedTold { id, kind, times, expected });

@@ -15,10 +15,15 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// How one try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Answered { status: u16, retry_after: Option<Duration> },
+    Answered {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
     /// The connection ended before the answer did. One that was used before may have been closed
     /// for idleness while the request was on its way.
-    Lost { reused: bool },
+    Lost {
+        reused: bool,
+    },
     NotConnected,
     TimedOut,
 }

@@ -37,10 +37,7 @@ fn after() -> (Books, Deeds) {
     let books = Books {
         stock: StockBooks { products: vec![product("lamp", 100, 7), product("desk", 20, 0)] },
         orders: OrderBooks {
-            orders: vec![
-                sum(OrderState::Confirmed, 6, 7000),
-                sum(OrderState::Cancelled, 3, 900),
-            ],
+            orders: vec![sum(OrderState::Confirmed, 6, 7000), sum(OrderState::Cancelled, 3, 900)],
             unfinished_sagas: Unfinished::default(),
         },
         payments: PaymentBooks { currencies: vec![taken(8500, 1500)] },
@@ -121,11 +118,7 @@ fn whatever_is_out_of_balance_is_named() {
         &[Imbalance::Supplied { product: desk, found: 10, expected: 11 }],
         false,
     );
-    check(
-        &|after, _| after.orders.unfinished_sagas.undo = 2,
-        &[Imbalance::UnderWay(2)],
-        false,
-    );
+    check(&|after, _| after.orders.unfinished_sagas.undo = 2, &[Imbalance::UnderWay(2)], false);
     check(
         &|after, _| after.orders.orders.push(sum(OrderState::Pending, 1, 5)),
         &[Imbalance::UnderWay(1)],

@@ -100,12 +100,11 @@ fn whatever_does_not_fit_is_named() {
         assert_eq!(super::check(&ledger, &seen, false), expected);
     };
     let three = Uuid::from_u128(3);
+    check(&|ledger, _| ledger.placed.push(Placed::new(three, Card::Good)), &[Wrong::Lost(three)]);
     check(
-        &|ledger, _| ledger.placed.push(Placed::new(three, Card::Good)),
-        &[Wrong::Lost(three)],
-    );
-    check(
-        &|ledger, _| drop(ledger.placed.remove(0)),
+        &|ledger, _| {
+            ledger.placed.remove(0);
+        },
         &[Wrong::NeverPlaced(ONE)],
     );
     check(
@@ -168,10 +167,7 @@ fn news_come_exactly_once() {
         times,
         expected,
     };
-    check(
-        &|seen| drop(seen.notifications.remove(3)),
-        &[wrong("order.confirmed", 0, 1)],
-    );
+    check(&|seen| drop(seen.notifications.remove(3)), &[wrong("order.confirmed", 0, 1)]);
     check(
         &|seen| seen.notifications.push(told(10, "order.confirmed", ONE)),
         &[wrong("order.confirmed", 2, 1)],
@@ -180,10 +176,7 @@ fn news_come_exactly_once() {
         &|seen| seen.notifications.push(told(10, "order.cancelled", ONE)),
         &[wrong("order.cancelled", 1, 0)],
     );
-    check(
-        &|seen| seen.notifications.push(told(10, WELCOME, ONE)),
-        &[Wrong::Welcomed(2)],
-    );
+    check(&|seen| seen.notifications.push(told(10, WELCOME, ONE)), &[Wrong::Welcomed(2)]);
 }
 
 #[test]

@@ -38,7 +38,8 @@ async fn a_connection_is_kept_for_the_next_request() {
         let first = asked(&mut stream).await;
         answer(&mut stream, HELLO).await;
         let second = asked(&mut stream).await;
-        answer(&mut stream, "HTTP/1.1 503 Busy\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n").await;
+        answer(&mut stream, "HTTP/1.1 503 Busy\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n")
+            .await;
         (first, second)
     };
     let asks = async {
