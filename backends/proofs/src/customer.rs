@@ -117,6 +117,20 @@ impl Customer {
         order
     }
 
+    /// Waits until the order's payment has begun.
+    pub async fn payment_begun(&mut self, order: &str) {
+        let deadline = Deadline::new(format!("the payment of order {order}"), PATIENCE);
+        let request = Request::get(format!("/v1/payments/{order}")).token(&self.token);
+        loop {
+            let answer = self.payments.send(&request).await;
+            if answer.status == 200 {
+                return;
+            }
+            deadline.check(&answer);
+            deadline.pause().await;
+        }
+    }
+
     pub async fn cancel(&mut self, order: &str) {
         let request = Request::post(format!("/v1/orders/{order}/cancel"))
             .token(&self.token)

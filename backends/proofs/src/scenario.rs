@@ -86,11 +86,12 @@ impl Story<'_> {
         self.must_end(customer.end(&order).await, "cancelled", Some("out_of_stock"), false);
     }
 
-    /// While the processor thinks about the card. Whether there was money to give back depends on
-    /// who was faster.
+    /// While the processor thinks about the card, so that the authorization is there to be voided;
+    /// after a death meanwhile there may be money to give back.
     async fn cancelled_before(&self) {
         let mut customer = self.customer.clone();
         let order = customer.place("cancelled-before", PLENTY, 1, &self.cards.slow).await;
+        customer.payment_begun(&order).await;
         customer.cancel(&order).await;
         let end = customer.end(&order).await;
         let refunded = end.refunded;

@@ -22,6 +22,7 @@ mod documentation;
 mod error;
 pub mod keys;
 mod login;
+mod memory;
 mod metrics;
 pub mod oauth;
 pub mod password;
@@ -215,7 +216,10 @@ fn tasks(users: &Users) -> Vec<Task> {
         Task { name: "signing keys", run: Box::pin(async move { keys.keep_fresh(clock).await }) };
     let (codes, grants) = (users.codes.clone(), users.grants.clone());
     let run = oauth::keep_small(codes, grants, Arc::clone(&users.clock));
-    vec![keys, Task { name: "codes and grants", run: Box::pin(run) }]
+    let tables = Task { name: "codes and grants", run: Box::pin(run) };
+    let hashes = users.metrics.password_hashes.clone();
+    let memory = Task { name: "memory of passwords", run: Box::pin(memory::keep_small(hashes)) };
+    vec![keys, tables, memory]
 }
 
 #[cfg(test)]
