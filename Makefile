@@ -19,11 +19,13 @@ ARGS ?=
 # make bench-check: 1 makes what is counted the new baseline.
 UPDATE ?=
 
-DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p portcullis-demo
+DEMO_PROGRAMS := -p portcullis-gateway -p shop-users -p shop-products -p shop-payments -p shop-orders \
+	-p shop-notifications -p shop-simulator -p portcullis-demo
 MICRO := -p portcullis-microbenches --features measure
 GUNGRAUN := $(abspath $(TARGET))/gungraun-runner
 # program:package, as Debian names them.
-TEST_NEEDS := cc:gcc curl:curl python3:python3 chromium-headless-shell:chromium-headless-shell
+TEST_NEEDS := cc:gcc curl:curl python3:python3 chromium-headless-shell:chromium-headless-shell \
+	initdb:postgresql pg_ctlcluster:postgresql-common nats-server:nats-server
 # Peers, generators of load, and what counts.
 BENCH_NEEDS := haproxy:haproxy nginx:nginx caddy:caddy wrk:wrk h2load:nghttp2-client perf:linux-perf \
 	valgrind:valgrind
@@ -53,6 +55,7 @@ bench: ## Cost of a request beside other proxies (QUICK=1, ONLY=small,h2)
 	@tools/envoy.sh $(TARGET)/envoy
 	$(CARGO) build --locked --release -p portcullis-gateway
 	$(CARGO) build --locked --release -p portcullis-benches
+	$(CARGO) build --locked --release -p shop -p shop-simulator
 	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 bench-report: ## The README's table and chart from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)

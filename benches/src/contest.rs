@@ -1,10 +1,12 @@
 //! Those who take part in a row, from their start to their figures.
 //!
 //! Ours has to bear every row. Another that fails is left out and the row says so: what the rest
-//! found is worth having all the same. It knows nothing of targets.
+//! found is worth having all the same, unless it is what stands behind them all that failed. It
+//! knows nothing of targets.
 
 use crate::counts;
 use crate::live::{Live, Scene};
+use crate::load::shop::Unbalanced;
 use crate::results::{Counts, Figures};
 use crate::row::{Contestant, Row};
 
@@ -103,7 +105,7 @@ fn unless_failed<T>(
 ) -> anyhow::Result<Option<T>> {
     match done {
         Ok(done) => Ok(Some(done)),
-        Err(error) if engine == "portcullis" => Err(error),
+        Err(error) if engine == "portcullis" || error.is::<Unbalanced>() => Err(error),
         Err(error) => {
             let warning = format!("{label} is left out, having failed: {error:#}");
             eprintln!("==> {warning}");
@@ -118,12 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_but_ours_fails_a_row() {
+    fn nobody_but_ours_and_the_origin_fails_a_row() {
         let mut left_out = Vec::new();
         let mut take = |engine: &str, done| unless_failed(engine, engine, done, &mut left_out);
         assert_eq!(take("caddy", Ok(1)).unwrap(), Some(1));
         assert_eq!(take("caddy", Err(anyhow::anyhow!("no answer"))).unwrap(), None);
         assert!(take("portcullis", Err(anyhow::anyhow!("no answer"))).is_err());
+        let unbalanced = anyhow::Error::new(Unbalanced("a lamp is gone".to_owned()));
+        assert!(take("caddy", Err(unbalanced.context("caddy"))).is_err());
         assert_eq!(left_out, ["caddy is left out, having failed: no answer"]);
     }
 }

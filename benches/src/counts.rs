@@ -95,7 +95,7 @@ fn instructions(
         "--log-file=@DIR@/valgrind.%p",
     ];
     let mut running =
-        live.engine.start(scene.origin.address, live.setting, scene.base, &wrapper)?;
+        live.engine.start(scene.origin.upstreams(), live.setting, scene.base, &wrapper)?;
     exchange(running.address, &requests.bytes(), count)?;
     running.stop();
     let mut sum = 0;

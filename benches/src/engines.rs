@@ -4,13 +4,14 @@
 //! `peers/`; it knows nothing of loads and figures.
 
 mod running;
+pub(crate) mod shop;
 mod sink;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -21,6 +22,7 @@ use portcullis_testkit::process::{free_address, workspace_binary};
 
 pub(crate) use self::running::{Missing, Running};
 use self::sink::Sink;
+pub(crate) use self::upstreams::Upstreams;
 use crate::row::{Listener, Origin, Setting};
 use crate::setup::{self, Need};
 
@@ -118,6 +120,7 @@ pub(crate) const ENGINES: &[Engine] = &[
         files: &[
             ("haproxy.cfg", include_str!("../peers/haproxy.cfg")),
             ("routes.map", "@routed?@ROUTES@"),
+            ("shop.map", include_str!("../peers/haproxy-shop.map")),
         ],
         route: "@HOST@@PATH@ origin",
         command: &["haproxy", "-db", "-f", "@DIR@/haproxy.cfg"],
@@ -169,7 +172,7 @@ pub(crate) const ENGINES: &[Engine] = &[
         is_peer: true,
         files: &[("Caddyfile", include_str!("../peers/Caddyfile"))],
         route: "http://@HOST@:@PORT@ {\n\tbind 127.0.0.1\n\timport logged\n\thandle @PATH@/* {\n\
-                \t\timport forward\n\t}\n}",
+                \t\timport forward @ORIGIN@\n\t}\n}",
         command: &["caddy", "run", "--adapter", "caddyfile", "--config", "@DIR@/Caddyfile"],
         version: &["caddy", "version"],
         log: Log::File("access.log"),
@@ -207,7 +210,7 @@ impl Engine {
     /// Starts it on a port of its own; `wrapper` stands before its command.
     pub(crate) fn start(
         &self,
-        origin: SocketAddr,
+        upstreams: Upstreams,
         setting: Setting,
         base: &Path,
         wrapper: &[&str],
@@ -221,7 +224,7 @@ impl Engine {
         };
         let routes = |from, to| template::routes(self.route, from, to);
         let (third, all) = (setting.routes.div_ceil(3), setting.routes);
-        let words = [
+        let mut words = vec![
             // First, because what takes their places has words of its own.
             ("@ROUTES@", routes(0, all)),
             ("@ROUTES1@", routes(0, third)),
@@ -229,10 +232,10 @@ impl Engine {
             ("@ROUTES3@", routes((2 * third).min(all), all)),
             ("@DIR@", directory.display().to_string()),
             ("@PORT@", address.port().to_string()),
-            ("@ORIGIN@", origin.port().to_string()),
             ("@SINK@", sink.as_ref().map_or(0, Sink::port).to_string()),
             ("@WORKERS@", setting.workers.to_string()),
         ];
+        words.extend(upstreams.words());
         for (file, text) in self.files {
             let text = template::filled(text, &setting, &words).context(*file)?;
             let path = directory.join(file);
@@ -279,16 +282,17 @@ impl Engine {
     }
 }
 
-/// The cheap origin beside the generator.
+/// What stands behind the engines, beside the generator.
 pub(crate) fn start_origin(setting: Setting, base: &Path) -> anyhow::Result<Running> {
-    let address = free_address()?;
-    let directory = tempfile::Builder::new().prefix("origin").tempdir_in(base)?.keep();
     let kind = match setting.origin {
         Origin::Http1 => "origin",
         Origin::Grpc => "grpc-origin",
         Origin::WebSocketEcho => "websocket-echo",
         Origin::GrpcEcho => "grpc-echo",
+        Origin::Shop => return shop::start(setting, base),
     };
+    let address = free_address()?;
+    let directory = tempfile::Builder::new().prefix("origin").tempdir_in(base)?.keep();
     let words = [
         program("portcullis-bench")?,
         kind.to_owned(),
@@ -312,12 +316,12 @@ fn write_certificate(directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Ours from where cargo put them, the others from where they were installed.
-fn program(name: &str) -> anyhow::Result<String> {
+pub(crate) fn program(name: &str) -> anyhow::Result<String> {
     let path = if name == "portcullis-bench" {
         std::env::current_exe()?
     } else if name == EARLIER {
         EARLIER_PROGRAM.get().context("`--before` names the earlier build")?.canonicalize()?
-    } else if name.starts_with("portcullis-") {
+    } else if name.starts_with("portcullis-") || [shop::PROGRAM, shop::SIMULATOR].contains(&name) {
         workspace_binary(name)?
     } else {
         setup::find(name).with_context(|| format!("{name} is not installed"))?

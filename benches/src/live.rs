@@ -57,7 +57,7 @@ impl Live {
         let engine = Engine::find(contestant.engine)?;
         let setting = contestant.setting(of_the_row);
         let running = engine
-            .start(scene.origin.address, setting, scene.base, &[])
+            .start(scene.origin.upstreams(), setting, scene.base, &[])
             .with_context(|| contestant.label())?;
         let mut live = Self {
             label: contestant.label(),
@@ -81,7 +81,7 @@ impl Live {
         self.running.stop();
         self.running = self
             .engine
-            .start(scene.origin.address, self.setting, scene.base, &[])
+            .start(scene.origin.upstreams(), self.setting, scene.base, &[])
             .with_context(|| self.label.clone())?;
         self.warm_up(scene)
     }

@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod open;
 mod own;
 mod response;
+pub(crate) mod shop;
 pub(crate) mod websocket;
 pub(crate) mod wrk;
 
@@ -38,6 +39,8 @@ pub(crate) enum Load {
     WebSocket(websocket::Clients),
     /// Messages there and back in calls of gRPC.
     GrpcStreams(grpc::Clients),
+    /// Customers of the real shop.
+    Shop(shop::Customers),
 }
 
 /// What one slice of load found.
@@ -66,6 +69,8 @@ impl Load {
             Self::Handshakes(clients) => handshakes::run(clients, engine, duration),
             Self::WebSocket(clients) => websocket::run(clients, engine, duration),
             Self::GrpcStreams(clients) => grpc::run(clients, engine, duration),
+            // Their number of orders says how long they stay.
+            Self::Shop(customers) => shop::run(customers, engine),
         }
     }
 
@@ -75,6 +80,8 @@ impl Load {
             Self::Http1(_) | Self::Http2(_) | Self::WebSocket(_) | Self::GrpcStreams(_) => true,
             // A handshake costs the client more than the engine.
             Self::Memory(_) | Self::Latency(_) | Self::Handshakes(_) => false,
+            // Nor is the engine what customers wait for in the shop.
+            Self::Shop(_) => false,
         }
     }
 
@@ -96,6 +103,7 @@ impl Load {
             Self::Handshakes(_) | Self::WebSocket(_) | Self::GrpcStreams(_) => slice,
             Self::Memory(held) => held.about_seconds(),
             Self::Latency(_) => slice * u64::from(latency::SLICES),
+            Self::Shop(_) => shop::ABOUT_SECONDS,
         }
     }
 
@@ -107,6 +115,7 @@ impl Load {
             Self::Memory(_) | Self::Handshakes(_) | Self::WebSocket(_) | Self::GrpcStreams(_) => {
                 &[]
             }
+            Self::Shop(_) => &[setup::SHOP, setup::SIMULATOR],
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) const NEEDS: &[Need] = &[setup::WRK];
 pub(crate) fn measure(row: &Reloads, quick: bool, base: &Path) -> anyhow::Result<Outcome> {
     let origin = start_origin(Setting::PLAIN, base)?;
     let setting = Setting { routes: row.routes, ..Setting::PLAIN };
-    let running = Engine::find("portcullis")?.start(origin.address, setting, base, &[])?;
+    let running = Engine::find("portcullis")?.start(origin.upstreams(), setting, base, &[])?;
     let rate = row.load * latency::capacity(&REQUEST, &running)?;
     let reloads = row.count(quick);
     eprintln!("{reloads} reloads under {rate:.0} requests a second");

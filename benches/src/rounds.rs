@@ -44,7 +44,7 @@ pub(crate) fn measure(
         Some(reference) => {
             let (engine, setting) =
                 (Engine::find(reference.engine)?, reference.setting(row.setting));
-            let running = engine.start(origin.address, setting, base, &[])?;
+            let running = engine.start(origin.upstreams(), setting, base, &[])?;
             row.load.below_the_capacity_of(&running)?
         }
     };

@@ -78,6 +78,8 @@ pub(crate) enum Origin {
     GrpcEcho,
     /// Sends every message of a WebSocket back.
     WebSocketEcho,
+    /// The shop itself, five services behind ten prefixes.
+    Shop,
 }
 
 /// What an engine does with a request besides passing it on.

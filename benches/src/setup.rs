@@ -24,6 +24,10 @@ pub(crate) const VALGRIND: Need = need("valgrind", "apt-get install valgrind");
 pub(crate) const HAPROXY: Need = need("haproxy", "apt-get install haproxy");
 pub(crate) const NGINX: Need = need("nginx", "apt-get install nginx");
 
+pub(crate) const SHOP: Need = need("shop", "cargo build --release -p shop");
+pub(crate) const SIMULATOR: Need =
+    need("shop-simulator", "cargo build --release -p shop-simulator");
+
 pub(crate) const CADDY: Need = need("caddy", "apt-get install caddy");
 pub(crate) const ENVOY: Need = need("envoy", "tools/envoy.sh target/envoy");
 

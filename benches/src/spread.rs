@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let setting = Setting { workers: *workers, cores: Cores::Shared, ..Setting::PLAIN };
         let origin = start_origin(setting, base.path())?;
         let engine = Engine::find("portcullis")?;
-        let running = engine.start(origin.address, setting, base.path(), &[])?;
+        let running = engine.start(origin.upstreams(), setting, base.path(), &[])?;
         for connections in &options.connections {
             let tries: Vec<Vec<usize>> = (0..options.tries.max(1))
                 .map(|_| spread(&running, *workers, *connections))

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::load::{Load, grpc, h2load, handshakes, latency, memory, websocket, wrk};
+use crate::load::{Load, grpc, h2load, handshakes, latency, memory, shop, websocket, wrk};
 use crate::reload::Reloads;
 use crate::row::{
     Against, Change, Contestant, Cores, Listener, Origin, Policies, Row, Setting, Target, absolute,
@@ -267,6 +267,14 @@ pub(crate) const ROWS: &[Row] = &[
             ..Setting::PLAIN
         },
         quick: true,
+        ..USUAL
+    },
+    Row {
+        name: "shop",
+        group: "shop",
+        title: "customers of the shop: 60 orders with all that leads to them and follows, by HTTP and WebSocket",
+        load: Load::Shop(shop::Customers { count: 12, orders: 60, seed: 7 }),
+        setting: Setting { origin: Origin::Shop, ..Setting::PLAIN },
         ..USUAL
     },
     Row {

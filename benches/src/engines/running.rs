@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use portcullis_testkit::procfs;
 
 use super::sink::Sink;
-use super::template;
+use super::{Upstreams, template};
 use crate::row::{Cores, Listener, Setting};
 
 /// How long an engine may take to listen; under valgrind all is slow.
@@ -31,6 +31,8 @@ pub(crate) struct Running {
     pub(super) log_file: Option<PathBuf>,
     /// Ends after its engine, which would write to nobody otherwise.
     pub(super) sink: Option<Sink>,
+    /// What engines pass on to in order to reach it.
+    pub(super) upstreams: Upstreams,
 }
 
 /// Lines that did not arrive.
@@ -66,8 +68,9 @@ impl Running {
             .spawn()
             .with_context(|| words[0].clone())?;
         let name = name.to_owned();
+        let (log_file, sink, upstreams) = (None, None, Upstreams::One(address));
         let mut running =
-            Self { address, child, directory, setting, name, log_file: None, sink: None };
+            Self { address, child, directory, setting, name, log_file, sink, upstreams };
         let deadline = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
             if let Some(status) = running.child.try_wait()? {
@@ -83,6 +86,10 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn upstreams(&self) -> Upstreams {
+        self.upstreams
     }
 
     /// Its processes, a master's workers included.

@@ -77,6 +77,7 @@ fn holds(condition: &str, setting: &Setting) -> anyhow::Result<bool> {
         "tls" => setting.listener == Listener::Tls,
         "grpc" => matches!(setting.origin, Origin::Grpc | Origin::GrpcEcho),
         "websocket" => setting.origin == Origin::WebSocketEcho,
+        "shop" => setting.origin == Origin::Shop,
         "routed" => setting.routes > 0,
         "off" => setting.policies == Policies::Off,
         "all" => setting.policies == Policies::All,
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn lines_are_there_or_not() {
-        let template = "a @X@\n  @log?b\n  @log!c\n@tls?@log?d\n@X@ e\n";
+        let template = "a @X@\n  @log?b\n  @log!c\n@tls?@log?d\n@shop?f\n@X@ e\n";
         let words = [("@X@", "1".to_owned())];
         let check = |setting: Setting, expected: &str| {
             assert_eq!(filled(template, &setting, &words).unwrap(), expected);
@@ -98,6 +99,7 @@ mod tests {
         check(Setting::PLAIN, "a 1\n  b\n1 e\n");
         check(Setting { logs: false, ..Setting::PLAIN }, "a 1\n  c\n1 e\n");
         check(Setting { listener: Listener::Tls, ..Setting::PLAIN }, "a 1\n  b\nd\n1 e\n");
+        check(Setting { origin: Origin::Shop, ..Setting::PLAIN }, "a 1\n  b\nf\n1 e\n");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What makes the comparison fair.
 
+mod shop;
+
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_testkit::client::RawClient;
@@ -31,7 +34,8 @@ async fn engines_add_the_same_headers_and_log_the_same_fields() {
             eprintln!("==> {} IS NOT CHECKED: it is not here", engine.name);
             continue;
         }
-        let mut running = engine.start(origin.address(), Setting::PLAIN, base.path(), &[]).unwrap();
+        let upstreams = Upstreams::One(origin.address());
+        let mut running = engine.start(upstreams, Setting::PLAIN, base.path(), &[]).unwrap();
         let mut client = RawClient::connect(running.address).await.unwrap();
         for _ in 0..2 {
             client.send(&request.bytes()).await.unwrap();
@@ -96,8 +100,10 @@ async fn every_contestant_of_every_row_starts_and_answers() {
                 Origin::Grpc => calls,
                 Origin::GrpcEcho => grpc_echo,
                 Origin::WebSocketEcho => websocket_echo,
+                // Has tests of its own, below.
+                Origin::Shop => continue,
             };
-            let running = engine.start(origin, setting, base.path(), &[]).unwrap();
+            let running = engine.start(Upstreams::One(origin), setting, base.path(), &[]).unwrap();
             if is_of_this_program(&row.load) {
                 let slice = row.load.apply(&running, Duration::from_millis(20)).unwrap();
                 let all_went_well = slice.requests > 0 && slice.errors == 0;
