@@ -9,6 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::USER_AGENT;
 use crate::say;
 
+/// How simulated customers call themselves.
+const SIMULATED: &str = "shop-simulator";
 /// Lines are handed over in batches, a fraction of a second after their requests.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,9 +34,14 @@ pub(crate) fn parse(line: &str) -> Option<Value> {
     serde_json::from_str::<Value>(line).ok().filter(|line| line["request_id"].is_string())
 }
 
+/// Whether a simulated customer sent it. There are so many of these that no other would be seen.
+pub(crate) fn is_simulated(line: &Value) -> bool {
+    line["headers"]["user-agent"] == SIMULATED
+}
+
 pub(crate) fn print_heading() {
     say::line(format_args!(
-        "  {:6} {:6} {:34} {:10} {:15} {:14} {:>9} {:>9}",
+        "  {:6} {:6} {:30} {:15} {:15} {:14} {:>9} {:>9}",
         "STATUS", "METHOD", "PATH", "ROUTE", "ENDPOINT", "REASON", "TOTAL ms", "OWN ms"
     ));
 }
@@ -44,10 +51,10 @@ pub(crate) fn print(line: &Value) {
     let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
     let total = line["duration_us"].as_u64().unwrap_or(0);
     say::line(format_args!(
-        "  {:<6} {:6} {:34} {:10} {:15} {:14} {:>9} {:>9}",
+        "  {:<6} {:6} {:30} {:15} {:15} {:14} {:>9} {:>9}",
         line["status"].as_u64().unwrap_or(0),
         text("method"),
-        shortened(&path(line), 34),
+        shortened(&path(line), 30),
         text("route"),
         text("endpoint"),
         text("reason"),
@@ -103,6 +110,12 @@ mod tests {
             r#"{"request_id":"1","upstream":"u","timeline_us":{"route":40,"first_byte":940}}"#;
         assert_eq!(waited(&parse(line).unwrap()), 900);
         assert_eq!(waited(&parse(&line.replace("\"u\"", "null")).unwrap()), 0);
+        assert!(!is_simulated(&parse(line).unwrap()));
+        let simulated = line.replace(
+            "\"upstream\"",
+            "\"headers\":{\"user-agent\":\"shop-simulator\"},\"upstream\"",
+        );
+        assert!(is_simulated(&parse(&simulated).unwrap()));
         assert!(parse("{\"level\":\"info\"}").is_none());
         assert!(parse("listening").is_none());
     }

@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::parent::die_with_parent;
+use crate::programs::Program;
+use crate::secret;
 
 /// Lines kept, to show what a program said before it failed.
 const KEPT_LINES: usize = 20;
@@ -33,13 +35,10 @@ pub(crate) struct Child {
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
 impl Child {
-    pub(crate) fn start(
-        name: &'static str,
-        arguments: &[&str],
-        folder: &Path,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: &Program<'_>, folder: &Path) -> anyhow::Result<Self> {
+        let name = program.name;
         let mut command = Command::new(workspace_binary(name)?);
-        command.args(arguments).current_dir(folder).kill_on_drop(true);
+        command.args(&program.arguments).current_dir(folder).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C in a terminal goes to a whole group; the demo ends its programs in order instead.
         command.process_group(0);
@@ -48,6 +47,9 @@ impl Child {
             if variable.to_string_lossy().starts_with("SHOP_") {
                 command.env_remove(variable);
             }
+        }
+        if let Some(secret) = program.secret {
+            command.env(secret::VARIABLE, secret.reveal());
         }
         die_with_parent(&mut command);
         let mut process = command.spawn().with_context(|| format!("{name} cannot be started"))?;
@@ -96,6 +98,11 @@ impl Child {
             None => Ok(()),
             Some(status) => bail!("{} ended ({status}):\n{}", self.name, self.last_lines()),
         }
+    }
+
+    /// Waits for its end, once it has no more to say.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.process.wait().await?)
     }
 
     /// Asks it to end by SIGTERM and waits; kills it after `patience`.

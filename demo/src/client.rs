@@ -1,6 +1,7 @@
 //! The customer's side of the connection: requests to the gateway as any HTTP client sends them.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use portcullis_testkit::client::{RawClient, Tls};
 use portcullis_testkit::http::Response;
@@ -8,6 +9,9 @@ use portcullis_testkit::unverified::taking_any_certificate;
 
 /// By which the demo's requests are told from others in the access log.
 pub(crate) const USER_AGENT: &str = "shop-demo";
+
+/// Longer than the shop keeps back an answer of which it is asked to.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// One customer: a connection that is kept, and opened again when the gateway closed it.
 pub(crate) struct Client {
@@ -30,8 +34,15 @@ impl Client {
         self.send("GET", target, headers, "").await
     }
 
-    pub(crate) async fn post(&mut self, target: &str, body: &str) -> anyhow::Result<Response> {
-        self.send("POST", target, &["content-type: application/json"], body).await
+    /// Sends JSON.
+    pub(crate) async fn post(
+        &mut self,
+        target: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> anyhow::Result<Response> {
+        let headers = [headers, &["content-type: application/json"]].concat();
+        self.send("POST", target, &headers, body).await
     }
 
     async fn send(
@@ -59,6 +70,7 @@ impl Client {
             (None, Some(tls)) => RawClient::connect_tls(self.address, tls).await?,
             (None, None) => RawClient::connect(self.address).await?,
         };
+        connection = connection.with_deadline(ANSWER_WITHIN);
         connection.send(request.as_bytes()).await?;
         let response = connection.final_response().await?;
         if response.keep_alive() {

@@ -8,8 +8,10 @@ use crate::client::{Client, reachable};
 use crate::places::Places;
 use crate::say;
 
-const EMAIL: &str = "ada@example.com";
-const PASSWORD: &str = "correct horse battery staple";
+mod buying;
+
+pub(crate) const EMAIL: &str = "ada@example.com";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// One visit to the shop.
 pub(crate) struct Visit<'a> {
@@ -50,9 +52,10 @@ impl<'a> Visit<'a> {
         let result = self.turns_the_page().await;
         self.report("turns the page", result);
         let result = self.searches().await;
-        self.report("searches", result);
+        let product = self.report("searches", result);
         let result = self.asks_again(tag.as_deref()).await;
         self.report("asks again with the entity tag", result);
+        Box::pin(self.buys(token.as_deref(), product.as_deref())).await;
         let result = self.is_lost().await;
         self.report("asks for a path that is not there", result);
         let result = self.sends_too_much().await;
@@ -82,9 +85,14 @@ impl<'a> Visit<'a> {
         self.https.get(target, headers).await
     }
 
-    async fn post(&mut self, target: &str, body: &str) -> anyhow::Result<Response> {
+    async fn post(
+        &mut self,
+        target: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> anyhow::Result<Response> {
         self.summary.requests += 1;
-        self.https.post(target, body).await
+        self.https.post(target, headers, body).await
     }
 
     async fn is_sent_to_https(&mut self) -> anyhow::Result<(String, ())> {
@@ -101,7 +109,7 @@ impl<'a> Visit<'a> {
         let body = serde_json::json!({
             "email": EMAIL, "password": PASSWORD, "display_name": "Ada Lovelace",
         });
-        let response = self.post("/v1/users", &body.to_string()).await?;
+        let response = self.post("/v1/users", &[], &body.to_string()).await?;
         expect(&response, 201)?;
         let id = text(&response, "/id")?;
         Ok((format!("201, account {id}"), ()))
@@ -109,15 +117,13 @@ impl<'a> Visit<'a> {
 
     async fn logs_in(&mut self) -> anyhow::Result<String> {
         let body = serde_json::json!({"email": EMAIL, "password": PASSWORD});
-        let response = self.post("/v1/sessions", &body.to_string()).await?;
+        let response = self.post("/v1/sessions", &[], &body.to_string()).await?;
         expect(&response, 200)?;
         text(&response, "/access_token")
     }
 
     async fn sees_the_account(&mut self, token: Option<&str>) -> anyhow::Result<(String, ())> {
-        let token = token.context("there is no token to show")?;
-        let response =
-            self.get("/v1/users/me", &[&format!("authorization: Bearer {token}")]).await?;
+        let response = self.get("/v1/users/me", &[&bearer(token)?]).await?;
         expect(&response, 200)?;
         let (name, email) = (text(&response, "/display_name")?, text(&response, "/email")?);
         ensure!(email == EMAIL, "the account is {email}'s");
@@ -153,18 +159,15 @@ impl<'a> Visit<'a> {
         Ok((format!("200, page 2 of {}", response.json()["pages"]), ()))
     }
 
-    async fn searches(&mut self) -> anyhow::Result<(String, ())> {
+    /// Hands on the product that is to be bought.
+    async fn searches(&mut self) -> anyhow::Result<(String, String)> {
         let response = self.get("/v1/products?search=coffee&sort=price&per_page=3", &[]).await?;
         expect(&response, 200)?;
         let (_, total) = items(&response)?;
         ensure!(total > 0, "nothing was found");
-        Ok((
-            format!(
-                "200, {total} for \"coffee\", the cheapest {:?}",
-                text(&response, "/items/0/name")?
-            ),
-            (),
-        ))
+        let name = text(&response, "/items/0/name")?;
+        let what = format!("200, {total} for \"coffee\", the cheapest {name:?}");
+        Ok((what, text(&response, "/items/0/id")?))
     }
 
     async fn asks_again(&mut self, tag: Option<&str>) -> anyhow::Result<(String, ())> {
@@ -177,13 +180,13 @@ impl<'a> Visit<'a> {
     }
 
     async fn is_lost(&mut self) -> anyhow::Result<(String, ())> {
-        let response = self.get("/v1/payments", &[]).await?;
+        let response = self.get("/v1/reviews", &[]).await?;
         expect(&response, 404)?;
         Ok((problem(&response, "no-route")?, ()))
     }
 
     async fn sends_too_much(&mut self) -> anyhow::Result<(String, ())> {
-        let response = self.post("/v1/sessions", &"x".repeat(8 * 1024)).await?;
+        let response = self.post("/v1/sessions", &[], &"x".repeat(8 * 1024)).await?;
         expect(&response, 413)?;
         Ok((problem(&response, "body-too-large")?, ()))
     }
@@ -199,6 +202,12 @@ impl<'a> Visit<'a> {
         expect(&version, 200)?;
         Ok((format!("{series} metric series, admin API 200"), ()))
     }
+}
+
+/// The header that says who asks.
+fn bearer(token: Option<&str>) -> anyhow::Result<String> {
+    let token = token.context("there is no token to show")?;
+    Ok(format!("authorization: Bearer {token}"))
 }
 
 fn describe(token: &str) -> String {

@@ -1,4 +1,5 @@
-//! The demo: real services behind a real gateway, and a customer who uses them.
+//! The demo: real services behind a real gateway, a customer who uses them, and a crowd after which
+//! the books are checked.
 //!
 //! It knows the programs as any operator does, by their flags, ports and answers; none of their
 //! code is linked in.
@@ -11,19 +12,23 @@ use clap::{Parser, ValueEnum};
 mod access_log;
 mod child;
 mod client;
+mod crowd;
 mod customer;
+mod hints;
 mod parent;
 mod places;
+mod programs;
 mod run;
 mod say;
+mod secret;
 mod shop;
 mod taken;
 
-/// Starts the shop behind the gateway, sends a customer through it, and stays up until Ctrl-C
+/// Starts the shop behind the gateway, sends customers through it, and stays up until Ctrl-C
 #[derive(Debug, Parser)]
 #[command(name = "shop-demo", version, about, max_term_width = 100)]
 struct Options {
-    /// End after the customer has left, with 1 if any step failed.
+    /// End after the customers have left, with 1 if any step failed or the books do not balance.
     #[arg(long)]
     once: bool,
     /// Where everything listens.

@@ -23,6 +23,13 @@ pub(crate) struct Places {
     pub(crate) admin: SocketAddr,
     pub(crate) users: SocketAddr,
     pub(crate) products: SocketAddr,
+    /// Products' gRPC, which has an upstream of its own.
+    pub(crate) inventory: SocketAddr,
+    pub(crate) orders: SocketAddr,
+    pub(crate) payments: SocketAddr,
+    /// Nothing of the gateway's: orders alone calls it.
+    pub(crate) payments_grpc: SocketAddr,
+    pub(crate) notifications: SocketAddr,
     /// Said to the user when the example could not be taken as it is.
     pub(crate) note: Option<&'static str>,
 }
@@ -52,7 +59,7 @@ impl Places {
         }
     }
 
-    pub(crate) fn all(&self) -> [(&'static str, SocketAddr); 6] {
+    pub(crate) fn all(&self) -> [(&'static str, SocketAddr); 11] {
         [
             ("the gateway's TLS listener", self.https),
             ("the gateway's plain listener", self.plain),
@@ -60,20 +67,38 @@ impl Places {
             ("the gateway's admin API", self.admin),
             ("the users service", self.users),
             ("the products service", self.products),
+            ("the products service's gRPC", self.inventory),
+            ("the orders service", self.orders),
+            ("the payments service", self.payments),
+            ("the payments service's gRPC", self.payments_grpc),
+            ("the notifications service", self.notifications),
         ]
+    }
+
+    /// The shop as its customers know it.
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}", self.https.port())
     }
 
     fn of(config: PathBuf, text: &str) -> anyhow::Result<Self> {
         let loaded = parse_str(&config.display().to_string(), text)
             .map_err(|failed| anyhow!("\n{}", failed.report.render(&failed.sources, false)))?;
         let found = &loaded.config;
+        let products = endpoint(found, "products")?;
+        let inventory = endpoint(found, "inventory")?;
+        let payments = endpoint(found, "payments")?;
         Ok(Self {
             https: listener(found, "public")?,
             plain: listener(found, "plain")?,
             status: listener(found, "status")?,
             admin: admin(found)?,
             users: endpoint(found, "users")?,
-            products: endpoint(found, "products")?,
+            products,
+            inventory,
+            orders: endpoint(found, "orders")?,
+            payments,
+            payments_grpc: beside(payments, products, inventory),
+            notifications: endpoint(found, "notifications")?,
             config,
             note: None,
         })
@@ -92,14 +117,18 @@ impl Places {
             chosen.insert(free_address()?);
         }
         let mut text = text.to_owned();
+        let mut payments_grpc = self.payments_grpc;
         for ((_, old), new) in self.all().into_iter().zip(chosen) {
             text = text.replace(&format!("\"{old}\""), &format!("\"{new}\""));
             if old == self.https {
                 let port = |port| format!("port: {port}, status: 308");
                 text = text.replace(&port(old.port()), &port(new.port()));
             }
+            if old == self.payments_grpc {
+                payments_grpc = new;
+            }
         }
-        Self::written(&text, folder)
+        Ok(Self { payments_grpc, ..Self::written(&text, folder)? })
     }
 
     fn needs_ipv6(&self) -> bool {
@@ -121,6 +150,12 @@ fn endpoint(config: &Config, name: &str) -> anyhow::Result<SocketAddr> {
         Some(EndpointTarget::Address(address)) => Ok(*address),
         _ => Err(anyhow!("the configuration has no upstream {name:?} with an address")),
     }
+}
+
+/// As far from its REST as another service's gRPC is from that one's.
+fn beside(rest: SocketAddr, other_rest: SocketAddr, other_grpc: SocketAddr) -> SocketAddr {
+    let distance = other_grpc.port().wrapping_sub(other_rest.port());
+    SocketAddr::new(rest.ip(), rest.port().wrapping_add(distance))
 }
 
 fn admin(config: &Config) -> anyhow::Result<SocketAddr> {
@@ -146,6 +181,7 @@ mod tests {
         let text = std::fs::read_to_string(EXAMPLE).unwrap();
         let old = Places::of(EXAMPLE.into(), &text).unwrap();
         let new = Places::choose(Path::new(EXAMPLE), Ports::Free, folder.path()).unwrap();
+        assert_eq!(old.payments_grpc.port(), 7104);
         for ((purpose, old), (_, new)) in old.all().into_iter().zip(new.all()) {
             assert_ne!(old.port(), new.port(), "{purpose}");
             assert!(new.ip().is_loopback(), "{purpose}");
@@ -154,5 +190,7 @@ mod tests {
         assert!(
             derived.contains(&format!("redirect: {{scheme: https, port: {}", new.https.port()))
         );
+        let distinct: BTreeSet<_> = new.all().map(|(_, address)| address).into();
+        assert_eq!(distinct.len(), new.all().len());
     }
 }

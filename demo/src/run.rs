@@ -2,16 +2,18 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::client::reachable;
 use crate::customer::Visit;
 use crate::places::Places;
+use crate::programs::Premises;
+use crate::secret::Secret;
 use crate::shop::Shop;
-use crate::{Options, access_log, say};
+use crate::{Options, access_log, crowd, hints, say};
 
 /// The exit code of a program that a signal ended, as shells count: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -49,7 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 async fn course(
     options: &Options,
     shop: &mut Shop,
-    folder: &std::path::Path,
+    folder: &Path,
     staying: &Cell<bool>,
 ) -> anyhow::Result<ExitCode> {
     say::line(format_args!("The shop opens"));
@@ -57,24 +59,15 @@ async fn course(
     if let Some(note) = places.note {
         say::line(format_args!("  {note}"));
     }
-    shop.start(&places, folder).await?;
+    let premises = Premises { places: &places, folder, secret: Secret::random()? };
+    shop.start(&premises).await?;
 
-    say::line(format_args!("\nA customer comes to https://localhost:{}", places.https.port()));
+    say::line(format_args!("\nA customer comes to {}", places.url()));
     let visit = Visit::new(&places)?.run().await;
-
     say::line(format_args!("\nWhat the gateway wrote of it, in microseconds precise"));
-    let lines = access_log::of_customer(&mut shop.gateway()?.output, visit.requests).await;
-    access_log::print_heading();
-    lines.iter().for_each(access_log::print);
-    let mut failed = visit.failed;
-    if lines.len() != visit.requests {
-        failed += 1;
-        say::line(format_args!(
-            "✗ the access log has {} lines of {} requests",
-            lines.len(),
-            visit.requests
-        ));
-    }
+    let mut failed = visit.failed + show_log(shop, visit.requests).await?;
+    failed += crowd::comes(shop, &premises).await?;
+
     if failed > 0 {
         say::line(format_args!("\n✗ {failed} failed\n{}", shop.last_lines()));
         return Ok(ExitCode::FAILURE);
@@ -84,40 +77,35 @@ async fn course(
         return Ok(ExitCode::SUCCESS);
     }
     staying.set(true);
-    print_addresses(&places);
+    hints::print(&premises)?;
     stay(shop).await
 }
 
-fn print_addresses(places: &Places) {
-    let https = places.https.port();
-    say::line(format_args!(
-        "\nThe shop stays open until Ctrl-C. Try\n  \
-         curl -k 'https://localhost:{https}/v1/products?search=coffee'\n  \
-         curl -ki https://localhost:{https}/nowhere\n  \
-         curl -i http://localhost:{}/\n  \
-         curl http://{}/metrics\n  \
-         curl http://{}/routes\n\
-         Configuration: {} (a change of it is live when it is saved)\n\
-         Behind the gateway: users at {}, products at {}\n",
-        places.plain.port(),
-        reachable(places.status),
-        places.admin,
-        places.config.display(),
-        places.users,
-        places.products,
-    ));
-    say::line(format_args!("Requests as they come:"));
+/// Prints the lines of the customer's requests; 1 if some are missing.
+async fn show_log(shop: &mut Shop, requests: usize) -> anyhow::Result<usize> {
+    let lines = access_log::of_customer(&mut shop.gateway()?.output, requests).await;
     access_log::print_heading();
+    lines.iter().for_each(access_log::print);
+    if lines.len() == requests {
+        return Ok(0);
+    }
+    let found = lines.len();
+    say::line(format_args!("✗ the access log has {found} lines of {requests} requests"));
+    Ok(1)
 }
 
 /// Shows requests until interrupted from outside; ends by itself only if a program does.
 async fn stay(shop: &mut Shop) -> anyhow::Result<ExitCode> {
+    say::line(format_args!("Requests as they come, but for simulated customers':"));
+    access_log::print_heading();
     loop {
         let line = tokio::select! {
             line = next_line(shop) => line?,
             () = tokio::time::sleep(std::time::Duration::from_millis(500)) => None,
         };
-        if let Some(line) = line.as_deref().and_then(access_log::parse) {
+        if let Some(line) = line.as_deref().and_then(access_log::parse)
+            && !access_log::is_simulated(&line)
+        {
             access_log::print(&line);
         }
         shop.check()?;

@@ -1,30 +1,30 @@
-//! The three programs of the demo: started in order, awaited, ended in the opposite order.
+//! The programs of the demo: started in order, awaited, ended in the opposite order.
 
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::bail;
 use portcullis_testkit::client::fetch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::child::Child;
 use crate::client::reachable;
-use crate::places::Places;
+use crate::programs::{GATEWAY, Premises, Program};
 use crate::say;
 
 /// From the start of a program until it is ready. Generous: the machine may be busy building.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Between two questions whether a program is ready.
 const POLL: Duration = Duration::from_millis(20);
+/// Between two looks whether all still run.
+const LOOK: Duration = Duration::from_millis(500);
 /// From SIGTERM to the end; then the program is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// SIGTERM's number.
 const TERMINATED: i32 = 15;
-
-pub(crate) const GATEWAY: &str = "portcullis-gateway";
 
 /// What runs so far. Dropping it kills what it holds.
 #[derive(Default)]
@@ -34,19 +34,43 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// Starts everything. Interrupted at any await, what was started is in `self`.
-    pub(crate) async fn start(&mut self, places: &Places, folder: &Path) -> anyhow::Result<()> {
-        let folder_text = folder.display();
-        for (name, address) in [("shop-users", places.users), ("shop-products", places.products)] {
-            let listen = address.to_string();
-            let database = format!("sqlite:{folder_text}/{name}.db");
-            let arguments = ["--listen", &listen, "--database", &database, "--log-level", "warn"];
-            let child = self.add(Child::start(name, &arguments, folder)?);
-            child.line_after("listening on http://", READY_WITHIN).await?;
-            ready(child, address).await?;
+    pub(crate) async fn start(&mut self, premises: &Premises<'_>) -> anyhow::Result<()> {
+        let services = premises.services();
+        // Whoever is first makes the log of events that all share; the others start side by side.
+        let (first, others) = services.split_at(1);
+        for together in [first, others] {
+            let before = self.children.len();
+            for (program, _) in together {
+                self.add(program, premises)?;
+            }
+            for (child, (_, rest)) in self.children[before..].iter_mut().zip(together) {
+                child.line_after("listening on http://", READY_WITHIN).await?;
+                ready(child, *rest).await?;
+            }
         }
-        let config = places.config.display().to_string();
-        let gateway = self.add(Child::start(GATEWAY, &["run", "--config", &config], folder)?);
-        ready(gateway, reachable(places.status)).await
+        let gateway = self.add(&premises.gateway(), premises)?;
+        ready(gateway, reachable(premises.places.status)).await
+    }
+
+    /// Runs a program to its end beside the others, none of which may end before it.
+    pub(crate) async fn run(
+        &mut self,
+        program: &Program<'_>,
+        premises: &Premises<'_>,
+        mut show: impl FnMut(&str),
+    ) -> anyhow::Result<ExitStatus> {
+        self.add(program, premises)?;
+        while let Some((last, others)) = self.children.split_last_mut() {
+            match timeout(LOOK, last.output.recv()).await {
+                Ok(Some(line)) => show(&line),
+                Ok(None) => break,
+                Err(_) => others.iter_mut().try_for_each(Child::still_runs)?,
+            }
+        }
+        let Some(child) = self.children.last_mut() else { bail!("{} is gone", program.name) };
+        let status = child.ended().await?;
+        self.children.pop();
+        Ok(status)
     }
 
     pub(crate) fn gateway(&mut self) -> anyhow::Result<&mut Child> {
@@ -84,7 +108,12 @@ impl Shop {
         if failed.is_empty() { Ok(()) } else { bail!(failed.join("; ")) }
     }
 
-    fn add(&mut self, child: Child) -> &mut Child {
+    fn add(
+        &mut self,
+        program: &Program<'_>,
+        premises: &Premises<'_>,
+    ) -> anyhow::Result<&mut Child> {
+        let child = Child::start(program, premises.folder)?;
         say::line(format_args!(
             "  {} started (process {})",
             child.name,
@@ -93,7 +122,7 @@ impl Shop {
         self.children.push(child);
         // Pushed a line above.
         let last = self.children.len() - 1;
-        &mut self.children[last]
+        Ok(&mut self.children[last])
     }
 }
 

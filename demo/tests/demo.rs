@@ -13,13 +13,34 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/s
 /// Generous, for machines that are busy.
 const LONG: Duration = Duration::from_secs(120);
 
+const PROGRAMS: [&str; 7] = [
+    "shop-users",
+    "shop-products",
+    "shop-payments",
+    "shop-orders",
+    "shop-notifications",
+    "portcullis-gateway",
+    "shop-simulator",
+];
+
 #[tokio::test]
-async fn the_customer_is_served_and_nothing_is_left() {
+async fn customers_are_served_the_books_balance_and_nothing_is_left() {
     let mut demo = start(&["--once", "--ports", "free"], &[]);
     let (code, output) = finished(&mut demo).await;
     assert_eq!(code, Some(0), "{output}");
     assert!(!output.contains('✗'), "{output}");
-    assert!(output.matches("\n✓ ").count() >= 13, "{output}");
+    assert!(output.matches("\n✓ ").count() >= 19, "{output}");
+    for program in PROGRAMS {
+        assert!(output.contains(&format!("  {program} started (process ")), "{program}: {output}");
+    }
+    let step = |start: &str, end: &str| {
+        output.lines().any(|line| line.starts_with(start) && line.ends_with(end))
+    };
+    assert!(step("✓ orders and waits: 202", ": confirmed"), "{output}");
+    assert!(step("✓ orders by that one: 202", ": cancelled, \"insufficient_funds\""), "{output}");
+    assert!(step("  ✓ the books balance: ", ""), "{output}");
+    assert!(step("  ✓ no order is lost or doubled", ""), "{output}");
+    assert!(step("✓ the crowd: 30 orders, ", " confirmed, and the books balance"), "{output}");
     // The table of the access log: who was answered by whom, and why.
     let row = |words: &[&str]| {
         output
@@ -28,7 +49,8 @@ async fn the_customer_is_served_and_nothing_is_left() {
     };
     assert!(row(&["308", "GET", "to-https", "redirect"]), "{output}");
     assert!(row(&["201", "POST", "/v1/users", "accounts"]), "{output}");
-    assert!(row(&["404", "GET", "/v1/payments", "no-route"]), "{output}");
+    assert!(row(&["202", "POST", "/v1/orders", "orders"]), "{output}");
+    assert!(row(&["404", "GET", "/v1/reviews", "no-route"]), "{output}");
     nothing_is_left(&demo);
 }
 
@@ -38,8 +60,11 @@ async fn interrupted_at_any_moment_it_leaves_nothing() {
         ("The shop opens", Signal::INT, 130),
         ("shop-users started", Signal::TERM, 130),
         ("shop-products started", Signal::INT, 130),
+        ("shop-notifications started", Signal::TERM, 130),
         ("portcullis-gateway started", Signal::HUP, 130),
         ("✓ registers", Signal::INT, 130),
+        ("✓ orders and waits", Signal::TERM, 130),
+        ("shop-simulator started", Signal::INT, 130),
         ("Requests as they come", Signal::INT, 0),
     ] {
         let mut demo = start(&["--ports", "free"], &[]);
@@ -55,13 +80,76 @@ async fn interrupted_at_any_moment_it_leaves_nothing() {
 async fn killed_it_takes_its_programs_with_it() {
     let mut demo = start(&["--ports", "free"], &[]);
     demo.line(LONG, |line| line.contains("✓ registers")).await.unwrap();
-    assert!(programs_in(demo.directory()).len() >= 3, "the test can see them");
+    assert!(programs_in(demo.directory()).len() >= 6, "the test can see them");
     demo.signal(Signal::KILL).unwrap();
     demo.exit(LONG).await.unwrap();
     let deadline = std::time::Instant::now() + LONG;
     while !programs_in(demo.directory()).is_empty() {
         assert!(std::time::Instant::now() < deadline, "{:?}", programs_in(demo.directory()));
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_it_says_to_try_works() {
+    let mut demo = start(&["--ports", "free"], &[]);
+    demo.line(LONG, |line| line.contains("Requests as they come")).await.unwrap();
+    let lines = demo.lines();
+    let hints = lines.iter().skip_while(|line| !line.contains("Try, in another terminal"));
+    let hints = hints.take_while(|line| !line.starts_with("Configuration:"));
+    let script: Vec<String> = hints.skip(1).map(|line| format!("{}\n", line.trim())).collect();
+    let script = script.concat();
+    assert!(script.matches("curl").count() >= 12, "{script}");
+    // So many are enough for a test.
+    let script = script.replace("--orders 100", "--orders 5 --customers 2");
+
+    // What each line prints tells whether it did what it should.
+    let mut shell = Process::start("bash", ["-euc", &script], &[]).unwrap();
+    let (code, output) = finished(&mut shell).await;
+    assert_eq!(code, Some(0), "{output}");
+    for expected in [
+        "\"id\":\"walnut-desk-lamp\"",
+        "\"state\":\"confirmed\"",
+        "\"status\":\"captured\"",
+        "\"kind\":\"order.confirmed\"",
+        ".eml",
+        "\"unfinished_sagas\"",
+        "✓ the books balance",
+        "\"reason\":\"no-route\"",
+        "308 Permanent Redirect",
+        "portcullis_requests_total",
+        "\"payment-methods\"",
+    ] {
+        assert!(output.contains(expected), "no {expected} in\n{script}\n{output}");
+    }
+    let shown = |line: &str| line.contains("404") && line.contains(" /nowhere ");
+    demo.line(LONG, shown).await.unwrap();
+    demo.signal(Signal::INT).unwrap();
+    let (code, output) = finished(&mut demo).await;
+    assert_eq!(code, Some(0), "{output}");
+    // Their requests are shown, but those of its crowd are not.
+    let live = output.split("Requests as they come").nth(1).unwrap();
+    assert!(live.contains(" /v1/orders/"), "{live}");
+    assert!(!live.contains("/v1/feed"), "{live}");
+    nothing_is_left(&demo);
+}
+
+#[tokio::test]
+async fn a_service_that_dies_ends_the_demo() {
+    for (moment, victim) in
+        [("shop-simulator started", "shop-orders"), ("Requests as they come", "shop-payments")]
+    {
+        let mut demo = start(&["--ports", "free"], &[]);
+        let started = demo.line(LONG, |line| line.contains(&format!("{victim} started")));
+        let started = started.await.unwrap();
+        let digits = started.chars().filter(char::is_ascii_digit).collect::<String>();
+        demo.line(LONG, |line| line.contains(moment)).await.unwrap();
+        let id = rustix::process::Pid::from_raw(digits.parse().unwrap()).unwrap();
+        rustix::process::kill_process(id, Signal::KILL).unwrap();
+        let (code, output) = finished(&mut demo).await;
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains(&format!("✗ {victim} ended (signal: 9 (SIGKILL))")), "{output}");
+        nothing_is_left(&demo);
     }
 }
 
@@ -95,7 +183,7 @@ async fn finished(demo: &mut Process) -> (Option<i32>, String) {
 
 /// Cargo builds the programs of other crates only when it is asked for the whole workspace.
 fn expect_programs() {
-    for name in ["portcullis-gateway", "shop-users", "shop-products"] {
+    for name in PROGRAMS {
         if let Err(error) = workspace_binary(name) {
             panic!("cargo build --workspace --all-targets comes first: {error}");
         }
