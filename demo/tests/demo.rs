@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -91,6 +93,31 @@ async fn killed_it_takes_its_programs_with_it() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_finds_something_wrong_fails_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let unclean = r#"{"clean": false, "orders": {"placed": 2, "confirmed": 1}}"#;
+    // The summary's file is the last of its flags.
+    let unbalanced = format!("for file; do :; done; echo '{unclean}' >$file");
+    for (script, what) in [
+        ("echo 'the books cannot be opened'; exit 1", "left no summary"),
+        (&unbalanced, "the books do not balance, or"),
+    ] {
+        let simulator = folder.path().join("shop-simulator");
+        std::fs::write(&simulator, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&simulator, Permissions::from_mode(0o755)).unwrap();
+        // There it is looked for first.
+        let programs = format!("PORTCULLIS_BIN_DIR={}", folder.path().display());
+        let mut demo = start_with(&[&programs], &["--once", "--ports", "free"], &[]);
+        let (code, output) = finished(&mut demo).await;
+        assert_eq!(code, Some(1), "{output}");
+        let failed =
+            |line: &str| line.starts_with("✗ the crowd (exit status") && line.contains(what);
+        assert!(output.lines().any(failed), "{output}");
+        nothing_is_left(&demo);
+    }
+}
+
+#[tokio::test]
 async fn what_it_says_to_try_works() {
     let mut demo = start(&["--ports", "free"], &[]);
     demo.line(LONG, |line| line.contains("Requests as they come")).await.unwrap();
@@ -168,9 +195,13 @@ async fn a_taken_port_is_named_with_its_holder() {
 }
 
 fn start(arguments: &[&str], files: &[(&str, &str)]) -> Process {
+    start_with(&[], arguments, files)
+}
+
+fn start_with(environment: &[&str], arguments: &[&str], files: &[(&str, &str)]) -> Process {
     expect_programs();
     // Its temporary folder stands in this one, so that what it leaves behind can be seen.
-    let arguments = ["TMPDIR={dir}", DEMO].iter().chain(arguments);
+    let arguments = ["TMPDIR={dir}"].iter().chain(environment).chain(&[DEMO]).chain(arguments);
     Process::start("env", arguments, files).unwrap()
 }
 
