@@ -5,10 +5,16 @@
 # it says what will be missed; in CI (CI=true) that is a failure, so that nothing is skipped there.
 set -eu
 
+path=$PATH:/usr/sbin:/sbin
+# Debian keeps the programs of each PostgreSQL by themselves.
+for folder in /usr/lib/postgresql/*/bin; do
+    path=$path:$folder
+done
+
 missing=
 for need in "$@"; do
     program=${need%%:*}
-    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing="$missing ${need#*:}"
+    PATH=$path command -v "$program" >/dev/null || missing="$missing ${need#*:}"
 done
 [ -n "$missing" ] || exit 0
 

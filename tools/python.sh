@@ -7,9 +7,9 @@
 set -eu
 
 place=$1
-packages="grpcio==1.85.1 websockets==15.0.1"
+packages="grpcio==1.85.1 websockets==15.0.1 schemathesis==4.32.5"
 
-"$place/bin/python" -c 'import grpc, websockets' 2>/dev/null && exit 0
+"$place/bin/python" -c 'import grpc, websockets, schemathesis' 2>/dev/null && exit 0
 
 missed() {
     echo "==> MISSING: $1. The tests by a Python client are skipped." >&2

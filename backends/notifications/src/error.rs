@@ -75,7 +75,7 @@ impl ApiError {
                     .retry_after(1)
             }
             Self::Idempotency(error) => error.problem(),
-            Self::Database(_) => Problem::internal(),
+            Self::Database(error) => Problem::of_database(error),
         }
     }
 }

@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use shop_platform::Problem;
-use shop_platform::database::is_transient;
 use shop_platform::idempotency::IdempotencyError;
 use shop_platform::problem::FieldError;
 
@@ -63,27 +62,18 @@ impl ApiError {
                 "No more complaints are kept of this order",
             ),
             // Everybody wants this order now.
-            Self::Store(StoreError::Conflict) => busy(),
-            Self::Store(StoreError::Database(error)) | Self::Database(error)
-                if is_transient(error) =>
-            {
-                busy()
+            Self::Store(StoreError::Conflict) => Problem::busy(),
+            Self::Store(StoreError::Database(error)) | Self::Database(error) => {
+                Problem::of_database(error)
             }
             Self::Store(
                 StoreError::Refused(Refusal::OutOfTurn(_))
                 | StoreError::Gap(_)
                 | StoreError::Unreadable { .. }
-                | StoreError::Snapshot { .. }
-                | StoreError::Database(_),
-            )
-            | Self::Database(_) => Problem::internal(),
+                | StoreError::Snapshot { .. },
+            ) => Problem::internal(),
         }
     }
-}
-
-fn busy() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is going on at once")
-        .retry_after(1)
 }
 
 impl IntoResponse for ApiError {

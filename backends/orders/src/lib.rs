@@ -54,6 +54,8 @@ const MIGRATIONS: Migrations = &[
     idempotency::MIGRATION,
 ];
 
+/// Stock is held for a little longer than a saga may take, and for a day at most.
+const LONGEST_SAGA: Duration = Duration::from_secs(12 * 3600);
 /// A request waits for an order's end no longer, whatever it prefers.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// What is left of a request's time for all but the wait.
@@ -151,6 +153,10 @@ fn assemble(
     neighbours: Neighbours,
     clock: Arc<dyn Clock>,
 ) -> Result<Parts, StartError> {
+    if options.saga_deadline > LONGEST_SAGA {
+        let reason = "must be at most 12h, since stock is held no longer than a day";
+        return Err(StartError::Option { option: "saga-deadline", reason });
+    }
     if options.saga_lease < options.call_timeout * 2 {
         let reason = "must be at least twice --call-timeout";
         return Err(StartError::Option { option: "saga-lease", reason });

@@ -80,6 +80,7 @@ fn it_ends_with_two_for_wrong_flags_and_one_for_a_world_that_is_not_ready() {
     for (arguments, code) in [
         (&["--unknown"][..], 2),
         (&["--saga-lease", "1s"], 2),
+        (&["--saga-deadline", "13h"], 2),
         (&["--saga-concurrency", "0"], 2),
         (&["--help"], 0),
         (&["--version"], 0),

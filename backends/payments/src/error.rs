@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use shop_platform::Problem;
-use shop_platform::database::is_transient;
 use shop_platform::idempotency::IdempotencyError;
 use shop_platform::problem::FieldError;
 
@@ -51,29 +50,18 @@ impl ApiError {
                 "The account has as many payment methods as it may have",
             ),
             Self::Refused(problem) => problem.clone(),
-            Self::Processor(ProcessorError::Unavailable) => busy(),
-            Self::Database(error)
-            | Self::Idempotency(IdempotencyError::Database(error))
-            | Self::Processor(ProcessorError::Database(error))
-                if is_transient(error) =>
-            {
-                busy()
+            Self::Processor(ProcessorError::Unavailable) => Problem::busy(),
+            Self::Database(error) | Self::Processor(ProcessorError::Database(error)) => {
+                Problem::of_database(error)
             }
             Self::Idempotency(error) => error.problem(),
-            Self::Database(_)
-            | Self::Processor(
-                ProcessorError::Database(_)
-                | ProcessorError::UnknownCharge(_)
+            Self::Processor(
+                ProcessorError::UnknownCharge(_)
                 | ProcessorError::UnknownToken(_)
                 | ProcessorError::Stored(_),
             ) => Problem::internal(),
         }
     }
-}
-
-fn busy() -> Problem {
-    let title = "The service is busy; the request may be sent again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(1)
 }
 
 impl IntoResponse for ApiError {

@@ -73,9 +73,26 @@ impl Database {
         sqlx::any::install_default_drivers();
         let location = Location::parse(url)?;
         let pool = location.connect().await?;
-        migrator(migrations).run(&pool).await.map_err(DatabaseError::Migrate)?;
         let (engine, committed) = (location.engine(), Arc::default());
-        Ok(Self { pool, engine, migrations, failpoints, committed })
+        let database = Self { pool, engine, migrations, failpoints, committed };
+        database.migrate().await.map_err(DatabaseError::Migrate)?;
+        Ok(database)
+    }
+
+    /// Processes that open one new database at the same time take turns. PostgreSQL has a lock for
+    /// that, which is taken on the way; SQLite has its write lock, held from before the look at
+    /// what is there.
+    async fn migrate(&self) -> Result<(), MigrateError> {
+        let migrator = migrator(self.migrations);
+        match self.engine {
+            Engine::Postgres => migrator.run(&self.pool).await,
+            Engine::Sqlite => {
+                let mut transaction = self.begin_write().await?;
+                // `run` asks for more of a borrowed connection than the compiler can be told.
+                migrator.run_direct(None, &mut *transaction, false).await?;
+                Ok(transaction.commit().await?)
+            }
+        }
     }
 
     /// Runs single statements and reads.

@@ -95,7 +95,7 @@ impl IdempotencyError {
                 "A request with this idempotency key is being worked on",
             )
             .retry_after(1),
-            Self::Database(_) => Problem::internal(),
+            Self::Database(error) => Problem::of_database(error),
         }
     }
 }

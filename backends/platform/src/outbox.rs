@@ -28,8 +28,8 @@ pub const MIGRATION: (&str, &str) = (
 
 /// Events read, published and then deleted together.
 const BATCH: i64 = 64;
-/// How often to look for events of other processes at the same database.
-const POLL: Duration = Duration::from_millis(100);
+/// How often to look for events of other processes at the same database, left behind by their end.
+const POLL: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 

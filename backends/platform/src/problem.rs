@@ -9,6 +9,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::database::is_transient;
+
 /// An error as its client sees it: `code` is the stable word that programs compare.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -44,6 +46,17 @@ impl Problem {
     /// The answer to a failure that is the service's own; the log has the rest.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed")
+    }
+
+    /// The answer to what will pass by itself.
+    pub fn busy() -> Self {
+        let title = "The service is busy; the request may be sent again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(1)
+    }
+
+    /// The answer to a failure of the database, by whether it will pass.
+    pub fn of_database(error: &sqlx::Error) -> Self {
+        if is_transient(error) { Self::busy() } else { Self::internal() }
     }
 
     pub fn not_found() -> Self {

@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use shop_platform::Problem;
-use shop_platform::database::is_transient;
 use shop_platform::idempotency::IdempotencyError;
 use shop_platform::problem::FieldError;
 
@@ -40,20 +39,10 @@ impl ApiError {
             .fields(fields.clone()),
             Self::NotFound => Problem::not_found(),
             Self::Refused(problem) => problem.clone(),
-            Self::Database(error) | Self::Idempotency(IdempotencyError::Database(error))
-                if is_transient(error) =>
-            {
-                busy()
-            }
             Self::Idempotency(error) => error.problem(),
-            Self::Database(_) => Problem::internal(),
+            Self::Database(error) => Problem::of_database(error),
         }
     }
-}
-
-fn busy() -> Problem {
-    let title = "The service is busy; the request may be sent again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(1)
 }
 
 impl IntoResponse for ApiError {

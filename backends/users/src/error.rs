@@ -2,7 +2,6 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use shop_platform::database::is_transient;
 use shop_platform::idempotency::IdempotencyError;
 use shop_platform::problem::{FieldError, Problem};
 
@@ -100,17 +99,12 @@ impl ApiError {
                 "Too many logins and registrations at once",
             )
             .retry_after(1),
-            Self::Database(error) if is_transient(error) => {
-                let title = "The database is busy or away";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database-unavailable", title)
-                    .retry_after(1)
-            }
+            Self::Database(error) => Problem::of_database(error),
             Self::Password(PasswordError::Hash(_) | PasswordError::Interrupted)
             | Self::Token(TokenError::Sign(_))
             | Self::Keys(_)
             | Self::NoKey
-            | Self::Random(_)
-            | Self::Database(_) => Problem::internal(),
+            | Self::Random(_) => Problem::internal(),
         }
     }
 }

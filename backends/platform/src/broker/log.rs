@@ -7,7 +7,7 @@
 //! that falls due or a position that was not moved.
 //!
 //! Writers of this process wake its readers; those of other processes are found by looking, forty
-//! times a second.
+//! times a second at first and five times when nothing comes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

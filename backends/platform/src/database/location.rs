@@ -1,6 +1,7 @@
 //! Where a database is and how its connections are set up.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -115,15 +116,20 @@ fn without_secrets(url: &str) -> String {
 }
 
 /// SQLite gives its log files the mode of the database, and databases hold keys and hashes: so
-/// the file is made for its owner alone before SQLite would make it for everyone.
+/// the file is made for its owner alone before SQLite would make it for everyone. One that is there
+/// is not opened: to close it would take away the locks that this process holds on it by another
+/// connection.
 fn create_private(path: &Path) -> Result<(), DatabaseError> {
     let failed = |source| DatabaseError::Create { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
     let mut options = OpenOptions::new();
-    options.create(true).append(true);
+    options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(failed)
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop).map_err(failed),
+    }
 }

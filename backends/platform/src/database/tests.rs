@@ -10,6 +10,20 @@ async fn count(database: &Database) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM notes").fetch_one(database.pool()).await.unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_may_open_a_new_file_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let url = format!("sqlite:{}/{round}.db", directory.path().display());
+        let open = |_| tokio::spawn(Database::open(Box::leak(url.clone().into_boxed_str()), TWO));
+        let opening: Vec<_> = (0..5).map(open).collect();
+        for one in opening {
+            let database = one.await.unwrap().unwrap();
+            assert_eq!(count(&database).await, 0);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_keeps_its_rows_and_takes_new_migrations() {
     let directory = tempfile::tempdir().unwrap();

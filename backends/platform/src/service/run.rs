@@ -27,8 +27,8 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn run(self, shutdown: Shutdown) -> Drained {
         let Self { name, http, grpc, background, broker, database, drain } = self;
-        let grpc_address = grpc.as_ref().map(|grpc| grpc.address);
-        tracing::info!(service = name, address = %http.address, ?grpc_address, "serving");
+        let grpc_address = grpc.as_ref().map(|grpc| tracing::field::display(grpc.address));
+        tracing::info!(service = name, address = %http.address, grpc_address, "serving");
         let mut background = background.start();
         let (stop, _) = watch::channel(false);
         let signal = || -> Shutdown {

@@ -386,3 +386,21 @@ async fn a_slow_card_takes_its_time() {
     assert!(!call.is_finished(), "it waits for the processor");
     call.abort();
 }
+
+#[tokio::test]
+async fn whoever_hangs_up_on_a_slow_card_learns_the_answer_by_asking_again() {
+    let slow = Duration::from_millis(200);
+    let till = Till::open(":memory:", Latency { always: Duration::ZERO, slow }).await;
+    let (order, terms) = (Uuid::now_v7(), till.terms(SLOW, AMOUNT).await);
+    let impatient = tokio::time::timeout(slow / 4, till.authorize(order, &terms)).await;
+    assert!(impatient.is_err(), "it thinks for longer");
+    let answered = || async {
+        let count = "SELECT count(*) FROM processor_operations WHERE operation = 'authorize'";
+        sqlx::query_scalar::<_, i64>(count).fetch_one(till.database.pool()).await.unwrap() == 1
+    };
+    while !answered().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(word(&till.authorize(order, &terms).await), "authorized");
+    till.audit().await;
+}

@@ -13,8 +13,10 @@ use crate::broker::filter::Filter;
 use crate::broker::{BrokerError, Policy};
 use crate::event::Event;
 
-/// How often to look for what other processes have published.
+/// Between two looks for what other processes have published: the first, and when nothing has come
+/// for a while.
 const POLL: Duration = Duration::from_millis(25);
+const LONGEST_POLL: Duration = Duration::from_millis(200);
 
 pub(in crate::broker) struct LogSubscription {
     log: Log,
@@ -62,6 +64,7 @@ impl LogSubscription {
     }
 
     async fn until_due(&mut self) -> Result<(), BrokerError> {
+        let mut looks = 0;
         loop {
             // Before the look, so that an event in between is not slept over.
             let woken = self.log.wake.notified();
@@ -70,7 +73,10 @@ impl LogSubscription {
             if take::is_due(&self.log, &self.group, self.policy).await? {
                 return Ok(());
             }
-            drop(tokio::time::timeout(POLL, woken).await);
+            // Eight at each pace: what follows upon an event is mostly there soon.
+            let pause = (POLL * (1 << (looks / 8).min(3))).min(LONGEST_POLL);
+            looks += 1;
+            drop(tokio::time::timeout(pause, woken).await);
         }
     }
 
