@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use portcullis_testkit::process::workspace_binary;
 
 /// A program, and what installs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub(crate) fn require(needs: &[Need]) -> anyhow::Result<()> {
 }
 
 pub(crate) fn is_installed(need: Need) -> bool {
-    find(need.program).is_some()
+    // The shop's programs lie where this one does.
+    find(need.program).is_some() || workspace_binary(need.program).is_ok()
 }
 
 /// Where a program is: by the search path, where Debian keeps servers, or below the build's own
