@@ -1,3 +1,5 @@
+//! The audit is audited: a shop in which all is well passes, and each kind of wrong is found.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a run says at its end, to people and to programs.
+
 use uuid::Uuid;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Books before and after a run: those that balance pass, each kind of imbalance is named.
+
 use uuid::Uuid;
 
 use super::*;

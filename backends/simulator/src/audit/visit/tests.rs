@@ -1,3 +1,5 @@
+//! One customer's view against what was ordered: right ones pass, each kind of wrong is named.
+
 use super::*;
 use crate::audit::ledger::{Placed, Wish};
 use crate::card::Card;

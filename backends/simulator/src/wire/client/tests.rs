@@ -1,3 +1,5 @@
+//! A client against a server whose every byte the test writes: connections kept, lost, given up.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
