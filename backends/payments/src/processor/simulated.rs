@@ -37,6 +37,10 @@ impl Simulated {
     async fn authorize(&self, charge: &Charge) -> Result<Authorization, ProcessorError> {
         let behaviour = known(&charge.token)?;
         let slow = if behaviour == Behaviour::Slow { self.latency.slow } else { Duration::ZERO };
+        // It thinks once: callers who never wait for as long as that learn the answer even so.
+        if let Some(first) = self.answered(charge.order).await? {
+            return Ok(first);
+        }
         pause(self.latency.always + slow).await;
         let now = self.clock.now();
         let mut transaction = self.database.begin_write().await?;
@@ -64,6 +68,11 @@ impl Simulated {
         }
         self.database.commit(transaction, "processor.authorize").await?;
         Ok(outcome)
+    }
+
+    /// What an earlier attempt at the same order came to.
+    async fn answered(&self, order: Uuid) -> Result<Option<Authorization>, ProcessorError> {
+        ledger::authorization(&mut self.database.pool().begin().await?, order).await
     }
 
     async fn settle(

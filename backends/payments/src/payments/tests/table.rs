@@ -401,6 +401,13 @@ async fn whoever_hangs_up_on_a_slow_card_learns_the_answer_by_asking_again() {
     while !answered().await {
         tokio::task::yield_now().await;
     }
-    assert_eq!(word(&till.authorize(order, &terms).await), "authorized");
-    till.audit().await;
+    // Nobody ever waits for as long as it thinks; a busy machine has several attempts.
+    for _ in 0..100 {
+        let impatient = tokio::time::timeout(slow / 4, till.authorize(order, &terms)).await;
+        if let Ok(answer) = impatient {
+            assert_eq!(word(&answer), "authorized");
+            return till.audit().await;
+        }
+    }
+    panic!("it thinks about every attempt anew");
 }
