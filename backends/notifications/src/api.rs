@@ -12,20 +12,19 @@ use shop_platform::UnixTime;
 use shop_platform::auth::Caller;
 use shop_platform::extract::QueryParameters;
 use shop_platform::idempotency::{self, Claim, IdempotencyKey};
-use shop_platform::problem::FieldError;
+use shop_platform::page::Limit;
+use shop_platform::problem::ProblemBody;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::messages::{self, Message};
-use crate::openapi::{Failures, ProblemBody};
+use crate::openapi::Failures;
 use crate::{App, feed};
 
 /// The scope of a token that a customer's own things can be seen with.
 pub(crate) const CUSTOMER: &str = "customer";
 const NOT_CACHED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
-const DEFAULT_LIMIT: u32 = 20;
-const MAX_LIMIT: u32 = 100;
 
 pub(crate) fn routes(app: App) -> Router {
     Router::new()
@@ -109,11 +108,8 @@ async fn list(
     QueryParameters(parameters): QueryParameters<ListParameters>,
 ) -> Result<Response, ApiError> {
     caller.require(CUSTOMER)?;
-    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let message = "must be between 1 and 100";
-        return Err(ApiError::Parameters(vec![FieldError { field: "limit", message }]));
-    }
+    let limit = Limit::try_new(parameters.limit);
+    let limit = limit.map_err(|wrong| ApiError::Parameters(vec![wrong]))?;
     let before = match parameters.before {
         None => None,
         Some(id) => {
@@ -122,12 +118,9 @@ async fn list(
         }
     };
     let unread_only = parameters.unread.unwrap_or(false);
-    // One more than asked for tells whether there is another page.
-    let found = app.messages.before(caller.account, before, unread_only, limit + 1);
+    let found = app.messages.before(caller.account, before, unread_only, limit.with_next());
     let mut items: Vec<Notification> = found.await?.into_iter().map(Notification::from).collect();
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next = items.last().filter(|_| more).map(|last| last.id);
+    let next = limit.cut(&mut items).map(|last| last.id);
     Ok((NOT_CACHED, Json(Page { items, next })).into_response())
 }
 

@@ -41,12 +41,7 @@ impl ApiError {
 
     fn problem(&self) -> Problem {
         match self {
-            Self::Parameters(fields) => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid-parameters",
-                "Some parameters are not acceptable",
-            )
-            .fields(fields.clone()),
+            Self::Parameters(fields) => Problem::invalid_parameters(fields.clone()),
             Self::NotFound => Problem::not_found(),
             Self::Denied(problem) => problem.clone(),
             Self::AmbiguousToken => Problem::new(

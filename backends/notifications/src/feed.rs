@@ -16,12 +16,13 @@ use serde::Deserialize;
 use shop_platform::UnixTime;
 use shop_platform::auth::{AuthError, Caller};
 use shop_platform::extract::QueryParameters;
+use shop_platform::problem::ProblemBody;
 use utoipa::IntoParams;
 
 use crate::App;
 use crate::api::CUSTOMER;
 use crate::error::ApiError;
-use crate::openapi::{Failures, ProblemBody};
+use crate::openapi::Failures;
 
 pub(crate) mod news;
 pub(crate) mod seats;

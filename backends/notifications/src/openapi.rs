@@ -1,8 +1,9 @@
 //! The API's description, as served at `/openapi.json`.
 
+use shop_platform::openapi::Bearer;
+use shop_platform::problem::ProblemBody;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{IntoResponses, Modify, OpenApi as _, ToSchema};
+use utoipa::{IntoResponses, OpenApi as _};
 
 pub(crate) fn document() -> OpenApi {
     Document::openapi()
@@ -18,39 +19,6 @@ pub(crate) fn document() -> OpenApi {
     modifiers(&Bearer)
 )]
 struct Document;
-
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, document: &mut OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
-    }
-}
-
-/// An error (RFC 9457).
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "only its shape is used: the platform writes problems")]
-pub(crate) struct ProblemBody {
-    r#type: String,
-    title: String,
-    status: u16,
-    /// A stable word to compare.
-    code: String,
-    #[schema(nullable = false)]
-    detail: Option<String>,
-    #[schema(nullable = false)]
-    errors: Option<Vec<ProblemField>>,
-}
-
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its shape is used")]
-struct ProblemField {
-    field: String,
-    message: String,
-}
 
 /// What may be answered to any request.
 #[derive(IntoResponses)]

@@ -31,18 +31,8 @@ pub(crate) enum ApiError {
 impl ApiError {
     fn problem(&self) -> Problem {
         match self {
-            Self::Parameters(fields) => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid-parameters",
-                "Some parameters are not acceptable",
-            )
-            .fields(fields.clone()),
-            Self::Fields(fields) => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid-fields",
-                "Some fields are not acceptable",
-            )
-            .fields(fields.clone()),
+            Self::Parameters(fields) => Problem::invalid_parameters(fields.clone()),
+            Self::Fields(fields) => Problem::invalid_fields(fields.clone()),
             Self::NotFound => Problem::not_found(),
             Self::TooManyMethods => Problem::new(
                 StatusCode::CONFLICT,

@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::database::is_transient;
 
@@ -30,7 +31,8 @@ struct Parts {
 }
 
 /// What is wrong with one field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = FieldProblem)]
 pub struct FieldError {
     pub field: &'static str,
     pub message: &'static str,
@@ -63,13 +65,25 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "No such resource")
     }
 
+    /// The answer to a body that is of the right form, with values that are not acceptable.
+    pub fn invalid_fields(fields: Vec<FieldError>) -> Self {
+        let title = "Some fields are not acceptable";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", title).fields(fields)
+    }
+
+    /// The answer to a query with values that are not acceptable.
+    pub fn invalid_parameters(parameters: Vec<FieldError>) -> Self {
+        let title = "Some parameters are not acceptable";
+        Self::new(StatusCode::BAD_REQUEST, "invalid-parameters", title).fields(parameters)
+    }
+
     /// Text for this occurrence. It is shown to clients as it is.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.parts.detail = Some(detail.into());
         self
     }
 
-    pub fn fields(mut self, fields: Vec<FieldError>) -> Self {
+    fn fields(mut self, fields: Vec<FieldError>) -> Self {
         self.parts.fields = fields;
         self
     }
@@ -99,14 +113,14 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let parts = *self.parts;
-        let body = Body {
+        let body = ProblemBody {
             // Its meaning is that of the status; `code` narrows it down.
             r#type: "about:blank",
             title: parts.title,
             status: parts.status.as_u16(),
             code: parts.code,
-            detail: parts.detail.as_deref(),
-            errors: &parts.fields,
+            detail: parts.detail,
+            errors: parts.fields,
         };
         let mut response = (parts.status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -122,14 +136,23 @@ impl IntoResponse for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// What went wrong (RFC 9457).
+// A service's document describes problems by the type that is sent, and so it cannot be wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// `about:blank`: the status says what kind of problem it is.
     r#type: &'static str,
     title: &'static str,
     status: u16,
+    /// The stable word that programs compare.
+    #[schema(example = "not-found")]
     code: &'static str,
+    /// About this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
-    errors: &'a [FieldError],
+    #[schema(nullable = false)]
+    detail: Option<String>,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
 }

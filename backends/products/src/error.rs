@@ -1,6 +1,5 @@
 //! Everything that can go wrong in a request to this service, and what its client learns of it.
 
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use shop_platform::Problem;
 use shop_platform::idempotency::IdempotencyError;
@@ -25,18 +24,8 @@ pub(crate) enum ApiError {
 impl ApiError {
     fn problem(&self) -> Problem {
         match self {
-            Self::Parameters(fields) => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid-parameters",
-                "Some parameters are not acceptable",
-            )
-            .fields(fields.clone()),
-            Self::Fields(fields) => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid-fields",
-                "Some fields are not acceptable",
-            )
-            .fields(fields.clone()),
+            Self::Parameters(fields) => Problem::invalid_parameters(fields.clone()),
+            Self::Fields(fields) => Problem::invalid_fields(fields.clone()),
             Self::NotFound => Problem::not_found(),
             Self::Refused(problem) => problem.clone(),
             Self::Idempotency(error) => error.problem(),

@@ -1,6 +1,6 @@
 //! What `/openapi.json` says: every route, every status that can come, every form of body.
 
-use serde::Serialize;
+use shop_platform::problem::ProblemBody;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
@@ -29,7 +29,7 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
         crate::oauth::userinfo::userinfo,
         crate::oauth::userinfo::userinfo_by_post,
     ),
-    components(schemas(ProblemBody, FieldProblem, ClientErrorBody)),
+    components(schemas(ProblemBody, ClientErrorBody)),
     modifiers(&Schemes)
 )]
 struct Document;
@@ -49,29 +49,6 @@ impl Modify for Schemes {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "it stands for text in the document alone")]
 pub(crate) struct Html(String);
-
-/// An error (RFC 9457).
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct ProblemBody {
-    /// `about:blank`: the status says what kind of problem it is.
-    r#type: String,
-    title: String,
-    status: u16,
-    /// The word that programs compare.
-    code: String,
-    #[schema(nullable = false)]
-    detail: Option<String>,
-    /// What is wrong with which field.
-    #[schema(nullable = false)]
-    errors: Option<Vec<FieldProblem>>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct FieldProblem {
-    field: String,
-    message: String,
-}
 
 /// The service's own failures.
 #[derive(IntoResponses)]

@@ -46,12 +46,7 @@ pub(crate) enum ApiError {
 impl ApiError {
     fn problem(&self) -> Problem {
         match self {
-            Self::Fields(fields) => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid-fields",
-                "Some fields are not acceptable",
-            )
-            .fields(fields.clone()),
+            Self::Fields(fields) => Problem::invalid_fields(fields.clone()),
             Self::EmailTaken => Problem::new(
                 StatusCode::CONFLICT,
                 "email-taken",

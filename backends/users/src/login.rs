@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shop_platform::UnixTime;
 use shop_platform::extract::JsonBody;
+use shop_platform::problem::ProblemBody;
 use utoipa::ToSchema;
 
 use crate::Users;
 use crate::account::{Account, EmailAddress};
 use crate::api::NOT_CACHED;
-use crate::documentation::{BodyRefused, Internal, ProblemBody, Unavailable};
+use crate::documentation::{BodyRefused, Internal, Unavailable};
 use crate::error::ApiError;
 use crate::metrics::Login;
 use crate::password::Password;

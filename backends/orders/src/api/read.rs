@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use shop_platform::conditional;
 use shop_platform::extract::QueryParameters;
-use shop_platform::problem::FieldError;
+use shop_platform::page::Limit;
 use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -25,8 +25,6 @@ use crate::view::{self, OrderDocument, StateSum};
 
 /// Each customer's own, and never without asking whether it is still so.
 const CACHE: &str = "private, no-cache";
-const DEFAULT_LIMIT: u32 = 20;
-const MAX_LIMIT: u32 = 100;
 /// How often to look at an order that another process may be driving.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -68,19 +66,13 @@ pub(super) async fn list(
     QueryParameters(parameters): QueryParameters<ListParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let message = "must be between 1 and 100";
-        return Err(ApiError::Parameters(vec![FieldError { field: "limit", message }]));
-    }
+    let limit = Limit::try_new(parameters.limit);
+    let limit = limit.map_err(|wrong| ApiError::Parameters(vec![wrong]))?;
     let mut connection = orders.database.pool().acquire().await?;
-    // One more than asked for tells whether there is a next page.
-    let more = i64::from(limit) + 1;
-    let mut items = view::list(&mut connection, account_id, parameters.before, more).await?;
-    let is_more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let last = items.last().filter(|_| is_more);
-    let next = last.map(|last| format!("/v1/orders?limit={limit}&before={}", last.id));
+    let most = i64::from(limit.with_next());
+    let mut items = view::list(&mut connection, account_id, parameters.before, most).await?;
+    let last = limit.cut(&mut items);
+    let next = last.map(|last| format!("/v1/orders?limit={}&before={}", limit.get(), last.id));
     let link = next.as_ref().map(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")));
     let mut response = conditional::json(&headers, CACHE, &ListDocument { items, next });
     if let Some(Ok(link)) = link {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shop_platform::extract::JsonBody;
 use shop_platform::idempotency::{IdempotencyKey, StoredResponse, fingerprint};
-use shop_platform::problem::FieldError;
+use shop_platform::problem::{FieldError, ProblemBody};
 use shop_platform::request::RequestContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -128,7 +128,7 @@ pub(super) struct ComplaintDocument {
     responses(
         (status = 201, description = "Filed", body = OrderDocument),
         (status = 409, description = "No more complaints are kept of this order",
-         body = super::document::ProblemDocument, content_type = "application/problem+json"),
+         body = ProblemBody, content_type = "application/problem+json"),
         Problems, BodyProblems, NoSuchOrder,
     ),
     security(("bearer" = ["customer"])),

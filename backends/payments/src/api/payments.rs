@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shop_platform::auth::Caller;
 use shop_platform::extract::QueryParameters;
-use shop_platform::problem::FieldError;
+use shop_platform::page::Limit;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -15,9 +15,6 @@ use super::{Api, CUSTOMER, NOT_CACHED};
 use crate::error::ApiError;
 use crate::money::Money;
 use crate::payment::{self, Payment, Record};
-
-const DEFAULT_LIMIT: u32 = 20;
-const MAX_LIMIT: u32 = 100;
 
 /// Which payments to show.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -96,17 +93,10 @@ pub(crate) async fn list(
     QueryParameters(page): QueryParameters<RawPage>,
 ) -> Result<Response, ApiError> {
     caller.require(CUSTOMER).map_err(ApiError::Refused)?;
-    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let message = "must be between 1 and 100";
-        return Err(ApiError::Parameters(vec![FieldError { field: "limit", message }]));
-    }
-    // One more tells whether there is a next page.
+    let limit = Limit::try_new(page.limit).map_err(|wrong| ApiError::Parameters(vec![wrong]))?;
     let pool = api.database.pool();
-    let mut found = payment::list(pool, caller.account, page.before, limit + 1).await?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let next = found.last().filter(|_| more).map(|payment| payment.id);
+    let mut found = payment::list(pool, caller.account, page.before, limit.with_next()).await?;
+    let next = limit.cut(&mut found).map(|payment| payment.id);
     let items = found.into_iter().map(PaymentView::from).collect();
     Ok((NOT_CACHED, Json(Payments { items, next })).into_response())
 }
