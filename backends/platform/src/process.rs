@@ -28,32 +28,33 @@ where
     // Usage errors end the process here, with 2.
     let options = O::parse();
     telemetry::start(options.server().log_level);
-    match serve(options, build) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "the service did not start");
-            ExitCode::from(if error.is_usage() { 2 } else { 1 })
-        }
-    }
-}
-
-fn serve<O, B, F>(options: O, build: B) -> Result<(), StartError>
-where
-    B: FnOnce(O, Shutdown) -> F,
-    F: Future<Output = Result<Bound, StartError>>,
-{
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Runtime)?;
-    let served = runtime.block_on(async {
-        let bound = build(options, signals().map_err(StartError::Runtime)?).await?;
+    let served = run(async |shutdown| {
+        let bound = build(options, shutdown).await?;
         announce(&bound);
         bound.run.await;
         Ok(())
     });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => did_not_start(&error),
+    }
+}
+
+/// Runs `work` on a runtime of its own. The shutdown it is given resolves on SIGTERM and SIGINT.
+pub fn run<T>(work: impl AsyncFnOnce(Shutdown) -> Result<T, StartError>) -> Result<T, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let done = runtime.block_on(async { work(signals().map_err(StartError::Runtime)?).await });
     runtime.shutdown_timeout(BLOCKING_GRACE);
-    served
+    done
+}
+
+/// Logs why, and tells wrong flags from a world that is not ready.
+pub fn did_not_start(error: &StartError) -> ExitCode {
+    tracing::error!(%error, "the process did not start");
+    ExitCode::from(if error.is_usage() { 2 } else { 1 })
 }
 
 /// Nobody may be reading; that is no reason not to serve.
