@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shop_platform::event::Event;
-use shop_platform::{Clock, Database, UnixTime, outbox};
+use shop_platform::{Clock, Database, Transaction, UnixTime, outbox};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -273,36 +273,8 @@ impl Driver {
         if let Outcome::Done(fact) = outcome {
             commands.push(Command::Record(fact));
         }
-        let lease_until = now.plus(self.options.lease);
-        let next = match saga::next(&position(leased, &order), outcome, now) {
-            Decision::Continue(step) => {
-                Some(leased.go_on(&mut transaction, step, None, lease_until).await?)
-            }
-            Decision::Again(pause) => {
-                let pause = saga::spread(pause, leased.order_id, leased.attempts);
-                leased.again(&mut transaction, now.plus(pause)).await?;
-                None
-            }
-            Decision::TurnRound { reason, undo: Some(step) } => {
-                commands.push(Command::Cancel(reason));
-                Some(leased.go_on(&mut transaction, step, Some(reason), lease_until).await?)
-            }
-            Decision::TurnRound { reason, undo: None } => {
-                commands.extend([Command::Cancel(reason), Command::FinishCancelling]);
-                leased.end(&mut transaction).await?;
-                None
-            }
-            Decision::Confirm => {
-                commands.push(Command::Confirm);
-                leased.end(&mut transaction).await?;
-                None
-            }
-            Decision::FinishCancelling => {
-                commands.push(Command::FinishCancelling);
-                leased.end(&mut transaction).await?;
-                None
-            }
-        };
+        let decision = saga::next(&position(leased, &order), outcome, now);
+        let next = self.follow(&mut transaction, leased, decision, &mut commands, now).await?;
         let was = order.state();
         store::execute(&mut transaction, &mut order, commands, now).await?;
         let ended = was != order.state() && order.state().is_final();
@@ -316,6 +288,48 @@ impl Driver {
             tracing::info!(state = order.state().as_str(), "an order has come to its end");
         }
         Ok(next.map_or(Progress::Off, |next| Progress::On(Box::new((next, order)))))
+    }
+
+    /// Moves the saga as was decided, and adds what the order is told by that. The answer is the
+    /// saga at its next step, if it goes on at once.
+    async fn follow(
+        &self,
+        transaction: &mut Transaction,
+        leased: &Leased,
+        decision: Decision,
+        commands: &mut Vec<Command>,
+        now: UnixTime,
+    ) -> Result<Option<Leased>, sqlx::Error> {
+        let lease_until = now.plus(self.options.lease);
+        Ok(match decision {
+            Decision::Continue(step) => {
+                Some(leased.go_on(transaction, step, None, lease_until).await?)
+            }
+            Decision::Again(pause) => {
+                let pause = saga::spread(pause, leased.order_id, leased.attempts);
+                leased.again(transaction, now.plus(pause)).await?;
+                None
+            }
+            Decision::TurnRound { reason, undo: Some(step) } => {
+                commands.push(Command::Cancel(reason));
+                Some(leased.go_on(transaction, step, Some(reason), lease_until).await?)
+            }
+            Decision::TurnRound { reason, undo: None } => {
+                commands.extend([Command::Cancel(reason), Command::FinishCancelling]);
+                leased.end(transaction).await?;
+                None
+            }
+            Decision::Confirm => {
+                commands.push(Command::Confirm);
+                leased.end(transaction).await?;
+                None
+            }
+            Decision::FinishCancelling => {
+                commands.push(Command::FinishCancelling);
+                leased.end(transaction).await?;
+                None
+            }
+        })
     }
 }
 
