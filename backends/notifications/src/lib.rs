@@ -131,11 +131,6 @@ struct Parts {
     heartbeat: Heartbeat,
 }
 
-/// Opens the database and the broker, and mounts the routes.
-pub async fn prepare(options: &Options, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
-    Ok(open(options, clock).await?.service)
-}
-
 /// Listens; polling [`Bound::run`] serves, consumes and sends until `shutdown` resolves.
 pub async fn build(
     options: &Options,
@@ -145,6 +140,7 @@ pub async fn build(
     bind(open(options, clock).await?, options, shutdown).await
 }
 
+/// Opens the database and the broker, and mounts the routes.
 async fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Prepared, StartError> {
     let parts = Parts {
         verifier: Verifier::try_new(&options.auth, Arc::clone(&clock))?,

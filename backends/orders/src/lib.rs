@@ -128,7 +128,7 @@ struct Parts {
 }
 
 /// The service, but for its broker. Opens the database and brings the read model up to date.
-pub async fn prepare(options: &Options, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
+async fn prepare(options: &Options, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
     let database = Database::open(&options.database, MIGRATIONS).await?;
     if options.rebuild_read_model {
         let failed =

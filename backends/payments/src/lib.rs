@@ -82,7 +82,7 @@ impl settings::Options for Options {
 }
 
 /// Opens the database and the broker, and puts the service together.
-pub async fn prepare(options: &Options, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
+async fn prepare(options: &Options, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
     let verifier = Verifier::try_new(&options.auth, Arc::clone(&clock))?;
     prepare_with(options, clock, verifier).await
 }

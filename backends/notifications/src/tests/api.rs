@@ -201,7 +201,7 @@ async fn flags_that_cannot_be_right_are_usage_errors() {
         }
         arguments.extend([flag, value]);
         let options: Options = clap::Parser::parse_from(arguments);
-        let error = prepare(&options, Arc::new(SystemClock)).await.err().unwrap();
+        let error = open(&options, Arc::new(SystemClock)).await.err().unwrap();
         assert!(error.is_usage(), "{flag} {value}: {error}");
     }
 }
