@@ -36,17 +36,13 @@ impl Shop {
     /// Starts everything. Interrupted at any await, what was started is in `self`.
     pub(crate) async fn start(&mut self, premises: &Premises<'_>) -> anyhow::Result<()> {
         let services = premises.services();
-        // Whoever is first makes the log of events that all share; the others start side by side.
-        let (first, others) = services.split_at(1);
-        for together in [first, others] {
-            let before = self.children.len();
-            for (program, _) in together {
-                self.add(program, premises)?;
-            }
-            for (child, (_, rest)) in self.children[before..].iter_mut().zip(together) {
-                child.line_after("listening on http://", READY_WITHIN).await?;
-                ready(child, *rest).await?;
-            }
+        for (program, _) in &services {
+            self.add(program, premises)?;
+        }
+        // They have come up side by side: only the slowest is waited for.
+        for (child, (_, rest)) in self.children.iter_mut().zip(&services) {
+            child.line_after("listening on http://", READY_WITHIN).await?;
+            ready(child, *rest).await?;
         }
         let gateway = self.add(&premises.gateway(), premises)?;
         ready(gateway, reachable(premises.places.status)).await
