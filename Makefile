@@ -47,6 +47,7 @@ test: ## Every test, and the demo's scripted part
 	@tools/python.sh $(TARGET)/python
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
+	@CARGO="$(CARGO)" tools/shop-on-postgres.sh
 	$(TARGET)/debug/shop-demo --ports free --once
 
 # Built one by one: together, the gateway would get what the benches ask of shared libraries.

@@ -80,9 +80,10 @@ impl Shop {
     async fn at(flags: &[&str], heartbeat: Heartbeat, broker: Broker) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mail = format!("file:{}", directory.path().join("mail").display());
+        let database = shop_platform::testing::database();
         let mut arguments = vec!["shop-notifications", "--listen", "127.0.0.1:0"];
         if !flags.contains(&"--database") {
-            arguments.extend(["--database", ":memory:"]);
+            arguments.extend(["--database", &database]);
         }
         if !flags.contains(&"--mail") {
             arguments.extend(["--mail", &mail]);

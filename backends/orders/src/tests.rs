@@ -82,7 +82,8 @@ struct Shop {
 
 impl Shop {
     async fn new(stock: i64) -> Self {
-        let database = Database::open(":memory:", MIGRATIONS).await.unwrap();
+        let database =
+            Database::open(&shop_platform::testing::database(), MIGRATIONS).await.unwrap();
         Self::on(database, World::with_stock(stock))
     }
 
@@ -100,7 +101,7 @@ impl Shop {
         signer: Arc<Signer>,
         account: Uuid,
     ) -> Self {
-        let options = Options::parse_from(["shop-orders", "--database", ":memory:"]);
+        let options = Options::parse_from(["shop-orders"]);
         assert_eq!(options.saga_lease, LEASE);
         let keys = signer.published.clone();
         let neighbours = Neighbours {

@@ -61,7 +61,7 @@ async fn shop_at(database: &str) -> Shop {
 }
 
 async fn shop() -> Shop {
-    shop_at(":memory:").await
+    shop_at(&shop_platform::testing::database()).await
 }
 
 /// The body of a request that adds a card.

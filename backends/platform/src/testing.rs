@@ -12,7 +12,23 @@ pub use nats::Nats;
 pub use postgres::Postgres;
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Where a test keeps its rows: in memory; or, if `SHOP_TEST_POSTGRES` is the URL of a PostgreSQL
+/// database, in a new schema there. So the same tests are run on either engine.
+pub fn database() -> String {
+    let Ok(url) = std::env::var("SHOP_TEST_POSTGRES") else { return ":memory:".to_owned() };
+    let psql = program("psql", "postgresql", postgres::debian_folders());
+    let psql = psql.expect("a server without its client");
+    let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
+    let made = Command::new(psql)
+        .args(["--no-psqlrc", "--quiet", "--command", &format!("CREATE SCHEMA {schema}"), &url])
+        .output()
+        .unwrap_or_else(|error| panic!("psql: {error}"));
+    assert!(made.status.success(), "psql: {}", String::from_utf8_lossy(&made.stderr));
+    format!("{url}?options[search_path]={schema}")
+}
 
 /// The PostgreSQL server that this process's tests share; it ends with the last of them. Databases
 /// keep them apart.

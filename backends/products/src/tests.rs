@@ -43,7 +43,7 @@ fn options(database: &str) -> Options {
 }
 
 async fn shop() -> Router {
-    let options = options(":memory:");
+    let options = options(&shop_platform::testing::database());
     let service = prepare(&options, Arc::new(SystemClock)).await.unwrap();
     service.router(&options.server).unwrap()
 }
@@ -265,7 +265,7 @@ async fn found(app: &Router, search: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_index_follows_the_table() {
-    let options = options(":memory:");
+    let options = options(&shop_platform::testing::database());
     let service = prepare(&options, Arc::new(SystemClock)).await.unwrap();
     let database = service.database.clone();
     let app = service.router(&options.server).unwrap();
@@ -293,7 +293,7 @@ async fn the_index_follows_the_table() {
 
 #[tokio::test]
 async fn matches_are_ranked_by_where_the_words_are() {
-    let mut options = options(":memory:");
+    let mut options = options(&shop_platform::testing::database());
     options.seed = Seed::None;
     let service = prepare(&options, Arc::new(SystemClock)).await.unwrap();
     let database = service.database.clone();
@@ -338,7 +338,8 @@ async fn a_restart_neither_seeds_again_nor_undoes_a_change() {
 
 #[tokio::test]
 async fn an_expiry_without_pauses_is_refused() {
-    let options = Options { expiry_interval: Duration::ZERO, ..options(":memory:") };
+    let options =
+        Options { expiry_interval: Duration::ZERO, ..options(&shop_platform::testing::database()) };
     let refused = prepare(&options, Arc::new(SystemClock)).await.err().unwrap();
     assert!(refused.is_usage(), "{refused}");
 }

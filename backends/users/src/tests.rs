@@ -51,7 +51,7 @@ async fn shop_at(database: &str, now: UnixTime) -> Shop {
 /// The present, for libraries that read the machine's clock: tokens made here are valid to them
 /// too.
 async fn shop() -> Shop {
-    shop_at(":memory:", shop_platform::SystemClock.now()).await
+    shop_at(&shop_platform::testing::database(), shop_platform::SystemClock.now()).await
 }
 
 const BACKOFFICE_SECRET: &str = "backoffice-secret-of-48-characters-0123456789abc";
@@ -322,7 +322,7 @@ async fn flags_that_cannot_be_right_are_usage_errors() {
 #[tokio::test]
 async fn it_listens_on_a_free_port_and_stops_when_told() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut options = options(":memory:");
+    let mut options = options(&shop_platform::testing::database());
     options.listen = "127.0.0.1:0".parse().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = Box::pin(async { drop(stopped.await) });

@@ -41,7 +41,7 @@ impl Till {
     }
 
     async fn memory() -> Self {
-        Self::open(":memory:", Latency::default()).await
+        Self::open(&shop_platform::testing::database(), Latency::default()).await
     }
 
     /// Terms of a new account that pays by a card of this number, good to the end of 2023.

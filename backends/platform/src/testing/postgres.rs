@@ -119,7 +119,7 @@ impl Launch {
 }
 
 /// The newest version first.
-fn debian_folders() -> Vec<PathBuf> {
+pub(super) fn debian_folders() -> Vec<PathBuf> {
     let versions = fs::read_dir(DEBIAN).into_iter().flatten().flatten();
     let number = |path: &Path| -> u32 {
         path.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0)

@@ -14,7 +14,10 @@ const LAMP: &str = "walnut-desk-lamp";
 /// A service that listens, and a client of it.
 async fn client() -> InventoryClient<Channel> {
     let shutdown = Box::pin(std::future::pending());
-    let bound = build(&options(":memory:"), Arc::new(SystemClock), shutdown).await.unwrap();
+    let bound =
+        build(&options(&shop_platform::testing::database()), Arc::new(SystemClock), shutdown)
+            .await
+            .unwrap();
     let address = bound.grpc.unwrap();
     tokio::spawn(bound.run);
     InventoryClient::connect(format!("http://{address}")).await.unwrap()

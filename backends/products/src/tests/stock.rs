@@ -12,7 +12,7 @@ struct Shop {
 }
 
 async fn shop() -> Shop {
-    let options = options(":memory:");
+    let options = options(&shop_platform::testing::database());
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let tokens = Tokens::new(clock.clone());
     let service = prepare_with(&options, clock, tokens.verifier()).await.unwrap();

@@ -12,7 +12,8 @@ fn at(seconds: u64) -> UnixTime {
 }
 
 async fn ring() -> KeyRing {
-    let database = Database::open(":memory:", crate::MIGRATIONS).await.unwrap();
+    let database =
+        Database::open(&shop_platform::testing::database(), crate::MIGRATIONS).await.unwrap();
     let policy = KeyPolicy::try_new(LIFETIME, LEAD, TOKEN).unwrap();
     KeyRing::open(database, policy, at(0)).await.unwrap()
 }

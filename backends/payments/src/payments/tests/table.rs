@@ -372,7 +372,9 @@ async fn events_tell_whose_money_went_where() {
 #[tokio::test]
 async fn a_slow_card_takes_its_time() {
     let slow = Duration::from_secs(3600);
-    let till = Till::open(":memory:", Latency { always: Duration::ZERO, slow }).await;
+    let till =
+        Till::open(&shop_platform::testing::database(), Latency { always: Duration::ZERO, slow })
+            .await;
     let (quick, waiting) = (till.terms(GOOD, AMOUNT).await, till.terms(SLOW, AMOUNT).await);
     assert_eq!(word(&till.authorize(Uuid::now_v7(), &quick).await), "authorized");
     let order = Uuid::now_v7();
@@ -390,7 +392,9 @@ async fn a_slow_card_takes_its_time() {
 #[tokio::test]
 async fn whoever_hangs_up_on_a_slow_card_learns_the_answer_by_asking_again() {
     let slow = Duration::from_millis(200);
-    let till = Till::open(":memory:", Latency { always: Duration::ZERO, slow }).await;
+    let till =
+        Till::open(&shop_platform::testing::database(), Latency { always: Duration::ZERO, slow })
+            .await;
     let (order, terms) = (Uuid::now_v7(), till.terms(SLOW, AMOUNT).await);
     let impatient = tokio::time::timeout(slow / 4, till.authorize(order, &terms)).await;
     assert!(impatient.is_err(), "it thinks for longer");

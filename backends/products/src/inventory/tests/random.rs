@@ -57,7 +57,7 @@ proptest! {
     fn random_calls_keep_the_books(steps in proptest::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let shelf = Shelf::open(":memory:", &PRODUCTS.map(|id| (id, 8))).await;
+            let shelf = Shelf::open(&shop_platform::testing::database(), &PRODUCTS.map(|id| (id, 8))).await;
             let orders: Vec<Uuid> = (0..6).map(|_| Uuid::now_v7()).collect();
             for step in &steps {
                 take(&shelf, &orders, step).await;

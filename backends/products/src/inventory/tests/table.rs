@@ -37,7 +37,7 @@ async fn every_call_on_every_history() {
     const SOLD: (i64, i64, i64) = (7, 0, 3);
     let check = async |history: &[Call], expected: [(Call, &str, (i64, i64, i64)); 5]| {
         for (call, answer, figures) in expected {
-            let shelf = Shelf::open(":memory:", &[("a", 10)]).await;
+            let shelf = Shelf::open(&shop_platform::testing::database(), &[("a", 10)]).await;
             let id = Uuid::now_v7();
             for earlier in history {
                 run(&shelf, id, *earlier).await;
@@ -132,7 +132,8 @@ async fn every_call_on_every_history() {
 
 #[tokio::test]
 async fn all_lines_are_held_or_none() {
-    let shelf = Shelf::open(":memory:", &[("a", 10), ("b", 1), ("c", 10)]).await;
+    let shelf =
+        Shelf::open(&shop_platform::testing::database(), &[("a", 10), ("b", 1), ("c", 10)]).await;
     let check = async |wanted: &[(&str, i64)], answer: &str| {
         assert_eq!(word(&shelf.reserve(Uuid::now_v7(), wanted).await), answer, "{wanted:?}");
         shelf.audit().await;
@@ -148,7 +149,7 @@ async fn all_lines_are_held_or_none() {
 
 #[tokio::test]
 async fn a_reservation_that_failed_can_be_tried_again() {
-    let shelf = Shelf::open(":memory:", &[("a", 2)]).await;
+    let shelf = Shelf::open(&shop_platform::testing::database(), &[("a", 2)]).await;
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
     shelf.reserve(first, &[("a", 2)]).await.unwrap();
     assert_eq!(word(&shelf.reserve(second, &[("a", 1)]).await), "out-of-stock");
@@ -158,7 +159,7 @@ async fn a_reservation_that_failed_can_be_tried_again() {
 
 #[tokio::test]
 async fn expiry_takes_the_oldest_first_and_no_more_than_asked() {
-    let shelf = Shelf::open(":memory:", &[("a", 10)]).await;
+    let shelf = Shelf::open(&shop_platform::testing::database(), &[("a", 10)]).await;
     for _ in 0..5 {
         shelf.reserve(Uuid::now_v7(), &[("a", 1)]).await.unwrap();
         shelf.clock.advance(Duration::from_secs(1));
@@ -174,7 +175,7 @@ async fn expiry_takes_the_oldest_first_and_no_more_than_asked() {
 
 #[tokio::test]
 async fn events_tell_what_moved() {
-    let shelf = Shelf::open(":memory:", &[("a", 10), ("b", 10)]).await;
+    let shelf = Shelf::open(&shop_platform::testing::database(), &[("a", 10), ("b", 10)]).await;
     let id = Uuid::now_v7();
     shelf.reserve(id, &[("b", 2), ("a", 1), ("b", 1)]).await.unwrap();
     shelf.commit(id).await.unwrap();
@@ -218,7 +219,7 @@ async fn deliver(shelf: &Shelf, kind: &'static str, data: Value) -> Result<(), H
 
 #[tokio::test]
 async fn orders_that_end_settle_their_stock_once() {
-    let shelf = Shelf::open(":memory:", &[("a", 10)]).await;
+    let shelf = Shelf::open(&shop_platform::testing::database(), &[("a", 10)]).await;
     let (confirmed, cancelled, unknown) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     shelf.reserve(confirmed, &[("a", 1)]).await.unwrap();
     shelf.reserve(cancelled, &[("a", 2)]).await.unwrap();
@@ -247,7 +248,7 @@ async fn orders_that_end_settle_their_stock_once() {
 
 #[tokio::test]
 async fn the_table_refuses_books_that_do_not_balance() {
-    let shelf = Shelf::open(":memory:", &[("a", 10)]).await;
+    let shelf = Shelf::open(&shop_platform::testing::database(), &[("a", 10)]).await;
     for change in [
         "UPDATE stock SET available = available - 1",
         "UPDATE stock SET available = available - 11, sold = sold + 11",
