@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyPool, ConnectOptions};
+use sqlx::{AnyPool, ConnectOptions, Connection};
 
 use super::DatabaseError;
 
@@ -79,7 +79,7 @@ impl Location {
             Self::File(path) => {
                 create_private(path)?;
                 let options = file_options(path).map_err(DatabaseError::Open)?;
-                let pool = pool.max_connections(SQLITE_CONNECTIONS);
+                let pool = without_broken(pool.max_connections(SQLITE_CONNECTIONS));
                 set_up(pool, SQLITE_FILE).connect_with(options).await
             }
             Self::Postgres(options) => {
@@ -97,6 +97,15 @@ impl Location {
 fn set_up(pool: AnyPoolOptions, sql: &'static str) -> AnyPoolOptions {
     pool.after_connect(move |connection, _| {
         Box::pin(async move { sqlx::raw_sql(sql).execute(connection).await.map(drop) })
+    })
+}
+
+/// Lends no connection that is believed to be in a transaction. When its disk is full, SQLite rolls
+/// back by itself, and sqlx, whose own rollback then fails, would count a transaction on that
+/// connection for ever and begin no other.
+fn without_broken(pool: AnyPoolOptions) -> AnyPoolOptions {
+    pool.before_acquire(|connection, _| {
+        Box::pin(async move { Ok(!Connection::is_in_transaction(connection)) })
     })
 }
 

@@ -132,6 +132,29 @@ async fn a_held_write_lock_is_a_transient_error() {
 }
 
 #[tokio::test]
+async fn a_full_disk_breaks_no_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/notes.db", directory.path().display());
+    let database = Database::open(&url, ONE).await.unwrap();
+    // More often than there are connections.
+    for _ in 0..8 {
+        let mut transaction = database.begin_write().await.unwrap();
+        // As small as the file is now.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *transaction).await.unwrap();
+        let write = "INSERT INTO notes VALUES (hex(zeroblob(100000)))";
+        let full = sqlx::query(write).execute(&mut *transaction).await.unwrap_err();
+        assert!(is_transient(&full), "{full}");
+    }
+    // There is room again.
+    for _ in 0..8 {
+        let mut transaction = database.begin_write().await.unwrap();
+        sqlx::query("INSERT INTO notes VALUES ('a')").execute(&mut *transaction).await.unwrap();
+        database.commit(transaction, "notes.add").await.unwrap();
+    }
+    assert_eq!(count(&database).await, 8);
+}
+
+#[tokio::test]
 async fn urls_of_other_engines_are_refused() {
     for url in
         ["mysql://localhost/users", "users.db", "sqlite:", "sqlite:a?mode=ro", "", "postgres://a:b"]

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-/// Whether the same work may well succeed a moment later: a lost connection, a lock that another
-/// held, a transaction that lost against another. Whoever drives the work does it again, from its
-/// beginning.
+/// Whether the same work may well succeed later, with nothing changed in it: a lost connection, a
+/// lock that another held, a transaction that lost against another, a disk that is full. Whoever
+/// drives the work does it again, from its beginning.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -26,18 +26,26 @@ pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
 fn is_transient_code(code: Cow<'_, str>) -> bool {
     // PostgreSQL's codes have five characters (appendix A of its manual), SQLite's four at most.
     match code.as_ref() {
-        // Serialization failure, deadlock, lock timeout, too many connections.
-        "40001" | "40P01" | "55P03" | "53300" => true,
+        // Serialization failure, deadlock, lock timeout, disk full, too many connections.
+        "40001" | "40P01" | "55P03" | "53100" | "53300" => true,
         // The server is shutting down or starting.
         "57P01" | "57P02" | "57P03" => true,
         code if code.len() == 5 => code.starts_with("08"),
-        code => is_busy(code),
+        code => is_busy(code) || is_sqlite(code, &[SQLITE_FULL]),
     }
 }
 
-/// `SQLITE_BUSY` (5) and `SQLITE_LOCKED` (6), with whatever extends them.
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+const SQLITE_FULL: u32 = 13;
+
 fn is_busy(code: &str) -> bool {
-    code.len() < 5 && matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5 | 6))
+    is_sqlite(code, &[SQLITE_BUSY, SQLITE_LOCKED])
+}
+
+/// Whether it is one of SQLite's, or extends it.
+fn is_sqlite(code: &str, codes: &[u32]) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| codes.contains(&(code & 0xff)))
 }
 
 #[cfg(test)]
@@ -59,7 +67,10 @@ mod tests {
         check("517", true);
         check("261", true);
         check("6", true);
+        check("13", true);
+        check("53100", true);
         check("1", false);
+        check("53000", false);
         check("19", false);
         check("2067", false);
     }
