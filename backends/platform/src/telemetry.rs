@@ -25,5 +25,8 @@ pub fn start(level: LogLevel) {
         .with_span_list(false)
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        // A line that cannot be written is lost. To say so, on standard error, would panic: a full
+        // disk under the log must not end the service.
+        .log_internal_errors(false)
         .init();
 }

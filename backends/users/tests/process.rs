@@ -11,18 +11,26 @@ use std::time::Duration;
 fn it_serves_until_a_signal_and_keeps_its_keys_over_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}/users.db", directory.path().display());
-    let first = keys_of_one_run(&database);
+    let first = keys_of_one_run(&database, Stdio::null());
     assert!(first.contains("\"kid\""), "{first}");
-    assert_eq!(first, keys_of_one_run(&database));
+    assert_eq!(first, keys_of_one_run(&database, Stdio::null()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_serves_although_its_log_can_take_no_more() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let keys = keys_of_one_run(":memory:", full.into());
+    assert!(keys.contains("\"kid\""), "{keys}");
 }
 
 /// Starts the service, asks for its published keys, ends it by SIGTERM.
-fn keys_of_one_run(database: &str) -> String {
+fn keys_of_one_run(database: &str, log: Stdio) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_shop-users"))
         .args(["--listen", "127.0.0.1:0", "--database", database, "--broker", "log::memory:"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(log)
         .spawn()
         .unwrap();
     let mut line = String::new();
