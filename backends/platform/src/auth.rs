@@ -56,7 +56,7 @@ pub struct Verifier {
 }
 
 struct Inner {
-    keys: Keys,
+    keys: Arc<Keys>,
     issuer: String,
     audience: String,
     clock: Arc<dyn Clock>,
@@ -122,6 +122,7 @@ impl Verifier {
 
     fn of(keys: Keys, issuer: &str, audience: &str, clock: Arc<dyn Clock>) -> Self {
         let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
+        let keys = Arc::new(keys);
         Self { inner: Arc::new(Inner { keys, issuer, audience, clock }) }
     }
 

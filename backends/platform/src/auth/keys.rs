@@ -6,6 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{JwkSet, KeyAlgorithm, PublicKeyUse};
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
 use super::AuthError;
 use super::fetch::KeySource;
@@ -20,7 +21,7 @@ pub(super) struct Keys {
     source: Option<KeySource>,
     known: RwLock<Arc<KeySet>>,
     /// When the last fetch began. Held while one is under way: one at a time.
-    last: Mutex<Option<UnixTime>>,
+    last: Arc<Mutex<Option<UnixTime>>>,
 }
 
 #[derive(Default)]
@@ -34,16 +35,16 @@ impl Keys {
     pub(super) fn fetched_from(source: KeySource) -> Self {
         // Stale from the beginning.
         let none = KeySet { keys: Vec::new(), stale_at: Some(UnixTime::from_millis(0)) };
-        Self { source: Some(source), known: RwLock::new(Arc::new(none)), last: Mutex::default() }
+        Self { source: Some(source), known: RwLock::new(Arc::new(none)), last: Arc::default() }
     }
 
     pub(super) fn fixed(jwks: &JwkSet) -> Self {
         let set = Arc::new(KeySet::of(jwks, None));
-        Self { source: None, known: RwLock::new(set), last: Mutex::default() }
+        Self { source: None, known: RwLock::new(set), last: Arc::default() }
     }
 
     pub(super) async fn find(
-        &self,
+        self: &Arc<Self>,
         kid: &str,
         now: UnixTime,
     ) -> Result<Arc<DecodingKey>, AuthError> {
@@ -64,9 +65,11 @@ impl Keys {
 
     /// Fetches, unless that was just done. A caller that `needs` it waits for a fetch under way;
     /// others go on with what is known.
-    async fn refresh(&self, needs: bool, now: UnixTime) {
-        let Some(source) = &self.source else { return };
-        let mut last = match self.last.try_lock() {
+    async fn refresh(self: &Arc<Self>, needs: bool, now: UnixTime) {
+        if self.source.is_none() {
+            return;
+        }
+        let mut last = match Arc::clone(&self.last).try_lock_owned() {
             Ok(last) => last,
             // Whoever holds it fetches for everybody: its result is there when it lets go.
             Err(_) if needs => return drop(self.last.lock().await),
@@ -76,6 +79,18 @@ impl Keys {
             return;
         }
         *last = Some(now);
+        let keys = Arc::clone(self);
+        // A task: a caller that hangs up must not take the fetch with it, since nobody may try
+        // another one for a while.
+        let fetching = async move {
+            keys.fetch(now).await;
+            drop(last);
+        };
+        drop(tokio::spawn(fetching.in_current_span()).await);
+    }
+
+    async fn fetch(&self, now: UnixTime) {
+        let Some(source) = &self.source else { return };
         match source.fetch().await {
             Ok((jwks, fresh_for)) => {
                 let set = KeySet::of(&jwks, Some(now.plus(fresh_for)));

@@ -285,3 +285,20 @@ async fn many_at_once_fetch_once() {
     }
     assert_eq!(publisher.fetches(), 1);
 }
+
+#[tokio::test]
+async fn whoever_hangs_up_keeps_nobody_from_the_keys() {
+    let ((publisher, address), clock) = (publisher().await, clock());
+    let (verifier, key) = (fetching(address, &clock), key("k-1"));
+    publisher.publish(&[&key]);
+    let token = key.token(clock.now());
+    let mut given_up = Box::pin(verifier.verify(&token));
+    tokio::select! {
+        biased;
+        _ = &mut given_up => panic!("there was no time to fetch anything"),
+        () = tokio::task::yield_now() => {}
+    }
+    drop(given_up);
+    verifier.verify(&token).await.unwrap();
+    assert_eq!(publisher.fetches(), 1);
+}
