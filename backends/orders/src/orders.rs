@@ -156,26 +156,42 @@ impl Orders {
         Ok(response)
     }
 
-    /// Files a complaint. The same text again is the same complaint.
+    /// Files a complaint. The same text again, by another key, is the same complaint.
     pub(crate) async fn complain(
         &self,
-        account_id: Uuid,
+        once: Once<'_>,
         order_id: Uuid,
         text: &str,
-    ) -> Result<OrderDocument, ApiError> {
+    ) -> Result<StoredResponse, ApiError> {
         for _ in 0..store::TRIES {
-            let mut transaction = self.database.begin_write().await?;
-            let order = store::load(&mut transaction, order_id).await?;
-            let order = order.filter(|order| order.account_id() == account_id);
-            let mut order = order.ok_or(ApiError::NotFound)?;
-            let commands = [Command::Complain(text.to_owned())];
-            match store::execute(&mut transaction, &mut order, commands, self.clock.now()).await {
-                Err(StoreError::Conflict) => continue,
-                executed => executed?,
+            match self.try_complain(once, order_id, text).await {
+                Err(ApiError::Store(StoreError::Conflict)) => {}
+                answered => return answered,
             }
-            self.database.commit(transaction, "orders.complain").await?;
-            return Ok(OrderDocument::of(&order));
         }
         Err(ApiError::Store(StoreError::Conflict))
+    }
+
+    async fn try_complain(
+        &self,
+        once: Once<'_>,
+        order_id: Uuid,
+        text: &str,
+    ) -> Result<StoredResponse, ApiError> {
+        let now = self.clock.now();
+        let mut transaction = self.database.begin_write().await?;
+        let slot = match once.claim(&mut transaction, now).await? {
+            Claim::Known(response) => return Ok(response),
+            Claim::New(slot) => slot,
+        };
+        let order = store::load(&mut transaction, order_id).await?;
+        let order = order.filter(|order| order.account_id() == once.account_id);
+        let mut order = order.ok_or(ApiError::NotFound)?;
+        let commands = [Command::Complain(text.to_owned())];
+        store::execute(&mut transaction, &mut order, commands, now).await?;
+        let document = OrderDocument::of(&order);
+        let response = slot.keep(&mut transaction, StatusCode::CREATED, &document).await?;
+        self.database.commit(transaction, "orders.complain").await?;
+        Ok(response)
     }
 }

@@ -141,6 +141,7 @@ impl Customer {
     pub async fn complain(&mut self, order: &str, text: &str) {
         let request = Request::post(format!("/v1/orders/{order}/complaints"))
             .token(&self.token)
+            .key(&format!("complain-{order}"))
             .json(&json!({"text": text}));
         self.orders.send(&request).await.expect(201);
     }

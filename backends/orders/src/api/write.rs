@@ -1,10 +1,9 @@
 //! Requests that change orders.
 
 use axum::Extension;
-use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shop_platform::extract::JsonBody;
@@ -123,13 +122,17 @@ pub(super) struct ComplaintDocument {
 /// The same text again is the same complaint.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/complaints", tag = "orders",
-    params(("id" = Uuid, Path, description = "The order")),
+    params(
+        ("id" = Uuid, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "New for each complaint"),
+    ),
     request_body = ComplaintDocument,
     responses(
         (status = 201, description = "Filed", body = OrderDocument),
-        (status = 409, description = "No more complaints are kept of this order",
-         body = ProblemBody, content_type = "application/problem+json"),
         Problems, BodyProblems, NoSuchOrder,
+        (status = 409, description = "The order has as many complaints as are kept, or a request \
+         with the same key is being worked on",
+         body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("bearer" = ["customer"])),
 )]
@@ -137,6 +140,8 @@ pub(super) async fn complain(
     State(App(orders)): State<App>,
     Customer(account_id): Customer,
     OrderId(id): OrderId,
+    key: IdempotencyKey,
+    Extension(context): Extension<RequestContext>,
     JsonBody(body): JsonBody<ComplaintDocument>,
 ) -> Result<Response, ApiError> {
     let text = body.text.trim();
@@ -144,8 +149,11 @@ pub(super) async fn complain(
         let message = "must have 1 to 1000 characters";
         return Err(ApiError::Fields(vec![FieldError { field: "text", message }]));
     }
-    let document = orders.complain(account_id, id, text).await?;
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(document)).into_response())
+    let fingerprint = fingerprint("POST", &format!("/v1/orders/{id}/complaints"), &text);
+    let once = Once { account_id, key: &key, fingerprint: &fingerprint, context: &context };
+    let mut response = orders.complain(once, id, text).await?.into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 /// The answer to a request that is answered once, with the way to its order.

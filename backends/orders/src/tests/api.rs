@@ -206,11 +206,17 @@ async fn complaints_are_filed_once_each() {
     let shop = Shop::new(9).await;
     let id = shop.place(1, "pm_1").await;
     let path = format!("/v1/orders/{id}/complaints");
-    let complain = async |text: &str| shop.post(&path, None, &json!({"text": text})).await;
-    for _ in 0..2 {
-        let filed = complain(" It squeaks. ").await;
+    let file =
+        async |key: &str, text: &str| shop.post(&path, Some(key), &json!({"text": text})).await;
+    let complain = async |text: &str| file(&Uuid::now_v7().to_string(), text).await;
+    let squeaks = " It squeaks. ";
+    for key in ["c1", "c1", "c2"] {
+        let filed = file(key, squeaks).await;
         assert_eq!((filed.status, &filed.body["complaints"]), (201, &1.into()), "{}", filed.text);
     }
+    assert_eq!(file("c1", "It hums.").await.body["code"], "idempotency-key-reused");
+    let unnamed = shop.post(&path, None, &json!({"text": squeaks})).await;
+    assert_eq!((unnamed.status, &unnamed.body["code"]), (400, &"idempotency-key-missing".into()));
     for text in ["", "  ", "\0", &"a".repeat(1001)] {
         let refused = complain(text).await;
         assert_eq!((refused.status, &refused.body["code"]), (422, &"invalid-fields".into()));
@@ -221,7 +227,7 @@ async fn complaints_are_filed_once_each() {
     }
     let refused = complain("11").await;
     assert_eq!((refused.status, &refused.body["code"]), (409, &"too-many-complaints".into()));
-    let nothing = shop.post(&path, None, &json!({"words": "It hums."})).await;
+    let nothing = shop.post(&path, Some("c3"), &json!({"words": "It hums."})).await;
     assert_eq!(nothing.status, 422);
     shop.settle(None).await;
     assert_eq!(shop.state(id).await.0, "confirmed", "a complaint stops nothing");

@@ -80,7 +80,8 @@ impl Customer {
         let words = self.random.choice(words::COMPLAINTS).copied().unwrap_or_default();
         // The same words again would be the same complaint.
         let body = json!({"text": format!("{words} ({})", filed + 1)});
-        let request = Request::post(format!("/v1/orders/{id}/complaints")).json(&body);
+        let key = self.key();
+        let request = Request::post(format!("/v1/orders/{id}/complaints")).json(&body).key(&key);
         self.session.call(Call::Complain, request, &[201]).await?;
         self.ledger.placed[place].complaints += 1;
         Ok(())
