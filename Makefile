@@ -37,7 +37,7 @@ help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while read -r make name text; do printf '  make %-12s  %s\n' "$$name" "$$text"; done
 
-demo: ## Build, open the shop behind its gateway, send a customer, stay up until Ctrl-C (DEMO_ONCE=1: end then)
+demo: ## Build, open the shop behind its gateway, send customers, stay up until Ctrl-C (DEMO_ONCE=1: end then)
 	@tools/need.sh cc:gcc
 	$(CARGO) build --locked $(DEMO_PROGRAMS)
 	@$(TARGET)/debug/shop-demo --ports $(DEMO_PORTS) $(if $(DEMO_ONCE),--once)

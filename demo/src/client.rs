@@ -31,7 +31,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, target: &str, headers: &[&str]) -> anyhow::Result<Response> {
-        self.send("GET", target, headers, "").await
+        self.send("GET", target, headers, b"").await
     }
 
     /// Sends JSON.
@@ -41,8 +41,18 @@ impl Client {
         headers: &[&str],
         body: &str,
     ) -> anyhow::Result<Response> {
-        let headers = [headers, &["content-type: application/json"]].concat();
-        self.send("POST", target, &headers, body).await
+        self.post_as(target, "application/json", headers, body.as_bytes()).await
+    }
+
+    pub(crate) async fn post_as(
+        &mut self,
+        target: &str,
+        content_type: &str,
+        headers: &[&str],
+        body: &[u8],
+    ) -> anyhow::Result<Response> {
+        let content_type = format!("content-type: {content_type}");
+        self.send("POST", target, &[headers, &[&content_type]].concat(), body).await
     }
 
     async fn send(
@@ -50,7 +60,7 @@ impl Client {
         method: &str,
         target: &str,
         headers: &[&str],
-        body: &str,
+        body: &[u8],
     ) -> anyhow::Result<Response> {
         let port = self.address.port();
         let mut request = format!(
@@ -64,14 +74,14 @@ impl Client {
             request.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
-        request.push_str(body);
+        let request = [request.as_bytes(), body].concat();
         let mut connection = match (self.connection.take(), &self.tls) {
             (Some(connection), _) => connection,
             (None, Some(tls)) => RawClient::connect_tls(self.address, tls).await?,
             (None, None) => RawClient::connect(self.address).await?,
         };
         connection = connection.with_deadline(ANSWER_WITHIN);
-        connection.send(request.as_bytes()).await?;
+        connection.send(&request).await?;
         let response = connection.final_response().await?;
         if response.keep_alive() {
             self.connection = Some(connection);

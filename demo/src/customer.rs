@@ -9,6 +9,7 @@ use crate::places::Places;
 use crate::say;
 
 mod buying;
+mod pricing;
 
 pub(crate) const EMAIL: &str = "ada@example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -55,6 +56,8 @@ impl<'a> Visit<'a> {
         let product = self.report("searches", result);
         let result = self.asks_again(tag.as_deref()).await;
         self.report("asks again with the entity tag", result);
+        let result = self.asks_for_the_price(product.as_deref()).await;
+        self.report("asks for the price by gRPC-Web", result);
         Box::pin(self.buys(token.as_deref(), product.as_deref())).await;
         let result = self.is_lost().await;
         self.report("asks for a path that is not there", result);

@@ -38,6 +38,7 @@ async fn customers_are_served_the_books_balance_and_nothing_is_left() {
     let step = |start: &str, end: &str| {
         output.lines().any(|line| line.starts_with(start) && line.ends_with(end))
     };
+    assert!(step("✓ asks for the price by gRPC-Web: 200, gRPC status 0", " EUR"), "{output}");
     assert!(step("✓ orders and waits: 202", ": confirmed"), "{output}");
     assert!(step("✓ orders by that one: 202", ": cancelled, \"insufficient_funds\""), "{output}");
     assert!(step("  ✓ the books balance: ", ""), "{output}");
