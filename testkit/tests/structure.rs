@@ -52,6 +52,7 @@ const ARROWS_OF_TESTS: &[(&str, &[&str])] = &[
     ("portcullis-proxy", &["portcullis-testkit"]),
     ("portcullis-gateway", &["portcullis-testkit"]),
     ("portcullis-conformance", &["portcullis-config", "portcullis-proxy", "portcullis-testkit"]),
+    ("shop-proofs", &["shop-contracts"]),
 ];
 
 #[test]

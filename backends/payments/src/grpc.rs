@@ -74,7 +74,7 @@ fn parse_terms(request: &AuthorizeRequest) -> Result<Terms, Status> {
     let amount = request.amount.as_ref();
     let amount = amount.and_then(|money| Money::try_new(money.minor_units, &money.currency));
     let amount = amount.ok_or_else(|| {
-        Status::invalid_argument("amount is not a sum of zero or more in some currency")
+        Status::invalid_argument("amount is no sum of zero to ten billion in some currency")
     })?;
     // What is no id is no method of anyone's.
     let method = Uuid::parse_str(&request.payment_method);

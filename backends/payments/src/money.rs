@@ -3,7 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Exact, and not negative.
+/// Ten billion of most currencies. Sums over millions of payments stay within 64 bits, and with them
+/// the books.
+const MOST: i64 = 1_000_000_000_000;
+
+/// Exact, not negative, and no more than anything costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Money {
     /// Cents, where the currency has cents.
@@ -15,10 +19,11 @@ pub(crate) struct Money {
 }
 
 impl Money {
-    /// `None` for an amount below zero and for what is no currency's code.
+    /// `None` for an amount below zero or beyond all measure, and for what is no currency's code.
     pub(crate) fn try_new(minor_units: i64, currency: &str) -> Option<Self> {
         let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
-        (minor_units >= 0 && is_code).then(|| Self { minor_units, currency: currency.to_owned() })
+        ((0..=MOST).contains(&minor_units) && is_code)
+            .then(|| Self { minor_units, currency: currency.to_owned() })
     }
 
     pub(crate) fn minor_units(&self) -> i64 {
@@ -41,7 +46,9 @@ mod tests {
             assert_eq!(found, expected, "{minor_units} {currency:?}");
         };
         check(0, "EUR", true);
-        check(i64::MAX, "USD", true);
+        check(MOST, "USD", true);
+        check(MOST + 1, "USD", false);
+        check(i64::MAX, "USD", false);
         check(-1, "EUR", false);
         for currency in ["", "EU", "EURO", "eur", "E R", "€"] {
             check(1, currency, false);

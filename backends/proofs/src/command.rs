@@ -72,7 +72,7 @@ impl Places {
         self.0[&service].http
     }
 
-    fn grpc(&self, service: Service) -> SocketAddr {
+    pub fn grpc(&self, service: Service) -> SocketAddr {
         self.0[&service].grpc
     }
 }
