@@ -26,6 +26,8 @@ pub struct Settings {
     /// How long the processor thinks about the slow card: for that long a customer can cancel
     /// before the confirmation. Shorter than a call's timeout.
     pub processor_slow: Duration,
+    /// Orders make their read model anew at each start.
+    pub rebuild_read_model: bool,
 }
 
 impl Default for Settings {
@@ -36,6 +38,7 @@ impl Default for Settings {
             saga_lease: Duration::from_millis(1200),
             saga_deadline: Duration::from_secs(60),
             processor_slow: Duration::from_millis(300),
+            rebuild_read_model: false,
         }
     }
 }
@@ -130,6 +133,9 @@ fn own_flags(
             flag(command, "call-timeout", millis(settings.call_timeout));
             flag(command, "saga-lease", millis(settings.saga_lease));
             flag(command, "saga-deadline", millis(settings.saga_deadline));
+            if settings.rebuild_read_model {
+                command.arg("--rebuild-read-model");
+            }
         }
         Service::Notifications => {
             flag(command, "mail", format!("file:{}", folder.join("mail").display()));

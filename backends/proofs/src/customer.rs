@@ -81,6 +81,11 @@ impl Customer {
         &self.account
     }
 
+    /// The address and the password to log in with.
+    pub fn credentials(&self) -> (String, String) {
+        (format!("{}@shop.example", self.name), PASSWORD.to_owned())
+    }
+
     pub fn token(&self) -> &str {
         &self.token
     }

@@ -103,6 +103,18 @@ impl World {
         }
     }
 
+    /// Starts the service anew; it will die at the failpoint, which is none of its start.
+    pub async fn arm(&self, service: Service, failpoint: &str) {
+        assert_eq!(self.restart(service, Some(failpoint)).await, Begun::Listening, "{failpoint}");
+    }
+
+    /// Waits for the death that the service is armed for, and starts it again.
+    pub async fn dies_and_lives(&self, service: Service) {
+        let died = tokio::time::timeout(PATIENCE, self.died(service)).await;
+        died.expect("it has not died at its failpoint");
+        self.restart(service, None).await;
+    }
+
     pub async fn kill(&self, service: Service) {
         if let Some(running) = self.processes[&service].lock().await.as_mut() {
             running.kill().await;

@@ -1,8 +1,9 @@
 //! Steps that no order comes to while all is well: stock that was held and forgotten runs out, a
-//! payment is undone that has never begun. A service may die before and after each of them too.
+//! payment is undone that has never begun, the read model is made anew. A service may die before
+//! and after each of them too.
 //!
 //! Orders would have to be dead for as long as stock is held, and a call to be lost on its way. So
-//! the calls are made from here, as orders make them.
+//! these calls are made from here, as orders make them.
 
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
@@ -16,7 +17,8 @@ use shop_contracts::payments::payments_client::PaymentsClient;
 use shop_contracts::payments::{AuthorizeRequest, Money, PaymentStatus, UndoRequest};
 use shop_platform::grpc::channel;
 use shop_proofs::{
-    Backoffice, Begun, Card, Customer, Deadline, Engines, PATIENCE, PLENTY, Service, World,
+    Audit, Backoffice, Begun, Card, Customer, Deadline, Engines, PATIENCE, PLENTY, Service,
+    Settings, World, everything,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -36,17 +38,6 @@ fn channel_to(world: &World, service: Service) -> Channel {
     channel(&format!("http://{}", world.places().grpc(service))).unwrap()
 }
 
-/// The service starts, and will die there.
-async fn arm(world: &World, service: Service, failpoint: &str) {
-    assert_eq!(world.restart(service, Some(failpoint)).await, Begun::Listening, "{failpoint}");
-}
-
-async fn died_and_lives(world: &World, service: Service) {
-    let died = tokio::time::timeout(PATIENCE, world.died(service)).await;
-    died.expect("it has not died at its failpoint");
-    world.restart(service, None).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stock_that_nobody_asks_for_comes_back_once() {
     let world = World::start(Engines::Embedded).await.unwrap();
@@ -58,7 +49,7 @@ async fn stock_that_nobody_asks_for_comes_back_once() {
         "before:publish:stock.expired",
         "after:publish:stock.expired",
     ] {
-        arm(&world, Service::Products, failpoint).await;
+        world.arm(Service::Products, failpoint).await;
         let id = Uuid::now_v7().to_string();
         let mut inventory = InventoryClient::new(channel_to(&world, Service::Products));
         let line = Line { product_id: PLENTY.to_owned(), quantity: u32::try_from(HELD).unwrap() };
@@ -66,7 +57,7 @@ async fn stock_that_nobody_asks_for_comes_back_once() {
             ReserveRequest { reservation_id: id.clone(), lines: vec![line], hold_seconds: 1 };
         let held = call(inventory.reserve(request)).await;
         assert!(held.is_ok(), "{failpoint}: {held:?}");
-        died_and_lives(&world, Service::Products).await;
+        world.dies_and_lives(Service::Products).await;
         expired_once(&world, &backoffice, &id, failpoint).await;
     }
     let all = world.events().await;
@@ -105,13 +96,13 @@ async fn what_was_undone_before_it_began_never_begins() {
     let mut customer = Customer::register(&world, "ada").await;
     let card = customer.add_card(Card::Good).await;
     for failpoint in ["before:commit:payment.bury", "after:commit:payment.bury"] {
-        arm(&world, Service::Payments, failpoint).await;
+        world.arm(Service::Payments, failpoint).await;
         let order = Uuid::now_v7().to_string();
         let undo = || UndoRequest { order_id: order.clone() };
         let mut payments = PaymentsClient::new(channel_to(&world, Service::Payments));
         let lost = call(payments.undo(undo())).await;
         assert!(lost.is_err(), "{failpoint}: {lost:?}");
-        died_and_lives(&world, Service::Payments).await;
+        world.dies_and_lives(Service::Payments).await;
         let mut payments = PaymentsClient::new(channel_to(&world, Service::Payments));
         for _ in 0..2 {
             let undone = call(payments.undo(undo())).await.unwrap();
@@ -128,4 +119,17 @@ async fn what_was_undone_before_it_began_never_begins() {
     }
     let told = world.events().await;
     assert!(!told.iter().any(|event| event.kind.starts_with("payment.")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_read_model_is_made_anew_or_left_as_it_was() {
+    let settings = Settings { rebuild_read_model: true, ..Settings::default() };
+    let world = World::start_with(Engines::Embedded, settings).await.unwrap();
+    everything(&world, "before").await;
+    for failpoint in ["before:commit:orders.rebuild", "after:commit:orders.rebuild"] {
+        assert_eq!(world.restart(Service::Orders, Some(failpoint)).await, Begun::Killed);
+        world.restart(Service::Orders, None).await;
+        world.quiet(PATIENCE).await;
+        Audit::must_pass(&world).await;
+    }
 }
