@@ -13,7 +13,7 @@ use crate::process::Signal;
 const DRAIN: Duration = Duration::from_secs(6);
 /// How much a run may leave behind, beside a twentieth: pages that are partly in use, and those of
 /// code that was not run before; descriptors that a scrape or a watcher may hold for the moment.
-const MEMORY_ALLOWANCE: u64 = 1024 * 1024;
+const MEMORY_ALLOWANCE: u64 = 2 * 1024 * 1024;
 const DESCRIPTOR_ALLOWANCE: usize = 4;
 
 /// One record of the access log.
