@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use portcullis_config::model::{HostHandling, UpstreamId};
 
+use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::message::{RequestHead, Span};
 use crate::policy::redirect::Source;
@@ -65,7 +66,7 @@ pub enum Step<'t> {
 /// Refused, with the route it had taken by then.
 #[derive(Debug, Clone, Copy)]
 pub struct Rejection<'t> {
-    pub reason: Reason,
+    pub cause: Cause,
     pub route: Option<&'t Arc<Route>>,
 }
 
@@ -145,11 +146,11 @@ impl Scratch {
 pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
     let Scratch { path: path_scratch, host: host_scratch, made, normalised } = scratch;
     *normalised = false;
-    let reject = |reason, route| Step::Reject(Rejection { reason, route });
+    let reject = |rule: Rule, route| Step::Reject(Rejection { cause: rule.in_request(), route });
 
     let request = match normalise(&facts.head, path_scratch, host_scratch) {
         Ok(request) => request,
-        Err(reason) => return reject(reason, None),
+        Err(rule) => return reject(rule, None),
     };
     *normalised = request.path == PathSource::Normalised;
     let found = table.find(&request.seen);
@@ -158,14 +159,14 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
     if !found.is_some_and(|route| route.allow_encoded_slash)
         && path::has_encoded_slash(request.seen.path)
     {
-        return reject(Reason::BadPath, found);
+        return reject(Rule::PathSlash, found);
     }
     let Some(route) = found else {
-        return reject(Reason::NoRoute, None);
+        return reject(table.missed(&request.seen), None);
     };
     #[cfg(test)]
-    if let Some(reason) = crate::policy::sample::judge(&facts.head) {
-        return reject(reason, Some(route));
+    if let Some(rule) = crate::policy::sample::judge(&facts.head) {
+        return reject(rule, Some(route));
     }
 
     match &route.action {
@@ -186,7 +187,7 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
                     body: b"",
                     has_location: true,
                 }),
-                Err(reason) => reject(reason, Some(route)),
+                Err(rule) => reject(rule, Some(route)),
             }
         }
         Action::Reply(reply) => Step::Respond(ProxyReply {
@@ -199,7 +200,7 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
         }),
         Action::Forward(forward) => match plan(route, forward, facts, &request, made) {
             Ok(plan) => Step::Plan(plan),
-            Err(reason) => reject(reason, Some(route)),
+            Err(rule) => reject(rule, Some(route)),
         },
     }
 }
@@ -216,11 +217,11 @@ pub(crate) fn normalise<'a>(
     head: &RequestHead<'a>,
     path_scratch: &'a mut Vec<u8>,
     host_scratch: &'a mut Vec<u8>,
-) -> Result<Request<'a>, Reason> {
+) -> Result<Request<'a>, Rule> {
     let written = head.path();
     // A tunnel has no path: nothing here could route it.
     if head.method() == b"CONNECT" {
-        return Err(Reason::MethodUnsupported);
+        return Err(Rule::Connect);
     }
     let path = path::normalise(written, path_scratch, EncodedSlash::Keep)?;
     let source = if written.is_empty() {
@@ -247,7 +248,7 @@ fn plan<'t>(
     facts: &Facts<'_>,
     request: &Request<'_>,
     made: &mut Vec<u8>,
-) -> Result<Plan<'t>, Reason> {
+) -> Result<Plan<'t>, Rule> {
     let shown = forward.sticky.as_ref().and_then(|it| it.read(&request.seen.fields));
     let backend = shown
         .and_then(|it| forward.backends.by_key(it.backend))

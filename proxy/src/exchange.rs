@@ -3,6 +3,7 @@
 //! The record is written when the exchange is dropped, so it exists whichever way the request
 //! ended: answered, refused, cancelled or by a panic.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -14,14 +15,15 @@ use portcullis_config::model::Trust;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
+use crate::cause::Cause;
 use crate::connection::Client;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::error::Reason;
 use crate::listener::ListenerId;
 use crate::memory::YoungOne;
-use crate::message::RequestHead;
-use crate::observe::access_log::{LogFormat, Record, TlsFacts};
+use crate::message::{PartialHead, RequestHead};
+use crate::observe::access_log::{Answerer, LogFormat, Record, TlsFacts};
 use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
 use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::grpc::Call;
@@ -31,7 +33,7 @@ use crate::relay::reader::Http2Body;
 use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
 use crate::route::RouteId;
-use crate::scratch::Scratch;
+use crate::scratch::{Parts, Scratch};
 use crate::upstream::local::LocalEndpoint;
 use crate::websocket::handshake::Handshake;
 use crate::worker::{Current, Worker};
@@ -58,6 +60,11 @@ pub struct Exchange<'c> {
     pub attempts: u32,
     pub status: u16,
     pub reason: Option<Reason>,
+    /// Which rule or event is behind the reason, for the log alone.
+    detail: Option<Cow<'static, str>>,
+    pub answered_by: Option<Answerer>,
+    /// The name of an upstream that was chosen and no endpoint of it.
+    pub upstream: Option<Box<str>>,
     /// The request is a call of gRPC.
     pub call: Option<Call>,
     /// What it was answered with.
@@ -71,6 +78,10 @@ pub struct Exchange<'c> {
     /// Which request of its connection, from one.
     number: u32,
     recorded: bool,
+    /// Its handler came to an end; else the exchange was dropped in its midst.
+    pub handled: bool,
+    /// The head was refused; `scratch.request` and `scratch.head` name what of it could be read.
+    refused: bool,
     /// It has just begun, and may yet take what memory a request takes.
     _young: YoungOne<'c>,
     /// Something was heard of the client since it sent its request.
@@ -179,6 +190,9 @@ impl<'c> Exchange<'c> {
             attempts: 0,
             status: 0,
             reason: None,
+            detail: None,
+            answered_by: None,
+            upstream: None,
             call: None,
             grpc_status: None,
             upstream_reset: None,
@@ -187,6 +201,8 @@ impl<'c> Exchange<'c> {
             own_body: 0,
             number: served + 1,
             recorded: false,
+            handled: false,
+            refused: false,
             _young: worker.young(),
             client_spoke: false,
             is_tunnel: false,
@@ -211,6 +227,38 @@ impl<'c> Exchange<'c> {
         if let Some(given) = given {
             self.request_id = given;
         }
+    }
+
+    /// Says why it does not simply pass.
+    pub fn blame(&mut self, cause: Cause) {
+        self.reason = Some(cause.reason);
+        if let Some(rule) = cause.rule {
+            self.detail = Some(Cow::Borrowed(rule.text()));
+        }
+    }
+
+    /// Says what happened; what was said before is forgotten.
+    pub fn note(&mut self, detail: impl Into<Cow<'static, str>>) {
+        self.detail = Some(detail.into());
+    }
+
+    /// Adds to what was said.
+    pub fn note_more(&mut self, more: &'static str) {
+        if let Some(detail) = &mut self.detail {
+            detail.to_mut().push_str(more);
+        }
+    }
+
+    /// Another attempt begins: what became of the one before is not what the request ends by.
+    pub fn forget_note(&mut self) {
+        self.detail = None;
+    }
+
+    /// The head was refused: keeps what of it the log can name.
+    pub fn keep_refused(&mut self, head: &PartialHead<'_>) {
+        let Parts { head: bytes, request, .. } = &mut *self.scratch;
+        *request = head.write(bytes);
+        self.refused = true;
     }
 
     /// The address of the client: to hash by, and to limit by.
@@ -309,12 +357,21 @@ impl Exchange<'_> {
         self.client.quiet_since.set(finished);
         if std::thread::panicking() {
             self.reason = Some(Reason::Internal);
+        } else if !self.handled && self.reason.is_none() {
+            // Nothing else drops a request in its midst than the end of the process.
+            self.reason = Some(Reason::Draining);
+            self.note("it was under way when shutdown.drainTimeout was over");
+            if !self.download.begun.get() {
+                self.status = 0;
+            }
         } else if self.client.deadline.is_cut() && self.reason == Some(Reason::ClientAborted) {
             // Its connection was cut under it.
             self.reason = Some(Reason::MemoryLimit);
         }
         self.timeline.mark(Stage::LastByte, finished.into_std());
+        let readable = RequestHead { bytes: &self.scratch.head, parts: &self.scratch.request };
         let head = self.request();
+        let named = head.or(self.refused.then_some(readable));
         let Seen { generation, route, metrics, listener, log_format } = match &self.view {
             View::Whole(current) => Seen::of(current, self.route, self.client.listener.id),
             View::Rest(rest) => rest.seen(),
@@ -344,18 +401,24 @@ impl Exchange<'_> {
             peer: self.client.peer.socket(),
             tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
-            method: head.map_or(b"", |head| head.method()),
-            host: head.map_or(b"", |head| head.authority()),
-            path: head.map_or(b"", |head| head.path()),
+            method: named.map_or(b"", |head| head.method()),
+            host: named.map_or(b"", |head| head.authority()),
+            path: named.map_or(b"", |head| head.path()),
             normalized_path: self.scratch.decide.normalised_path().filter(|_| head.is_some()),
-            query: head.and_then(|head| head.query()),
-            version: head.map_or_else(Default::default, |head| head.parts.version),
+            query: named.and_then(|head| head.query()),
+            upgrade: self.handshake.is_some(),
+            version: named.map_or_else(Default::default, |head| head.parts.version),
             route,
-            upstream: self.endpoint.as_ref().map(|endpoint| &*endpoint.upstream),
+            upstream: match &self.endpoint {
+                Some(endpoint) => Some(&*endpoint.upstream),
+                None => self.upstream.as_deref(),
+            },
             endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.metrics.address()),
             attempts: self.attempts,
             status: self.status,
+            answered_by: self.answered_by.filter(|_| self.status != 0),
             reason: self.reason,
+            detail: self.detail.as_deref(),
             grpc_status: self.grpc_status,
             request_body_bytes: self.upload.body.get(),
             response_body_bytes,

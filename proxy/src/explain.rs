@@ -134,10 +134,7 @@ fn outcome<'t>(
     scratch: &Scratch,
 ) -> (Option<&'t Route>, Outcome) {
     match step {
-        Step::Reject(it) => (
-            it.route.map(|route| &**route),
-            Outcome::Rejected { status: it.reason.status(), reason: it.reason.label() },
-        ),
+        Step::Reject(it) => (it.route.map(|route| &**route), Outcome::rejected(it.cause)),
         Step::Respond(it) if it.has_location => {
             let location = text(scratch.location());
             (Some(it.route), Outcome::Redirect { status: it.status, location })

@@ -4,13 +4,14 @@
 //! order, and what becomes of the connection afterwards.
 
 use h2::RecvStream;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HOST};
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
+use crate::cause::{Cause, Rule};
 use crate::connection::{Client, LINGER, LINGER_SILENT};
 use crate::deadline::Deadline;
-use crate::decide::{Facts, ProxyReply, Step, decide};
+use crate::decide::{Facts, ProxyReply, Step, decide, normalise};
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::forward::{self, Answered};
@@ -20,7 +21,7 @@ use crate::http1::scan::HeadScanner;
 use crate::http2::connect;
 use crate::http2::head::incoming_request;
 use crate::http2::server::Stream;
-use crate::message::RequestHead;
+use crate::message::{PartialHead, RequestHead, Version};
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{Call, is_grpc};
 use crate::relay::read_some;
@@ -29,7 +30,7 @@ use crate::respond;
 use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
 use crate::websocket::handshake;
-use crate::worker::Worker;
+use crate::worker::{Current, Worker};
 
 /// What is to become of the connection.
 pub enum Next {
@@ -48,17 +49,21 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
     let Some(listener) = current.listener(client.listener.id) else { return Next::Close };
     match read_head(&mut exchange, listener, buffer).await {
         Ok(head) => exchange.head = Some(head),
-        Err(Reason::ClientAborted) => {
-            exchange.reason = Some(Reason::ClientAborted);
+        Err(cause) if cause.reason == Reason::ClientAborted => {
+            exchange.handled = true;
+            exchange.blame(cause);
             return Next::Abort;
         }
-        Err(reason) => {
-            respond::problem(&mut exchange, reason, None, false).await;
+        Err(cause) => {
+            respond::problem(&mut exchange, cause, None, false).await;
+            exchange.handled = true;
             return Next::Close;
         }
     }
     drop(current);
-    serve(&mut exchange).await
+    let next = serve(&mut exchange).await;
+    exchange.handled = true;
+    next
 }
 
 /// Handles one stream of an HTTP/2 connection; what its record gives as the reason.
@@ -79,7 +84,7 @@ pub async fn handle_stream(
     let current = exchange.current()?;
     let listener = current.listener(client.listener.id)?;
     let parts = &mut *exchange.scratch;
-    let judged = connect::as_get(&mut head).and_then(|upgrade| {
+    let judged = connect::as_get(&mut head).map_err(Rule::in_request).and_then(|upgrade| {
         // What follows a request for a WebSocket is no body.
         let has_body = has_body && !upgrade;
         let Parts { head: bytes, request, .. } = parts;
@@ -95,16 +100,33 @@ pub async fn handle_stream(
     if judged.is_err() && head.headers.get(CONTENT_TYPE).is_some_and(|it| is_grpc(it.as_bytes())) {
         exchange.call = Some(Call::unread());
     }
+    if judged.is_err() {
+        exchange.keep_refused(&read_of(&head));
+    }
     drop((current, head));
     let whole = match judged {
         Ok(()) => !matches!(serve(&mut exchange).await, Next::Abort),
-        Err(reason) => respond::problem(&mut exchange, reason, None, true).await,
+        Err(cause) => respond::problem(&mut exchange, cause, None, true).await,
     };
+    exchange.handled = true;
     exchange.record();
     if whole && let ClientEnd::Http2 { body: Some(body), .. } = exchange.end.get_mut() {
         linger(body.stream_mut(), &deadline).await;
     }
     exchange.reason
+}
+
+/// What of a stream's head the log can name.
+fn read_of(head: &http::request::Parts) -> PartialHead<'_> {
+    let named = |name: http::HeaderName| head.headers.get(name).map(http::HeaderValue::as_bytes);
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    PartialHead {
+        method: head.method.as_str().as_bytes(),
+        host: authority.or_else(|| named(HOST)).unwrap_or_default(),
+        path: head.uri.path().as_bytes(),
+        query: head.uri.query().map(str::as_bytes),
+        version: Version::Http2,
+    }
 }
 
 /// Listens for a moment to a body that nobody wants. Resetting the stream at once is right (RFC
@@ -144,7 +166,7 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
     exchange.learn_provenance(&listener.settings.trust);
     exchange.call = exchange.request().and_then(|head| Call::of(head.fields(), Instant::now));
     if exchange.worker.is_full() {
-        return Outcome::Ended(refuse(exchange, Reason::MemoryLimit, None).await);
+        return Outcome::Ended(refuse(exchange, Reason::MemoryLimit.into(), None).await);
     }
     let random = exchange.worker.random();
     let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
@@ -154,7 +176,7 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
     if let Some(tls) = &listener.tls
         && tls.misdirected(sni, request.authority())
     {
-        return Outcome::Ended(refuse(exchange, Reason::Misdirected, None).await);
+        return Outcome::Ended(refuse(exchange, Rule::OtherCertificate.in_request(), None).await);
     }
     let provenance = &exchange.provenance;
     let facts = Facts {
@@ -171,7 +193,11 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
         Step::Reject(rejection) => {
             exchange.route = rejection.route.map(|route| route.id);
             let edits = rejection.route.map(|it| &it.response_edits);
-            Outcome::Ended(refuse(exchange, rejection.reason, edits).await)
+            let cause = match rejection.cause.reason {
+                Reason::NoRoute => missed(exchange, &current, rejection.cause),
+                _ => rejection.cause,
+            };
+            Outcome::Ended(refuse(exchange, cause, edits).await)
         }
         Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
@@ -181,9 +207,9 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
             let asked = exchange.request().map(|head| handshake::wanted(&head, allowed, random));
             match asked.transpose().map(Option::flatten) {
                 Ok(handshake) => exchange.handshake = handshake,
-                Err(reason) => {
+                Err(rule) => {
                     let edits = Some(&plan.route.response_edits);
-                    return Outcome::Ended(refuse(exchange, reason, edits).await);
+                    return Outcome::Ended(refuse(exchange, rule.in_request(), edits).await);
                 }
             }
             forward::forward(exchange, &current, listener, &plan, routed).await
@@ -191,12 +217,26 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
     }
 }
 
+/// Other listeners that are asked whether they have a route; each costs as much as routing.
+const LISTENERS_ASKED: usize = 8;
+
+/// Why no route was found, the other listeners considered.
+#[cold]
+fn missed(exchange: &Exchange<'_>, current: &Current, cause: Cause) -> Cause {
+    let Some(head) = exchange.request() else { return cause };
+    let (mut path, mut host) = (Vec::new(), Vec::new());
+    let Ok(request) = normalise(&head, &mut path, &mut host) else { return cause };
+    let others = current.snapshot.listeners.iter().take(LISTENERS_ASKED);
+    let found = others.into_iter().any(|listener| listener.table.find(&request.seen).is_some());
+    if found { Rule::NoRouteListener.in_request() } else { cause }
+}
+
 /// Reads until the head is complete. The deadline counts from the first byte.
 async fn read_head(
     exchange: &mut Exchange<'_>,
     listener: &HttpListener,
     buffer: Buffer,
-) -> Result<HeadBuffer, Reason> {
+) -> Result<HeadBuffer, Cause> {
     let client = exchange.client;
     let mut slot = Some(buffer);
     let mut scanner = HeadScanner::default();
@@ -212,9 +252,15 @@ async fn read_head(
             let bytes = buffer.filled();
             if !bytes.is_empty() && scanner.worth_parsing(bytes, &limits) {
                 let request = &mut exchange.scratch.request;
-                if parse_request(bytes, &listener.rules, request)? == Parsed::Complete {
+                let parsed = parse_request(bytes, &listener.rules, request);
+                if let Err(cause) = parsed {
+                    let parts = std::mem::take(request);
+                    exchange.keep_refused(&PartialHead::of(bytes, &parts));
+                    return Err(cause);
+                }
+                if parsed == Ok(Parsed::Complete) {
                     let length = request.length as usize;
-                    let Some(buffer) = slot.take() else { return Err(Reason::Internal) };
+                    let Some(buffer) = slot.take() else { return Err(Reason::Internal.into()) };
                     if waited {
                         exchange.mark(Stage::Head);
                     } else {
@@ -231,14 +277,14 @@ async fn read_head(
         }
         // Whoever takes its time with a head holds a buffer.
         if exchange.worker.is_full() && slot.is_some() {
-            return Err(Reason::MemoryLimit);
+            return Err(Reason::MemoryLimit.into());
         }
         let read = read_some(&client.io, exchange.worker.buffers(), &mut slot);
         match client.deadline.bound(read).await {
             Ok(Ok(count)) if count > 0 => {}
-            Ok(_) => return Err(Reason::ClientAborted),
-            Err(_) if client.deadline.is_cut() => return Err(Reason::MemoryLimit),
-            Err(_) => return Err(Reason::HeadTimeout),
+            Ok(_) => return Err(Reason::ClientAborted.into()),
+            Err(_) if client.deadline.is_cut() => return Err(Reason::MemoryLimit.into()),
+            Err(_) => return Err(Reason::HeadTimeout.into()),
         }
     }
 }
@@ -246,11 +292,11 @@ async fn read_head(
 /// Refuses a request that was understood; the connection goes on where that is safe.
 async fn refuse(
     exchange: &mut Exchange<'_>,
-    reason: Reason,
+    cause: Cause,
     edits: Option<&crate::http1::edits::Edits>,
 ) -> Next {
     let keep_alive = may_continue(exchange);
-    let written = respond::problem(exchange, reason, edits, keep_alive).await;
+    let written = respond::problem(exchange, cause, edits, keep_alive).await;
     next(exchange, written && keep_alive)
 }
 
@@ -273,6 +319,7 @@ pub fn next(exchange: &mut Exchange<'_>, keep_alive: bool) -> Next {
         return Next::Close;
     }
     let rest = exchange.head.as_ref().is_some_and(|head| !head.body().is_empty());
+    exchange.handled = true;
     exchange.record();
     let buffer = exchange.head.take().map(HeadBuffer::release);
     Next::KeepAlive(if rest { buffer } else { None })

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod buffer;
+pub mod cause;
 pub mod connection;
 pub mod control;
 pub mod crowd;

@@ -278,6 +278,53 @@ impl<'a> RequestHead<'a> {
     }
 }
 
+/// What could be read of a head before the rule that it breaks: for the log, never to act on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PartialHead<'a> {
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    pub path: &'a [u8],
+    pub query: Option<&'a [u8]>,
+    pub version: Version,
+}
+
+impl<'a> PartialHead<'a> {
+    /// Of a head that starts with the first of `bytes`, as far as it was parsed into `parts`.
+    pub fn of(bytes: &'a [u8], parts: &RequestParts) -> Self {
+        let host = parts.fields.iter().find(|field| field.known == Known::Host);
+        let authority = match parts.authority {
+            absent if absent.is_empty() => host.map(|field| field.value).unwrap_or_default(),
+            authority => authority,
+        };
+        Self {
+            method: parts.method.of(bytes),
+            host: authority.of(bytes),
+            path: parts.path.of(bytes),
+            query: parts.query.map(|query| query.of(bytes)),
+            version: parts.version,
+        }
+    }
+
+    /// Writes it into `bytes`; the parts that point there.
+    pub fn write(&self, bytes: &mut Vec<u8>) -> RequestParts {
+        bytes.clear();
+        let mut put = |piece: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(piece);
+            let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
+            Span { start: offset(start), end: offset(bytes.len()) }
+        };
+        RequestParts {
+            method: put(self.method),
+            authority: put(self.host),
+            path: put(self.path),
+            query: self.query.map(put),
+            version: self.version,
+            ..RequestParts::default()
+        }
+    }
+}
+
 /// The parts of a response head, as offsets. Reused like [`RequestParts`].
 #[derive(Debug, Clone, Default)]
 pub struct ResponseParts {

@@ -5,6 +5,7 @@
 
 use tokio::time::Instant;
 
+use crate::cause::Cause;
 use crate::decide::ProxyReply;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
@@ -13,6 +14,7 @@ use crate::http1::simple::{SimpleResponse, write_simple_response};
 use crate::http1::write::Line;
 use crate::http2::head::whole_response;
 use crate::message::Framing;
+use crate::observe::access_log::Answerer;
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{self, Call, Status};
 use crate::relay::least;
@@ -24,11 +26,12 @@ const PROBLEM: &[u8] = b"application/problem+json";
 /// Answers with a problem (RFC 9457). False when the client did not take it.
 pub async fn problem(
     exchange: &mut Exchange<'_>,
-    reason: Reason,
+    cause: Cause,
     edits: Option<&Edits>,
     keep_alive: bool,
 ) -> bool {
-    exchange.reason = Some(reason);
+    exchange.blame(cause);
+    let reason = cause.reason;
     if reason.status() == 0 {
         return false;
     }
@@ -113,6 +116,7 @@ struct Own<'a> {
 async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
     let now = exchange.mark(Stage::FirstByte);
     exchange.status = own.status;
+    exchange.answered_by = Some(Answerer::Gateway);
     let date = exchange.worker.clock().http_date(now.into_std());
     let head_only = exchange.request().is_some_and(|head| head.method() == b"HEAD");
     if !head_only {

@@ -26,7 +26,7 @@ fn decided(table: &Table, words: &str, random: u64, tls: bool) -> String {
     let facts = Facts { tls, local_port, random, ..facts(&head) };
     let mut scratch = Scratch::default();
     match decide(table, &facts, &mut scratch) {
-        Step::Reject(it) => it.reason.label().to_owned(),
+        Step::Reject(it) => it.cause.reason.label().to_owned(),
         Step::Respond(it) if it.has_location => {
             format!("{} {}", it.status, String::from_utf8_lossy(scratch.location()))
         }
@@ -355,7 +355,11 @@ fn a_refusal_after_routing_names_the_route() {
         let head = request(words);
         match decide(&table, &facts(&head), &mut Scratch::default()) {
             Step::Reject(it) => {
-                assert_eq!((it.reason, it.route.is_some()), (Reason::BadPath, named), "{words}");
+                assert_eq!(
+                    (it.cause.reason, it.route.is_some()),
+                    (Reason::BadPath, named),
+                    "{words}"
+                );
             }
             other => panic!("{other:?}"),
         }

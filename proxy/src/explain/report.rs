@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::cause::{Cause, Rule};
+
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
@@ -38,6 +40,9 @@ pub enum Outcome {
     Rejected {
         status: u16,
         reason: &'static str,
+        /// The rule behind the reason, as the access log words it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'static str>,
     },
     Redirect {
         status: u16,
@@ -140,10 +145,23 @@ impl EditsTold {
     }
 }
 
+impl Outcome {
+    pub(super) fn rejected(cause: Cause) -> Self {
+        Self::Rejected {
+            status: cause.reason.status(),
+            reason: cause.reason.label(),
+            detail: cause.rule.map(Rule::text),
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rejected { status, reason } => write!(out, "{status}, refused: {reason}"),
+            Self::Rejected { status, reason, detail } => {
+                write!(out, "{status}, refused: {reason}")?;
+                detail.map_or(Ok(()), |detail| write!(out, " ({detail})"))
+            }
             Self::Redirect { status, location } => write!(out, "{status} to {location}"),
             Self::Reply { status, content_type, bytes } => {
                 let kind = content_type.as_deref().unwrap_or("no content type");

@@ -26,10 +26,9 @@ pub(super) fn tell(
             }
             "websocket, if the upstream switches".to_owned()
         }
-        Err(reason) => {
-            let (status, reason) = (reason.status(), reason.label());
-            *outcome = Outcome::Rejected { status, reason };
-            format!("refused: {reason}")
+        Err(rule) => {
+            *outcome = Outcome::rejected(rule.in_request());
+            format!("refused: {}", rule.reason().label())
         }
     }
 }

@@ -41,7 +41,6 @@ pub(super) async fn attempt<'c>(
     let endpoint = upstream.endpoint(picked);
     let worker = exchange.worker;
     let shard = endpoint.metrics.of(worker.id());
-    shard.requests.increment();
     exchange.endpoint = Some(Rc::clone(&endpoint));
     exchange.timeline.unmark(Mark::Connect);
     let in_flight = picked.start();
@@ -63,14 +62,23 @@ pub(super) async fn attempt<'c>(
         exchange.timeline.mark(Mark::Wait, at.into_std());
     }
     let mut connection = match acquired {
-        Ok(connection) => connection,
+        Ok(connection) => {
+            shard.requests.increment();
+            connection
+        }
         Err(error) => {
+            exchange.note(error.words());
             tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
             if error.may_try_another() {
+                shard.requests.increment();
                 shard.failures.increment();
                 in_flight.observe(balance::Outcome { latency: None, failed: true }, Instant::now());
                 return Err(Failure::not_sent(error.reason()));
             }
+            // It never left the queue: no endpoint was tried.
+            exchange.attempts -= 1;
+            exchange.endpoint = None;
+            exchange.upstream = Some(upstream.live.cluster.name.as_str().into());
             return Err(Failure::sent(error.reason()));
         }
     };
@@ -91,7 +99,7 @@ pub(super) async fn attempt<'c>(
         })),
         Err(failure) => {
             upstream.discard(connection);
-            if failure.reason.fault() == Fault::Upstream {
+            if failure.cause.reason.fault() == Fault::Upstream {
                 shard.failures.increment();
                 in_flight.observe(balance::Outcome { latency: None, failed: true }, Instant::now());
             }

@@ -13,12 +13,15 @@ use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
 use super::outgoing::{begin_http1, begin_upload, outgoing};
 use super::sending::{Sending, forget, rewind, take_back};
 use super::stream::Begun;
+use crate::cause::{Cause, Rule};
 use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::simple::write_informational;
 use crate::http1::write::OutgoingResponse;
 use crate::http2::head::{outgoing_request, outgoing_response};
+use crate::http2::heard::Heard;
 use crate::message::{Framing, ResponseHead, Version};
+use crate::observe::access_log::Answerer;
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::grpc::read_status;
 use crate::relay::filter::{Filter, Filtered};
@@ -29,6 +32,7 @@ use crate::relay::writer::{Http2Writing, Writing};
 use crate::relay::{Stage, Watch};
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
+use crate::upstream::fault::Words;
 
 /// The longest method whose name matters for what follows.
 const METHOD_ROOM: usize = 16;
@@ -73,7 +77,7 @@ pub(super) async fn converse<'c>(
     let (mut upload, mut reader) = match connection {
         Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
             tracing::debug!("an upstream of gRPC does not speak HTTP/2");
-            return Err(Failure::sent(Reason::UpstreamProtocol));
+            return Err(Failure::sent(Rule::WebNeedsHttp2.in_response()));
         }
         Connection::Http1(connection) => {
             let upload = begin_http1(exchange, target, &connection.io);
@@ -89,6 +93,7 @@ pub(super) async fn converse<'c>(
             let whole = framing.is_empty();
             let (response, stream) = lease.send(request, whole).map_err(|error| {
                 tracing::debug!(%error, "an HTTP/2 connection takes no stream");
+                exchange.note(format!("the HTTP/2 connection takes no stream: {error}"));
                 Failure::not_sent(Reason::UpstreamReset)
             })?;
             exchange.upload.begun.set(true);
@@ -103,25 +108,28 @@ pub(super) async fn converse<'c>(
     let mut interim = 0;
     let ended = loop {
         let next = reader.next(&mut response);
-        if let Err(reason) = drive(exchange, &mut upload, &watch, next).await {
-            break Err(reason);
+        if let Err(cause) = drive(exchange, &mut upload, &watch, next).await {
+            break Err(cause);
         }
         match response.status {
             101 => {
                 let head = ResponseHead { bytes: reader.bytes(), parts: &response };
                 let asked = exchange.handshake.filter(|_| upload.is_none());
-                let switches = asked.is_some_and(|it| it.is_answered_by(&head));
-                break if switches { Ok(()) } else { Err(Reason::UpstreamProtocol) };
+                break match asked {
+                    Some(handshake) if handshake.is_answered_by(&head) => Ok(()),
+                    Some(_) => Err(Rule::WebSocketAccept.in_response()),
+                    None => Err(Rule::SwitchedUnasked.in_response()),
+                };
             }
             100..=199 => interim += 1,
             _ => break Ok(()),
         }
         if interim > MAX_INTERIM {
-            break Err(Reason::UpstreamProtocol);
+            break Err(Rule::TooManyInterim.in_response());
         }
         let head = ResponseHead { bytes: reader.bytes(), parts: &response };
-        if let Err(reason) = pass_on(exchange, &mut upload, &watch, target, &head).await {
-            break Err(reason);
+        if let Err(cause) = pass_on(exchange, &mut upload, &watch, target, &head).await {
+            break Err(cause);
         }
         reader.skip(response.length as usize);
     };
@@ -129,15 +137,16 @@ pub(super) async fn converse<'c>(
     #[cfg(test)]
     assert_ne!(response.status, 599, "a test asks for a panic");
     exchange.scratch.response = response;
-    if let Err(reason) = ended {
+    if let Err(cause) = ended {
         exchange.upstream_reset = reader.reset_code();
+        let cause = explain(exchange, cause, reader.take_fault(), connection);
         let unsent = !exchange.upload.begun.get() || reader.was_refused();
         if let Some(upload) = upload {
             take_back(exchange, upload);
         }
         // What was refused can be sent again while all that was sent of it is still here.
-        let not_sent = unsent && reason.fault() == Fault::Upstream && rewind(exchange);
-        return Err(Failure { reason, not_sent });
+        let not_sent = unsent && cause.reason.fault() == Fault::Upstream && rewind(exchange);
+        return Err(Failure { cause, not_sent });
     }
     forget(exchange, upload.as_mut());
     let upgraded = exchange.scratch.response.status == 101;
@@ -145,6 +154,10 @@ pub(super) async fn converse<'c>(
     let answered = Instant::now();
     exchange.timeline.mark(Mark::FirstByte, answered.into_std());
     exchange.status = exchange.scratch.response.status;
+    exchange.answered_by = Some(Answerer::Origin);
+    if exchange.handshake.is_some() && exchange.status != 101 {
+        exchange.note("the origin refused the WebSocket handshake");
+    }
     let outcome = Outcome { latency: Some(answered - sent_at), failed: exchange.status >= 500 };
     in_flight.observe(outcome, answered);
 
@@ -196,18 +209,58 @@ pub(super) async fn converse<'c>(
     Ok(Reply::Begun(Box::new(begun)))
 }
 
+/// Notes what happened to the connection, where that is why there is no answer; a peer that speaks
+/// something else than was expected is a cause of its own.
+#[cold]
+fn explain(
+    exchange: &mut Exchange<'_>,
+    cause: Cause,
+    fault: Option<Words>,
+    connection: &Connection,
+) -> Cause {
+    const SILENT: &str = "; it never said anything in HTTP/2: does it speak that?";
+    if cause.reason != Reason::UpstreamReset {
+        return cause;
+    }
+    if let Some(fault) = fault {
+        exchange.note(fault);
+    }
+    match connection {
+        Connection::Http1(connection) if connection.reused => {
+            exchange.note_more(" (on a kept connection)");
+            cause
+        }
+        Connection::Http1(_) => cause,
+        Connection::Http2(lease) => match lease.heard() {
+            Heard::Http1 => Rule::Http1FromHttp2.in_response(),
+            Heard::Nothing => {
+                exchange.note_more(SILENT);
+                cause
+            }
+            Heard::Fault { words, silent } => {
+                exchange.note(words);
+                if silent {
+                    exchange.note_more(SILENT);
+                }
+                cause
+            }
+            Heard::Frames => cause,
+        },
+    }
+}
+
 /// Runs `receive` to its end while the request goes on being sent.
 async fn drive<'c, T>(
     exchange: &mut Exchange<'c>,
     upload: &mut Option<Upload<'c>>,
     watch: &Watch<'c>,
-    receive: impl Future<Output = Result<T, Reason>>,
-) -> Result<T, Reason> {
+    receive: impl Future<Output = Result<T, Cause>>,
+) -> Result<T, Cause> {
     let mut receive = pin!(receive);
     std::future::poll_fn(|cx| {
         let mut sending = Sending { upload: &mut *upload, watch, exchange: &mut *exchange };
-        if let Poll::Ready(reason) = sending.poll(cx) {
-            return Poll::Ready(Err(reason));
+        if let Poll::Ready(cause) = sending.poll(cx) {
+            return Poll::Ready(Err(cause));
         }
         if sending.exchange.upload.begun.get()
             && let Poll::Ready(received) = receive.as_mut().poll(cx)
@@ -227,7 +280,7 @@ async fn pass_on<'c>(
     watch: &Watch<'c>,
     target: &Target<'_>,
     head: &ResponseHead<'_>,
-) -> Result<(), Reason> {
+) -> Result<(), Cause> {
     let client_patience = *target.listener.settings.timeouts.body;
     match exchange.scratch.request.version {
         Version::Http10 => return Ok(()),
@@ -246,7 +299,7 @@ async fn pass_on<'c>(
             watch.expect(Stage::ClientWrite, client_patience);
             let io = &exchange.client.io;
             let write = async {
-                io.write_all(&bytes, &[], |_| {}).await.map_err(|_| Reason::ClientAborted)
+                io.write_all(&bytes, &[], |_| {}).await.map_err(|_| Reason::ClientAborted.into())
             };
             drive(exchange, upload, watch, write).await?;
             watch.stage.set(stage);

@@ -8,6 +8,7 @@ use h2::RecvStream;
 use h2::client::ResponseFuture;
 
 use crate::buffer::{Buffer, BufferPool};
+use crate::cause::Cause;
 use crate::error::Reason;
 use crate::http1::body::Side;
 use crate::http1::request::Parsed;
@@ -20,6 +21,7 @@ use crate::message::{Framing, ResponseParts};
 use crate::relay::read_some;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::writer::Wire;
+use crate::upstream::fault::{self, Words};
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
 pub(super) const MAX_INTERIM: u32 = 16;
@@ -35,7 +37,7 @@ pub(super) enum HeadReader<'a> {
 
 impl HeadReader<'_> {
     /// Reads until a head is complete. Its bytes are the first of [`HeadReader::bytes`].
-    pub(super) async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+    pub(super) async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Cause> {
         match self {
             Self::Http1(heads) => heads.next(response).await,
             Self::Http2(heads) => heads.next(response).await,
@@ -91,6 +93,14 @@ impl HeadReader<'_> {
         matches!(self, Self::Http2(heads) if heads.refused)
     }
 
+    /// What happened to the connection, where that is why there is no head.
+    pub(super) fn take_fault(&mut self) -> Option<Words> {
+        match self {
+            Self::Http1(heads) => heads.fault.take(),
+            Self::Http2(heads) => heads.fault.take(),
+        }
+    }
+
     /// What the upstream said when it reset the stream.
     pub(super) fn reset_code(&self) -> Option<h2::Reason> {
         match self {
@@ -110,15 +120,16 @@ pub(super) struct Http2Heads<'a> {
     body: Option<RecvStream>,
     refused: bool,
     reset: Option<h2::Reason>,
+    fault: Option<Words>,
 }
 
 impl<'a> Http2Heads<'a> {
     /// `bytes` is what heads are written out into.
     pub(super) fn new(response: ResponseFuture, method: &'a [u8], bytes: Vec<u8>) -> Self {
-        Self { response, method, bytes, body: None, refused: false, reset: None }
+        Self { response, method, bytes, body: None, refused: false, reset: None, fault: None }
     }
 
-    async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+    async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Cause> {
         let head = std::future::poll_fn(|cx| {
             if let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
                 return Poll::Ready(interim.map(|interim| interim.map(|()| None)));
@@ -132,7 +143,8 @@ impl<'a> Http2Heads<'a> {
                 tracing::debug!(%error, "no response on an HTTP/2 stream");
                 self.refused = is_refused(&error);
                 self.reset = reset_code(&error);
-                return Err(Reason::UpstreamReset);
+                self.fault = Some(format!("no response on the HTTP/2 stream: {error}").into());
+                return Err(Reason::UpstreamReset.into());
             }
         };
         let has_body = body.as_ref().is_some_and(|body| !body.is_end_stream());
@@ -149,15 +161,16 @@ pub(super) struct Http1Heads<'a> {
     method: &'a [u8],
     scanner: HeadScanner,
     slot: Option<Buffer>,
+    fault: Option<Words>,
 }
 
 impl<'a> Http1Heads<'a> {
     /// `method` is the request's, on which the response's framing depends.
     pub(super) fn new(upstream: Rc<Io>, pool: &'a BufferPool, method: &'a [u8]) -> Self {
-        Self { upstream, pool, method, scanner: HeadScanner::default(), slot: None }
+        Self { upstream, pool, method, scanner: HeadScanner::default(), slot: None, fault: None }
     }
 
-    async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Reason> {
+    async fn next(&mut self, response: &mut ResponseParts) -> Result<(), Cause> {
         let limits = RESPONSE_RULES.limits();
         loop {
             if let Some(buffer) = &self.slot
@@ -169,9 +182,17 @@ impl<'a> Http1Heads<'a> {
                 return Ok(());
             }
             match read_some(&self.upstream, self.pool, &mut self.slot).await {
-                Ok(count) if count > 0 => {}
-                _ => return Err(Reason::UpstreamReset),
+                Ok(count) if count > 0 => continue,
+                Ok(_) if self.slot.as_ref().is_some_and(|buffer| !buffer.is_empty()) => {
+                    self.fault = Some("the endpoint closed the connection inside of a head".into());
+                }
+                Ok(_) => {
+                    self.fault =
+                        Some("the endpoint closed the connection without a response".into());
+                }
+                Err(error) => self.fault = Some(fault::of_io(&error)),
             }
+            return Err(Reason::UpstreamReset.into());
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use self::attempt::{Target, attempt};
 pub use self::stream::{Answered, stream};
+use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
 use crate::error::Reason;
 use crate::exchange::Exchange;
@@ -36,18 +37,18 @@ const MAX_TRIED: usize = 8;
 
 /// Why an attempt came to nothing.
 struct Failure {
-    reason: Reason,
+    cause: Cause,
     /// Nothing of the request was sent: another attempt cannot run it twice.
     not_sent: bool,
 }
 
 impl Failure {
-    fn sent(reason: Reason) -> Self {
-        Self { reason, not_sent: false }
+    fn sent(cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), not_sent: false }
     }
 
-    fn not_sent(reason: Reason) -> Self {
-        Self { reason, not_sent: true }
+    fn not_sent(cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), not_sent: true }
     }
 }
 
@@ -69,7 +70,7 @@ pub async fn forward<'c>(
     }
     let call = exchange.call;
     if call.is_some_and(|call| call.is_over(routed)) {
-        return Outcome::Ended(fail(exchange, edits, Reason::Deadline).await);
+        return Outcome::Ended(fail(exchange, edits, Reason::Deadline.into()).await);
     }
     let limit = plan.route.body_limit.unwrap_or(*listener.settings.request_limits.body);
     if let Framing::Length(length) = exchange.scratch.request.framing
@@ -77,10 +78,10 @@ pub async fn forward<'c>(
         // Of a call the limit is for each message.
         && call.is_none_or(|call| call.web.is_some())
     {
-        return Outcome::Ended(fail(exchange, edits, Reason::BodyTooLarge).await);
+        return Outcome::Ended(fail(exchange, edits, Rule::BodyLimit.in_request()).await);
     }
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
-        return Outcome::Ended(fail(exchange, edits, Reason::Internal).await);
+        return Outcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
     };
     let key = pick_key(exchange, upstream, plan);
     let end = call.and_then(|call| call.deadline);
@@ -90,9 +91,15 @@ pub async fn forward<'c>(
     let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
     loop {
         let Some(picked) = upstream.balancer.pick(&key, &tried, now) else {
-            return Outcome::Ended(fail(exchange, edits, Reason::NoEndpoint).await);
+            let cluster = &upstream.live.cluster;
+            exchange.upstream = Some(cluster.name.as_str().into());
+            if let Some(trouble) = cluster.trouble() {
+                exchange.note(trouble);
+            }
+            return Outcome::Ended(fail(exchange, edits, Reason::NoEndpoint.into()).await);
         };
         exchange.attempts += 1;
+        exchange.forget_note();
         let target = Target {
             listener,
             plan,
@@ -112,9 +119,17 @@ pub async fn forward<'c>(
         let again =
             failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
         if !again {
-            let over = call.is_some_and(|call| call.is_over(now)) && failure.reason.status() != 0;
-            let reason = if over { Reason::Deadline } else { failure.reason };
-            return Outcome::Ended(fail(exchange, edits, reason).await);
+            let Cause { reason, .. } = failure.cause;
+            let over = call.is_some_and(|call| call.is_over(now)) && reason.status() != 0;
+            let cause = match reason {
+                _ if over => Reason::Deadline.into(),
+                Reason::UpstreamTimeout if target.give_up < target.answer_by => {
+                    Rule::PerTryTimeout.in_response()
+                }
+                Reason::UpstreamTimeout => Rule::ResponseTimeout.in_response(),
+                _ => failure.cause,
+            };
+            return Outcome::Ended(fail(exchange, edits, cause).await);
         }
         upstream.live.metrics.of(exchange.worker.id()).resends.increment();
         if tried.len() < MAX_TRIED {
@@ -124,15 +139,17 @@ pub async fn forward<'c>(
 }
 
 /// Answers with the reason. The connection goes on if the request was read to its end.
-async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, reason: Reason) -> Next {
+async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, cause: Cause) -> Next {
     let request = &exchange.scratch.request;
     let whole = request.framing.is_empty() || exchange.upload.complete.get();
     let keep_alive = whole && request.keep_alive && !exchange.client.is_ending();
-    if reason.status() == 0 {
-        exchange.reason = Some(reason);
+    if cause.reason.status() == 0 {
+        exchange.blame(cause);
+        // An answer that came and did not leave is none.
+        exchange.status = 0;
         return Next::Abort;
     }
-    let written = respond::problem(exchange, reason, Some(edits), keep_alive).await;
+    let written = respond::problem(exchange, cause, Some(edits), keep_alive).await;
     next(exchange, written && keep_alive)
 }
 

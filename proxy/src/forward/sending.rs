@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use crate::buffer::HeadBuffer;
+use crate::cause::Cause;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::io::PeerState;
@@ -10,6 +11,7 @@ use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
 use crate::relay::{Stage, Watch};
+use crate::upstream::fault;
 
 /// The request's side of an exchange, polled before whatever waits for the response.
 pub(super) struct Sending<'a, 'e, 'c> {
@@ -21,7 +23,7 @@ pub(super) struct Sending<'a, 'e, 'c> {
 
 impl Sending<'_, '_, '_> {
     /// Moves the request on. Ready when the exchange cannot go on.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         let Exchange { head, upload: counters, .. } = &mut *self.exchange;
         if let Some(upload) = self.upload
             && let Poll::Ready(result) = upload.poll(cx, head, self.watch, counters)
@@ -35,10 +37,13 @@ impl Sending<'_, '_, '_> {
             match result {
                 Ok(()) if for_good => self.exchange.let_buffer_go(),
                 Ok(()) => {}
-                Err(UploadError::Client(reason)) => return Poll::Ready(reason),
+                Err(UploadError::Client(cause)) => return Poll::Ready(cause),
                 // An upstream that answers early may close before it has read everything.
                 Err(UploadError::Upstream(_)) if counters.begun.get() => {}
-                Err(UploadError::Upstream(_)) => return Poll::Ready(Reason::UpstreamReset),
+                Err(UploadError::Upstream(error)) => {
+                    self.exchange.note(fault::of_io(&error));
+                    return Poll::Ready(Reason::UpstreamReset.into());
+                }
             }
         }
         Poll::Pending
@@ -50,9 +55,11 @@ impl Sending<'_, '_, '_> {
         &mut self,
         cx: &mut Context<'_>,
         response: Option<&mut Writing<'_>>,
-    ) -> Poll<Reason> {
+    ) -> Poll<Cause> {
         match self.poll_client(cx, response) {
-            Poll::Pending => self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout()),
+            Poll::Pending => {
+                self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout().into())
+            }
             gone => gone,
         }
     }
@@ -62,7 +69,8 @@ impl Sending<'_, '_, '_> {
         &mut self,
         cx: &mut Context<'_>,
         response: Option<&mut Writing<'_>>,
-    ) -> Poll<Reason> {
+    ) -> Poll<Cause> {
+        let mut closed = false;
         let reset = match (&mut *self.exchange.end.borrow_mut(), response) {
             (ClientEnd::Http2 { .. }, Some(Writing::Http2(writing))) => writing.poll_reset(cx),
             (ClientEnd::Http2 { respond: Some(respond), .. }, _) => {
@@ -79,14 +87,20 @@ impl Sending<'_, '_, '_> {
                     && client.io.poll_readable(cx).is_ready()
                 {
                     self.exchange.client_spoke = true;
-                    if client.io.peer_state() == PeerState::Reset {
-                        return Poll::Ready(Reason::ClientAborted);
+                    match client.io.peer_state() {
+                        PeerState::Reset => return Poll::Ready(Reason::ClientAborted.into()),
+                        // It may have closed its own side alone, and waits for the response.
+                        PeerState::Closed => closed = true,
+                        PeerState::Silent | PeerState::Sending => {}
                     }
                 }
                 Poll::Pending
             }
         };
-        reset.map(|()| Reason::ClientAborted)
+        if closed {
+            self.exchange.note("the client closed its side of the connection before the response");
+        }
+        reset.map(|()| Reason::ClientAborted.into())
     }
 }
 

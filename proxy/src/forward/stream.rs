@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::sending::{Sending, take_back};
 use super::upgrade;
-use crate::error::{Fault, Reason};
+use crate::cause::Cause;
+use crate::error::Fault;
 use crate::exchange::Exchange;
 use crate::handler::{Next, next};
 use crate::observe::things::EndpointMetrics;
@@ -99,7 +100,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         outcome
     })
     .await;
-    let reason = match result {
+    let cause = match result {
         Ok(()) => {
             if exchange.call.is_some() {
                 let told = download.reading.trailer("grpc-status", grpc::read_status);
@@ -112,8 +113,9 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             let at_its_end = download.reading.is_at_its_end();
             return finish(exchange, &upstream, connection, at_its_end, keep_alive);
         }
-        Err(reason) => reason,
+        Err(cause) => cause,
     };
+    let reason = cause.reason;
     exchange.upstream_reset = download.reading.reset_code();
     upstream.discard(connection);
     if reason.fault() == Fault::Upstream {
@@ -123,14 +125,14 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
     }
     if !exchange.download.begun.get()
-        && let Some(next) = answer_instead(exchange, reason, &mut download.writing).await
+        && let Some(next) = answer_instead(exchange, cause, &mut download.writing).await
     {
         return next;
     }
     if let Writing::Http2(writing) = &mut download.writing {
         let call = exchange.call.filter(|call| call.web.is_none());
         if call.is_some() && writing.break_off(grpc::trailers(reason, exchange.upstream_reset)) {
-            exchange.reason = Some(reason);
+            exchange.blame(cause);
             let status = grpc::Status::of(reason, exchange.upstream_reset);
             exchange.grpc_status = Some(status as u32);
             if let Some(upload) = upload.take() {
@@ -146,7 +148,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     if until_close {
         exchange.client.io.reset_on_close();
     }
-    exchange.reason = Some(reason);
+    exchange.blame(cause);
     Next::Abort
 }
 
@@ -173,11 +175,11 @@ pub(super) fn finish(
 /// Nothing of the response was seen: the client can still be told why there is none.
 async fn answer_instead(
     exchange: &mut Exchange<'_>,
-    reason: Reason,
+    cause: Cause,
     writing: &mut Writing<'_>,
 ) -> Option<Next> {
     let current = exchange.current()?;
     let route = exchange.route.and_then(|id| current.snapshot.routes.get(id.0))?;
     respond::take_back(exchange, writing);
-    Some(super::fail(exchange, &route.response_edits, reason).await)
+    Some(super::fail(exchange, &route.response_edits, cause).await)
 }

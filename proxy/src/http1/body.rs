@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::chunked::ChunkedDecoder;
-use super::fields::Flaw;
+use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::message::Framing;
 
@@ -17,11 +17,10 @@ pub enum Side {
 }
 
 impl Side {
-    pub(super) fn reason(self, flaw: Flaw) -> Reason {
-        match (self, flaw) {
-            (Self::Request, Flaw::Syntax | Flaw::TransferCoding) => Reason::BadRequest,
-            (Self::Request, Flaw::TooLarge) => Reason::HeadTooLarge,
-            (Self::Response, _) => Reason::UpstreamProtocol,
+    pub(super) fn cause(self, rule: Rule) -> Cause {
+        match self {
+            Self::Request => rule.in_request(),
+            Self::Response => Cause { reason: Reason::UpstreamProtocol, rule: Some(rule) },
         }
     }
 }
@@ -67,7 +66,7 @@ impl BodyDecoder {
 
     /// Reads on. To be called until it is done or the input is consumed; each call reports at
     /// most one piece of payload.
-    pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, Reason> {
+    pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, Cause> {
         match &mut self.kind {
             Kind::None => Ok(Decoded { consumed: 0, data: 0..0, done: true }),
             Kind::Length { remaining } => {

@@ -4,10 +4,9 @@
 //! stands. Extensions are dropped, trailers kept as far as [`trailers`](super::trailers) allows.
 
 use super::body::{Decoded, Side};
-use super::fields::Flaw;
 use super::syntax::is_text_byte;
 use super::trailers::Trailers;
-use crate::error::Reason;
+use crate::cause::{Cause, Rule};
 
 /// Bytes of chunk extensions in a whole message.
 const MAX_EXTENSIONS: usize = 4 * 1024;
@@ -39,7 +38,7 @@ enum State {
     EndLf,
     Done,
     /// Once wrong, always wrong: what follows has no known meaning.
-    Failed(Reason),
+    Failed(Cause),
 }
 
 impl ChunkedDecoder {
@@ -56,14 +55,14 @@ impl ChunkedDecoder {
 
     /// Reads on from where the last call stopped. Stops before the second piece of payload, so
     /// that one range tells where the first one is; to be called until everything is consumed.
-    pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, Reason> {
-        if let State::Failed(reason) = self.state {
-            return Err(reason);
+    pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, Cause> {
+        if let State::Failed(cause) = self.state {
+            return Err(cause);
         }
-        self.advance(input).map_err(|flaw| {
-            let reason = self.side.reason(flaw);
-            self.state = State::Failed(reason);
-            reason
+        self.advance(input).map_err(|rule| {
+            let cause = self.side.cause(rule);
+            self.state = State::Failed(cause);
+            cause
         })
     }
 
@@ -77,7 +76,7 @@ impl ChunkedDecoder {
         self.trailers.lines()
     }
 
-    fn advance(&mut self, input: &[u8]) -> Result<Decoded, Flaw> {
+    fn advance(&mut self, input: &[u8]) -> Result<Decoded, Rule> {
         let mut at = 0;
         let mut data = 0..0;
         while at < input.len() && self.state != State::Done {
@@ -113,7 +112,7 @@ impl ChunkedDecoder {
     }
 
     /// The state after one byte of framing.
-    fn step(&mut self, byte: u8) -> Result<State, Flaw> {
+    fn step(&mut self, byte: u8) -> Result<State, Rule> {
         match (self.state, byte) {
             (State::Size, b'\r') if self.digits > 0 => Ok(State::SizeLf),
             (State::Size, b';') if self.digits > 0 => self.extend(),
@@ -128,29 +127,31 @@ impl ChunkedDecoder {
             (State::DataLf, b'\n') => Ok(State::Size),
             (State::Trailer, b'\r') => Ok(State::EndLf),
             (State::EndLf, b'\n') => Ok(State::Done),
-            _ => Err(Flaw::Syntax),
+            (State::DataCr | State::DataLf, _) => Err(Rule::ChunkEnd),
+            (State::Trailer | State::EndLf, _) => Err(Rule::BareCarriageReturn),
+            _ => Err(Rule::ChunkSize),
         }
     }
 
-    fn push_digit(&mut self, byte: u8) -> Result<State, Flaw> {
+    fn push_digit(&mut self, byte: u8) -> Result<State, Rule> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
-            _ => return Err(Flaw::Syntax),
+            _ => return Err(Rule::ChunkSize),
         };
         self.digits += 1;
         if self.digits > MAX_DIGITS || self.remaining > MAX_CHUNK >> 4 {
-            return Err(Flaw::Syntax);
+            return Err(Rule::ChunkSize);
         }
         self.remaining = (self.remaining << 4) | u64::from(digit);
         Ok(State::Size)
     }
 
-    fn extend(&mut self) -> Result<State, Flaw> {
+    fn extend(&mut self) -> Result<State, Rule> {
         self.extensions += 1;
         if self.extensions > MAX_EXTENSIONS {
-            return Err(Flaw::Syntax);
+            return Err(Rule::ChunkExtensions);
         }
         Ok(State::Extension)
     }

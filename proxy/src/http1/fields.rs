@@ -1,20 +1,13 @@
 //! Header and trailer lines, read strictly (RFC 9112, section 5). Knows neither requests nor
-//! responses: it names the flaw, the caller says whose fault that is.
+//! responses: it names the rule that is broken, the caller says whose fault that is.
 
 use portcullis_config::values::HeaderName;
 
 use super::known::known;
 use super::syntax::{elements, is_token, offset, plain_length, text_length, token_length};
+use crate::cause::Rule;
 use crate::message::{Field, FieldList, Fields, Known, Span};
 use portcullis_config::model::Underscores;
-
-/// What is wrong with a head, before it is known whose it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flaw {
-    Syntax,
-    TooLarge,
-    TransferCoding,
-}
 
 /// Reads lines from `at` until the empty line; its end, or `None` while bytes are missing.
 pub(super) fn parse_fields(
@@ -23,7 +16,7 @@ pub(super) fn parse_fields(
     limit: usize,
     underscores: Underscores,
     fields: &mut FieldList,
-) -> Result<Option<usize>, Flaw> {
+) -> Result<Option<usize>, Rule> {
     loop {
         match &bytes[at..] {
             [] | [b'\r'] => return Ok(None),
@@ -31,7 +24,7 @@ pub(super) fn parse_fields(
             _ => {}
         }
         if fields.len() >= limit {
-            return Err(Flaw::TooLarge);
+            return Err(Rule::HeadLines);
         }
         let Some((field, next)) = parse_line(bytes, at, underscores)? else {
             return Ok(None);
@@ -48,19 +41,19 @@ pub(super) fn parse_line(
     bytes: &[u8],
     at: usize,
     underscores: Underscores,
-) -> Result<Option<(Field, usize)>, Flaw> {
+) -> Result<Option<(Field, usize)>, Rule> {
     let line = &bytes[at..];
     let (_, unusual) = line.split_at(plain_length(line));
     let (unusual, behind) = unusual.split_at(token_length(unusual));
     if underscores == Underscores::Reject && unusual.contains(&b'_') {
-        return Err(Flaw::Syntax);
+        return Err(Rule::NameUnderscore);
     }
     let name = &line[..line.len() - behind.len()];
     let mut value = match behind {
         [] => return Ok(None),
         // A space here, or at the start of the line, is where parsers disagree.
         [b':', value @ ..] if !name.is_empty() => value,
-        _ => return Err(Flaw::Syntax),
+        [byte, ..] => return Err(name_rule(*byte, name.is_empty())),
     };
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
@@ -70,7 +63,7 @@ pub(super) fn parse_line(
     let next = match behind {
         [] | [b'\r'] => return Ok(None),
         [b'\r', b'\n', next @ ..] => bytes.len() - next.len(),
-        _ => return Err(Flaw::Syntax),
+        [byte, ..] => return Err(value_rule(*byte)),
     };
     while let [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -81,6 +74,30 @@ pub(super) fn parse_line(
         known: known(name),
     };
     Ok(Some((field, next)))
+}
+
+/// Which rule a byte breaks that stands behind a name where a colon belongs.
+#[cold]
+fn name_rule(byte: u8, first: bool) -> Rule {
+    match byte {
+        b':' => Rule::NameEmpty,
+        b' ' | b'\t' if first => Rule::ObsFold,
+        b' ' | b'\t' => Rule::SpaceBeforeColon,
+        b'\n' if first => Rule::BareLineFeed,
+        b'\r' if first => Rule::BareCarriageReturn,
+        b'\r' | b'\n' => Rule::Colon,
+        _ => Rule::NameByte,
+    }
+}
+
+/// Which rule a byte breaks that ends a value, or a line, in another way than by CR LF.
+#[cold]
+pub(super) fn value_rule(byte: u8) -> Rule {
+    match byte {
+        b'\n' => Rule::BareLineFeed,
+        b'\r' => Rule::BareCarriageReturn,
+        _ => Rule::ValueByte,
+    }
 }
 
 /// More options than any honest sender has; each one is compared with each header.
@@ -95,7 +112,7 @@ pub(super) struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    pub(super) fn parse(fields: Fields<'_>) -> Result<Self, Flaw> {
+    pub(super) fn parse(fields: Fields<'_>) -> Result<Self, Rule> {
         let mut found = Self::default();
         if !fields.fields.seen().contains(Known::Connection) {
             return Ok(found);
@@ -105,7 +122,7 @@ impl ConnectionOptions {
             for option in elements(field.value.of(fields.bytes)) {
                 count += 1;
                 if count > MAX_CONNECTION_OPTIONS || !is_token(option) {
-                    return Err(Flaw::Syntax);
+                    return Err(Rule::ConnectionOption);
                 }
                 found.close |= option.eq_ignore_ascii_case(b"close");
                 found.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

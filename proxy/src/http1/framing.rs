@@ -1,8 +1,8 @@
 //! What Content-Length and Transfer-Encoding say together (RFC 9112, section 6), read so that
 //! there is one answer or none. The same rules judge requests and responses.
 
-use super::fields::Flaw;
 use super::syntax::{elements, is_token};
+use crate::cause::Rule;
 use crate::message::{Fields, Known, KnownSet, Version};
 
 /// What the fields announce, before method and status are considered.
@@ -16,7 +16,7 @@ pub(super) enum Announced {
 /// Lengths beyond this overflow the signed counters of other servers.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
-pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announced, Flaw> {
+pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announced, Rule> {
     const ANNOUNCING: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
     if !fields.fields.seen().intersects(ANNOUNCING) {
         return Ok(Announced::Nothing);
@@ -24,21 +24,22 @@ pub(super) fn announced(fields: Fields<'_>, version: Version) -> Result<Announce
     let mut length = None;
     let mut coding = None;
     for field in fields.fields.iter() {
-        let slot = match field.known {
-            Known::ContentLength => &mut length,
-            Known::TransferEncoding => &mut coding,
+        let (slot, repeated) = match field.known {
+            Known::ContentLength => (&mut length, Rule::LengthRepeated),
+            Known::TransferEncoding => (&mut coding, Rule::CodingRepeated),
             _ => continue,
         };
         // Also when both say the same: which of the two counts is where servers differ.
         if slot.replace(field.value.of(fields.bytes)).is_some() {
-            return Err(Flaw::Syntax);
+            return Err(repeated);
         }
     }
     match (length, coding) {
         (None, None) => Ok(Announced::Nothing),
-        (Some(value), None) => parse_length(value).map(Announced::Length).ok_or(Flaw::Syntax),
+        (Some(value), None) => parse_length(value).map(Announced::Length).ok_or(Rule::LengthForm),
         (None, Some(value)) if version == Version::Http11 => judge_coding(value),
-        (None | Some(_), Some(_)) => Err(Flaw::Syntax),
+        (Some(_), Some(_)) => Err(Rule::LengthAndCoding),
+        (None, Some(_)) => Err(Rule::CodingInHttp10),
     }
 }
 
@@ -57,7 +58,7 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     (length <= MAX_LENGTH).then_some(length)
 }
 
-fn judge_coding(value: &[u8]) -> Result<Announced, Flaw> {
+fn judge_coding(value: &[u8]) -> Result<Announced, Rule> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(Announced::Chunked);
     }
@@ -68,5 +69,5 @@ fn judge_coding(value: &[u8]) -> Result<Announced, Flaw> {
         && elements(value).filter(|coding| is_chunked(coding)).count() == 1
         && elements(value).count() > 1
         && elements(value).last().is_some_and(is_chunked);
-    Err(if well_formed { Flaw::TransferCoding } else { Flaw::Syntax })
+    Err(if well_formed { Rule::CodingUnknown } else { Rule::CodingForm })
 }

@@ -1,17 +1,17 @@
-//! Request heads: from bytes to [`RequestParts`], or to the reason why not.
+//! Request heads: from bytes to [`RequestParts`], or to the rule that they break.
 //!
 //! A verdict depends on the bytes alone, never on how they were cut: a prefix of a head is
 //! `Partial` or already refused for the reason that the whole would be refused for.
 
 use portcullis_config::model::Underscores;
 
-use super::fields::{ConnectionOptions, Flaw, parse_fields};
+use super::fields::{ConnectionOptions, parse_fields};
 use super::framing::{Announced, announced};
 use super::host;
 use super::scan::HeadLimits;
 use super::syntax::{MAX_HEAD, offset, target_length, token_length};
 use super::target::parse_target;
-use crate::error::Reason;
+use crate::cause::{Cause, Rule};
 use crate::message::{Fields, Framing, Known, RequestParts, Span, Version};
 
 /// What a listener allows.
@@ -63,14 +63,14 @@ pub fn parse_request(
     bytes: &[u8],
     rules: &RequestRules,
     parts: &mut RequestParts,
-) -> Result<Parsed, Reason> {
+) -> Result<Parsed, Cause> {
     let mut fields = std::mem::take(&mut parts.fields);
     fields.clear();
     *parts = RequestParts { fields, ..RequestParts::default() };
 
     let limit = rules.head_bytes.min(MAX_HEAD);
-    match parse_head(&bytes[..bytes.len().min(limit)], rules, parts)? {
-        Parsed::Partial if bytes.len() >= limit => Err(Reason::HeadTooLarge),
+    match parse_head(&bytes[..bytes.len().min(limit)], rules, parts).map_err(Rule::in_request)? {
+        Parsed::Partial if bytes.len() >= limit => Err(Rule::HeadBytes.in_request()),
         parsed => Ok(parsed),
     }
 }
@@ -79,15 +79,14 @@ fn parse_head(
     bytes: &[u8],
     rules: &RequestRules,
     parts: &mut RequestParts,
-) -> Result<Parsed, Reason> {
+) -> Result<Parsed, Rule> {
     if bytes == b"\r" {
         return Ok(Parsed::Partial);
     }
     let Some(line_end) = parse_request_line(bytes, rules, parts)? else {
         return Ok(Parsed::Partial);
     };
-    let end = parse_fields(bytes, line_end, rules.headers, rules.underscores, &mut parts.fields)
-        .map_err(reason)?;
+    let end = parse_fields(bytes, line_end, rules.headers, rules.underscores, &mut parts.fields)?;
     let Some(end) = end else {
         return Ok(Parsed::Partial);
     };
@@ -96,41 +95,36 @@ fn parse_head(
     Ok(Parsed::Complete)
 }
 
-fn reason(flaw: Flaw) -> Reason {
-    match flaw {
-        Flaw::Syntax => Reason::BadRequest,
-        Flaw::TooLarge => Reason::HeadTooLarge,
-        Flaw::TransferCoding => Reason::TransferCodingUnsupported,
-    }
-}
-
 /// `method SP target SP version CRLF`, with exactly these separators; the offset behind it.
 fn parse_request_line(
     bytes: &[u8],
     rules: &RequestRules,
     parts: &mut RequestParts,
-) -> Result<Option<usize>, Reason> {
+) -> Result<Option<usize>, Rule> {
     let method_end = token_length(&bytes[..bytes.len().min(MAX_METHOD + 1)]);
     if method_end > MAX_METHOD {
-        return Err(Reason::MethodUnsupported);
+        return Err(Rule::MethodLong);
     }
+    parts.method = Span { start: 0, end: offset(method_end) };
     match bytes.get(method_end) {
         None => return Ok(None),
         Some(b' ') if method_end > 0 => {}
-        Some(_) => return Err(Reason::BadRequest),
+        // The type of a TLS record with a handshake, where a method begins.
+        Some(0x16) if method_end == 0 => return Err(Rule::TlsToPlain),
+        Some(_) => return Err(Rule::RequestLine),
     }
     let start = method_end + 1;
     let length = target_length(&bytes[start..]);
     if length > rules.uri_bytes {
-        return Err(Reason::UriTooLong);
+        return Err(Rule::UriLong);
     }
     let end = start + length;
     match bytes.get(end) {
         None => return Ok(None),
         Some(b' ') if length > 0 => {}
-        Some(_) => return Err(Reason::BadRequest),
+        Some(b' ' | b'\r' | b'\n') => return Err(Rule::RequestLine),
+        Some(_) => return Err(Rule::TargetByte),
     }
-    parts.method = Span { start: 0, end: offset(method_end) };
     parts.target = Span { start: offset(start), end: offset(end) };
     let target = parse_target(bytes, &bytes[..method_end], parts.target)?;
     parts.path = target.path;
@@ -147,7 +141,7 @@ fn parse_request_line(
 /// `0` stands for any digit.
 const VERSION_SHAPE: &[u8; 10] = b"HTTP/0.0\r\n";
 
-fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Reason> {
+fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Rule> {
     match bytes.first_chunk() {
         Some(b"HTTP/1.1\r\n") => return Ok(Some(Version::Http11)),
         Some(b"HTTP/1.0\r\n") => return Ok(Some(Version::Http10)),
@@ -158,25 +152,25 @@ fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Reason> {
         _ => byte == shape,
     });
     match bytes.first_chunk::<10>() {
-        _ if !has_shape => Err(Reason::BadRequest),
+        _ if !has_shape => Err(Rule::VersionForm),
         None => Ok(None),
         // A later minor version of HTTP/1 may exist; the others do not belong on this port.
-        Some([_, _, _, _, _, b'1', ..]) => Err(Reason::VersionUnsupported),
-        Some(_) => Err(Reason::BadRequest),
+        Some([_, _, _, _, _, b'1', ..]) => Err(Rule::VersionLater),
+        Some(_) => Err(Rule::VersionForm),
     }
 }
 
 /// What the fields of a complete head mean together.
-fn interpret(bytes: &[u8], parts: &mut RequestParts) -> Result<(), Reason> {
+fn interpret(bytes: &[u8], parts: &mut RequestParts) -> Result<(), Rule> {
     let fields = Fields { bytes, fields: &parts.fields };
     let seen = parts.fields.seen();
     let authority = judge_host(bytes, parts)?;
-    let framing = match announced(fields, parts.version).map_err(reason)? {
+    let framing = match announced(fields, parts.version)? {
         Announced::Nothing => Framing::None,
         Announced::Length(length) => Framing::Length(length),
         Announced::Chunked => Framing::Chunked,
     };
-    let options = ConnectionOptions::parse(fields).map_err(reason)?;
+    let options = ConnectionOptions::parse(fields)?;
     let expects = seen.contains(Known::Expect) && judge_expect(fields, parts.version)?;
 
     parts.authority = authority;
@@ -193,15 +187,15 @@ fn interpret(bytes: &[u8], parts: &mut RequestParts) -> Result<(), Reason> {
 
 /// The authority of the request. `Host` must be right even where the target overrides it: the
 /// next server may look at it first.
-fn judge_host(bytes: &[u8], parts: &RequestParts) -> Result<Span, Reason> {
+fn judge_host(bytes: &[u8], parts: &RequestParts) -> Result<Span, Rule> {
     let mut hosts = parts.fields.iter().filter(|field| field.known == Known::Host);
     let first = hosts.next();
     if hosts.next().is_some() {
-        return Err(Reason::BadHost);
+        return Err(Rule::HostRepeated);
     }
     match first {
-        Some(field) if !host::is_valid(field.value.of(bytes)) => Err(Reason::BadHost),
-        None if parts.version == Version::Http11 => Err(Reason::BadHost),
+        Some(field) if !host::is_valid(field.value.of(bytes)) => Err(Rule::HostForm),
+        None if parts.version == Version::Http11 => Err(Rule::HostMissing),
         _ if !parts.authority.is_empty() => Ok(parts.authority),
         Some(field) => Ok(field.value),
         None => Ok(Span::default()),
@@ -209,14 +203,14 @@ fn judge_host(bytes: &[u8], parts: &RequestParts) -> Result<Span, Reason> {
 }
 
 /// Whether `100-continue` is expected; HTTP/1.0 knows no expectations (RFC 9110, 10.1.1).
-fn judge_expect(fields: Fields<'_>, version: Version) -> Result<bool, Reason> {
+fn judge_expect(fields: Fields<'_>, version: Version) -> Result<bool, Rule> {
     let mut found = false;
     for field in fields.fields.iter().filter(|field| field.known == Known::Expect) {
         if version == Version::Http10 {
             continue;
         }
         if found || !field.value.of(fields.bytes).eq_ignore_ascii_case(b"100-continue") {
-            return Err(Reason::ExpectationFailed);
+            return Err(Rule::Expectation);
         }
         found = true;
     }

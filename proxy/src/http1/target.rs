@@ -3,7 +3,7 @@
 
 use super::host;
 use super::syntax::offset;
-use crate::error::Reason;
+use crate::cause::Rule;
 use crate::message::Span;
 
 /// Where the pieces of a target stand in the head.
@@ -15,14 +15,16 @@ pub(super) struct Target {
     pub(super) authority: Option<Span>,
 }
 
-pub(super) fn parse_target(bytes: &[u8], method: &[u8], span: Span) -> Result<Target, Reason> {
+pub(super) fn parse_target(bytes: &[u8], method: &[u8], span: Span) -> Result<Target, Rule> {
     if method == b"CONNECT" {
-        return Err(Reason::MethodUnsupported);
+        return Err(Rule::Connect);
     }
     let target = span.of(bytes);
     match target {
         [b'/', ..] => Ok(origin(target, span.start as usize, None)),
         b"*" if method == b"OPTIONS" => Ok(Target { path: span, query: None, authority: None }),
+        // What a client begins with that takes HTTP/2 for settled (RFC 9113, section 3.4).
+        b"*" if method == b"PRI" => Err(Rule::Http2ToHttp1),
         _ => absolute(target, span.start as usize),
     }
 }
@@ -37,18 +39,18 @@ fn origin(path_and_query: &[u8], at: usize, authority: Option<Span>) -> Target {
 }
 
 /// `http://authority/path?query`. Only the two schemes that a gateway can serve.
-fn absolute(target: &[u8], at: usize) -> Result<Target, Reason> {
+fn absolute(target: &[u8], at: usize) -> Result<Target, Rule> {
     let scheme = [&b"http://"[..], b"https://"]
         .into_iter()
         .find(|scheme| {
             target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         })
-        .ok_or(Reason::BadRequest)?;
+        .ok_or(Rule::TargetForm)?;
     let start = at + scheme.len();
     let rest = &target[scheme.len()..];
     let length = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     if !host::is_valid(&rest[..length]) {
-        return Err(Reason::BadHost);
+        return Err(Rule::TargetHost);
     }
     let authority = Some(Span { start: offset(start), end: offset(start + length) });
     let mut parsed = origin(&rest[length..], start + length, authority);

@@ -5,7 +5,8 @@
 
 use portcullis_config::model::Underscores;
 
-use super::fields::{Flaw, parse_line};
+use super::fields::parse_line;
+use crate::cause::Rule;
 use crate::message::Known;
 
 const MAX_BYTES: usize = 8 * 1024;
@@ -27,12 +28,12 @@ impl Trailers {
         &mut self,
         input: &[u8],
         underscores_spoof: bool,
-    ) -> Result<(usize, bool), Flaw> {
+    ) -> Result<(usize, bool), Rule> {
         let end = memchr::memchr(b'\n', input);
         let taken = end.map_or(input.len(), |at| at + 1);
         self.bytes += taken;
         if self.bytes > MAX_BYTES {
-            return Err(Flaw::TooLarge);
+            return Err(Rule::TrailerBytes);
         }
         self.kept.extend_from_slice(&input[..taken]);
         if end.is_some() {
@@ -41,15 +42,15 @@ impl Trailers {
         Ok((taken, end.is_some()))
     }
 
-    fn finish_line(&mut self, underscores_spoof: bool) -> Result<(), Flaw> {
+    fn finish_line(&mut self, underscores_spoof: bool) -> Result<(), Rule> {
         self.lines += 1;
         if self.lines > MAX_LINES {
-            return Err(Flaw::TooLarge);
+            return Err(Rule::TrailerLines);
         }
         let line = &self.kept[self.line_start..];
-        let (field, next) = parse_line(line, 0, Underscores::Allow)?.ok_or(Flaw::Syntax)?;
+        let (field, next) = parse_line(line, 0, Underscores::Allow)?.ok_or(Rule::BareLineFeed)?;
         if next != line.len() {
-            return Err(Flaw::Syntax);
+            return Err(Rule::BareLineFeed);
         }
         let name = field.name.of(line);
         if !may_follow(name, field.known, underscores_spoof) {

@@ -4,11 +4,11 @@
 use h2::ext::Protocol;
 use http::{Method, request};
 
-use crate::error::Reason;
+use crate::cause::Rule;
 
 /// Makes a CONNECT for a WebSocket the GET that it is in HTTP/1; says whether it was one. Any
 /// other CONNECT stays as it is, to be refused.
-pub fn as_get(head: &mut request::Parts) -> Result<bool, Reason> {
+pub fn as_get(head: &mut request::Parts) -> Result<bool, Rule> {
     if head.method != Method::CONNECT {
         return Ok(false);
     }
@@ -21,7 +21,7 @@ pub fn as_get(head: &mut request::Parts) -> Result<bool, Reason> {
             head.headers.remove("sec-websocket-accept");
             Ok(true)
         }
-        Some(_) => Err(Reason::MethodUnsupported),
+        Some(_) => Err(Rule::ConnectProtocol),
     }
 }
 
@@ -29,7 +29,7 @@ pub fn as_get(head: &mut request::Parts) -> Result<bool, Reason> {
 mod tests {
     use super::*;
 
-    fn check(method: Method, protocol: Option<&'static str>, expected: Result<bool, Reason>) {
+    fn check(method: Method, protocol: Option<&'static str>, expected: Result<bool, Rule>) {
         let mut request = http::Request::builder()
             .method(method)
             .uri("http://a/live")
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_connect_for_a_websocket_is_a_get() {
         check(Method::CONNECT, Some("websocket"), Ok(true));
-        check(Method::CONNECT, Some("connect-udp"), Err(Reason::MethodUnsupported));
+        check(Method::CONNECT, Some("connect-udp"), Err(Rule::ConnectProtocol));
         check(Method::CONNECT, None, Ok(false));
         check(Method::GET, None, Ok(false));
     }

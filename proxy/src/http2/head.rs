@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderVa
 use http::{Method, Request, Response, StatusCode, Uri, request, response};
 
 use super::fields::{add, add_copied, lines, put_line};
+use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::http1::edits::Edits;
 use crate::http1::known::known;
@@ -42,13 +43,13 @@ pub fn incoming_request(
     rules: &RequestRules,
     bytes: &mut Vec<u8>,
     parts: &mut RequestParts,
-) -> Result<(), Reason> {
+) -> Result<(), Cause> {
     bytes.clear();
     // Until it is judged the parts hold nothing of a request before.
     parts.length = 0;
     let target = match head.uri.path_and_query() {
         Some(target) => target.as_str(),
-        None => return Err(Reason::MethodUnsupported),
+        None => return Err(Rule::Connect.in_request()),
     };
     for piece in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         bytes.extend_from_slice(piece.as_bytes());
@@ -56,14 +57,14 @@ pub fn incoming_request(
     let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     // An empty scheme passes the library, which keeps one beside an authority only.
     if authority.is_some() && head.uri.scheme_str().is_none_or(str::is_empty) {
-        return Err(Reason::BadRequest);
+        return Err(Rule::SchemeMissing.in_request());
     }
     if let Some(authority) = authority {
         put_line(bytes, b"host", authority);
     }
     let mut cookies = false;
     for (name, value) in &head.headers {
-        let value = judged(value).ok_or(Reason::BadRequest)?;
+        let value = judged(value).ok_or(Rule::ValueSpace.in_request())?;
         if name == HOST && authority.is_some_and(|authority| authority == value) {
             continue;
         }
@@ -82,17 +83,19 @@ pub fn incoming_request(
     if parse_request(bytes, rules, parts)? != Parsed::Complete
         || parts.length as usize != bytes.len()
     {
-        return Err(Reason::BadRequest);
+        return Err(Rule::LineInjection.in_request());
     }
     let fields = Fields { bytes, fields: &parts.fields };
-    if is_connection_specific(fields) || fields.known(Known::Te).is_some_and(|te| te != b"trailers")
-    {
-        return Err(Reason::BadRequest);
+    if is_connection_specific(fields) {
+        return Err(Rule::ConnectionField.in_request());
+    }
+    if fields.known(Known::Te).is_some_and(|te| te != b"trailers") {
+        return Err(Rule::TeField.in_request());
     }
     parts.version = Version::Http2;
     parts.keep_alive = true;
     parts.framing = match (parts.framing, has_body) {
-        (Framing::Length(1..), false) => return Err(Reason::BadRequest),
+        (Framing::Length(1..), false) => return Err(Rule::LengthWithoutBody.in_request()),
         (_, false) => Framing::None,
         (Framing::None, true) => Framing::Chunked,
         (announced, true) => announced,
@@ -109,7 +112,7 @@ pub fn incoming_response(
     request_method: &[u8],
     bytes: &mut Vec<u8>,
     parts: &mut ResponseParts,
-) -> Result<(), Reason> {
+) -> Result<(), Cause> {
     bytes.clear();
     parts.length = 0;
     let phrase = head.status.canonical_reason().unwrap_or_default();
@@ -117,19 +120,21 @@ pub fn incoming_response(
         bytes.extend_from_slice(piece.as_bytes());
     }
     for (name, value) in &head.headers {
-        let value = judged(value).ok_or(Reason::UpstreamProtocol)?;
+        let value = judged(value).ok_or(Rule::ValueSpace.in_response())?;
         put_line(bytes, name.as_str().as_bytes(), value);
     }
     bytes.extend_from_slice(b"\r\n");
     if parse_response(bytes, rules, request_method, parts)? != Parsed::Complete
         || parts.length as usize != bytes.len()
-        || is_connection_specific(Fields { bytes, fields: &parts.fields })
     {
-        return Err(Reason::UpstreamProtocol);
+        return Err(Rule::LineInjection.in_response());
+    }
+    if is_connection_specific(Fields { bytes, fields: &parts.fields }) {
+        return Err(Rule::ConnectionField.in_response());
     }
     parts.framing = match parts.framing {
         Framing::None => Framing::None,
-        Framing::Length(1..) if !has_body => return Err(Reason::UpstreamProtocol),
+        Framing::Length(1..) if !has_body => return Err(Rule::LengthWithoutBody.in_response()),
         Framing::Length(length) => Framing::Length(length),
         Framing::Chunked | Framing::UntilClose if !has_body => Framing::Length(0),
         Framing::Chunked | Framing::UntilClose => Framing::Chunked,

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod fields;
 mod frame;
 pub mod head;
+pub mod heard;
 mod income;
 mod meter;
 mod metered;

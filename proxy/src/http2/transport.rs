@@ -3,12 +3,14 @@
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame::HEADER;
+use super::heard::Listened;
 use super::sieve::Sieve;
 use crate::buffer::Buffer;
 use crate::io::Io;
@@ -17,17 +19,24 @@ use crate::io::Io;
 pub(super) struct Transport<T> {
     io: T,
     first: Option<Buffer>,
-    sieve: Option<Sieve>,
+    upstream: Option<Upstream>,
+}
+
+/// What comes from an upstream is sifted and listened to.
+struct Upstream {
+    sieve: Sieve,
+    heard: Rc<Listened>,
 }
 
 impl<T: Deref<Target = Io>> Transport<T> {
     pub(super) fn new(io: T, first: Option<Buffer>) -> Self {
-        Self { io, first, sieve: None }
+        Self { io, first, upstream: None }
     }
 
     /// The same of an upstream, without the frames that say nothing.
-    pub(super) fn sifted(io: T) -> Self {
-        Self { io, first: None, sieve: Some(Sieve::new(Instant::now())) }
+    pub(super) fn sifted(io: T, heard: Rc<Listened>) -> Self {
+        let upstream = Upstream { sieve: Sieve::new(Instant::now()), heard };
+        Self { io, first: None, upstream: Some(upstream) }
     }
 }
 
@@ -47,8 +56,17 @@ impl<T: Deref<Target = Io> + Unpin> AsyncRead for Transport<T> {
             }
             return Poll::Ready(Ok(()));
         }
-        match &mut this.sieve {
-            Some(sieve) => poll_sifted(&this.io, sieve, cx, room),
+        match &mut this.upstream {
+            Some(Upstream { sieve, heard }) => {
+                let before = room.filled().len();
+                let polled = poll_sifted(&this.io, sieve, cx, room);
+                match &polled {
+                    Poll::Ready(Ok(())) => heard.bytes(&room.filled()[before..]),
+                    Poll::Ready(Err(error)) => heard.error(error),
+                    Poll::Pending => {}
+                }
+                polled
+            }
             None => this.io.poll_read_buf(cx, room),
         }
     }

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use portcullis_config::model::{self, RedirectPath, Scheme};
 
 use super::rewrite::PrefixSwap;
-use crate::error::Reason;
+use crate::cause::Rule;
 use crate::route::host::{self, Authority};
 use crate::route::matcher::normal_path;
 use crate::route::path::push_escape;
@@ -65,11 +65,11 @@ impl Redirect {
     /// Writes the value of `location`.
     ///
     /// # Errors
-    /// [`Reason::BadHost`] when neither the route nor the client names a host.
-    pub fn locate(&self, source: &Source<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
+    /// [`Rule::HostMissing`] when neither the route nor the client names a host.
+    pub fn locate(&self, source: &Source<'_>, out: &mut Vec<u8>) -> Result<(), Rule> {
         let host = self.host.as_deref().unwrap_or(source.authority.host);
         if host.is_empty() {
-            return Err(Reason::BadHost);
+            return Err(Rule::HostMissing);
         }
         let own = if source.tls { Scheme::Https } else { Scheme::Http };
         let scheme = self.scheme.unwrap_or(own);

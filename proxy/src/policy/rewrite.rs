@@ -6,7 +6,7 @@
 use portcullis_config::model;
 use regex::Regex;
 
-use crate::error::Reason;
+use crate::cause::Rule;
 use crate::route::matcher::{normal_path, normal_prefix};
 use crate::route::path::{self, EncodedSlash};
 use crate::route::{Matcher, RouteFault};
@@ -51,26 +51,26 @@ impl Rewrite {
     /// Writes the new path into `out`. `*` is nobody's path and stays.
     ///
     /// # Errors
-    /// [`Reason::BadPath`] when a regex makes something that is no path,
-    /// [`Reason::UriTooLong`] when it makes too much.
-    pub fn apply(&self, path: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
+    /// [`Rule::PathRewritten`] when a regex makes something that is no path,
+    /// [`Rule::PathRewrittenLong`] when it makes too much.
+    pub fn apply(&self, path: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
         out.clear();
         match self {
             _ if path == b"*" => out.extend_from_slice(path),
             Self::Prefix(swap) => swap.apply(path, out),
             Self::Path(whole) => out.extend_from_slice(whole),
             Self::Regex { pattern, replacement, slash } => {
-                let path = std::str::from_utf8(path).map_err(|_| Reason::BadPath)?;
+                let path = std::str::from_utf8(path).map_err(|_| Rule::PathRewritten)?;
                 let made = replace_all(pattern, path, replacement)?;
                 let mut scratch = Vec::new();
                 match made.as_bytes() {
                     // The empty path of a URL is the root, but an empty result is a mistake.
-                    b"" | b"*" => return Err(Reason::BadPath),
+                    b"" | b"*" => return Err(Rule::PathRewritten),
                     made => out.extend_from_slice(path::normalise(made, &mut scratch, *slash)?),
                 }
             }
         }
-        if out.len() > MAX_PATH { Err(Reason::UriTooLong) } else { Ok(()) }
+        if out.len() > MAX_PATH { Err(Rule::PathRewrittenLong) } else { Ok(()) }
     }
 }
 
@@ -104,7 +104,7 @@ impl PrefixSwap {
 }
 
 /// `Regex::replace_all`, stopped before a path of many matches can grow without bound.
-fn replace_all(pattern: &Regex, path: &str, replacement: &str) -> Result<String, Reason> {
+fn replace_all(pattern: &Regex, path: &str, replacement: &str) -> Result<String, Rule> {
     let mut made = String::with_capacity(path.len() + replacement.len());
     let mut copied = 0;
     for captures in pattern.captures_iter(path) {
@@ -113,7 +113,7 @@ fn replace_all(pattern: &Regex, path: &str, replacement: &str) -> Result<String,
         captures.expand(replacement, &mut made);
         copied = whole.end();
         if made.len() > MAX_PATH {
-            return Err(Reason::UriTooLong);
+            return Err(Rule::PathRewrittenLong);
         }
     }
     made.push_str(&path[copied..]);

@@ -4,12 +4,12 @@
 //! One file and one line in [`decide`](crate::decide) at its place in the order. It reads the
 //! head in the form that all protocols share, so that neither codec knows of it.
 
-use crate::error::Reason;
+use crate::cause::Rule;
 use crate::message::RequestHead;
 
 /// Why the request is refused, if it is.
-pub fn judge(head: &RequestHead<'_>) -> Option<Reason> {
-    (head.fields().first("x-sample") == Some(b"refuse")).then_some(Reason::ExpectationFailed)
+pub fn judge(head: &RequestHead<'_>) -> Option<Rule> {
+    (head.fields().first("x-sample") == Some(b"refuse")).then_some(Rule::Expectation)
 }
 
 mod tests {

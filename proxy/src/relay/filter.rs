@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::messages::Messages;
 use super::reader::{Data, Filled, Piece, Reading, Trailers};
 use crate::buffer::HeadBuffer;
-use crate::error::Reason;
+use crate::cause::{Cause, Rule};
 use crate::http2::fields::trailer_lines;
 
 /// What is rewritten at a time.
@@ -39,7 +39,7 @@ impl Filter {
         if text { Self::ToText(Encoder::default()) } else { Self::ToBinary }
     }
 
-    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
+    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
         match self {
             Self::FromText(decoder) => decoder.decode(data, out)?,
             Self::ToBinary => out.extend_from_slice(data),
@@ -48,7 +48,7 @@ impl Filter {
         Ok(())
     }
 
-    fn finish(&mut self, trailers: Trailers<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
+    fn finish(&mut self, trailers: Trailers<'_>, out: &mut Vec<u8>) -> Result<(), Cause> {
         match self {
             Self::FromText(decoder) => decoder.finish(),
             Self::ToBinary => {
@@ -86,7 +86,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    fn decode(&mut self, mut data: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
+    fn decode(&mut self, mut data: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
         if !self.kept.is_empty() {
             let count = data.len().min(4 - self.kept.len());
             self.kept.extend_from_slice(&data[..count]);
@@ -108,13 +108,13 @@ impl Decoder {
         Ok(())
     }
 
-    fn finish(&self) -> Result<(), Reason> {
-        if self.kept.is_empty() { Ok(()) } else { Err(Reason::BadRequest) }
+    fn finish(&self) -> Result<(), Cause> {
+        if self.kept.is_empty() { Ok(()) } else { Err(Rule::WebBase64.in_request()) }
     }
 }
 
-fn put_decoded(groups: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
-    STANDARD.decode_vec(groups, out).map_err(|_| Reason::BadRequest)
+fn put_decoded(groups: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
+    STANDARD.decode_vec(groups, out).map_err(|_| Rule::WebBase64.in_request())
 }
 
 /// Bytes into base64. Each message is padded, so that none waits for the next.
@@ -197,7 +197,7 @@ impl<'c> Filtered<'c> {
         self.ended && self.taken == self.out.len()
     }
 
-    pub(super) fn piece(&mut self, pinned: &mut Option<HeadBuffer>) -> Result<Piece<'_>, Reason> {
+    pub(super) fn piece(&mut self, pinned: &mut Option<HeadBuffer>) -> Result<Piece<'_>, Cause> {
         let Self { inner, filter, out, taken, ended } = self;
         while *taken == out.len() {
             out.clear();

@@ -11,6 +11,7 @@ use h2::RecvStream;
 use http::HeaderMap;
 
 use crate::buffer::{Buffer, BufferPool, HeadBuffer};
+use crate::cause::Cause;
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
 use crate::http2::client::reset_code;
@@ -254,15 +255,12 @@ impl Reading<'_> {
 
     /// Decodes what is here. The same piece is shown until it is taken. `pinned` is the client's
     /// buffer, where that is what is read.
-    pub fn piece<'b>(
-        &'b mut self,
-        pinned: &'b mut Option<HeadBuffer>,
-    ) -> Result<Piece<'b>, Reason> {
+    pub fn piece<'b>(&'b mut self, pinned: &'b mut Option<HeadBuffer>) -> Result<Piece<'b>, Cause> {
         match self {
             Self::Nothing => Ok(Piece::End(Trailers::None)),
             Self::Pinned { body, .. } => match pinned {
                 Some(buffer) => body.piece(buffer),
-                None => Err(Reason::Internal),
+                None => Err(Reason::Internal.into()),
             },
             Self::Lent { body, buffer, .. } => body.piece(buffer),
             Self::Http2(body) => Ok(if !body.chunk.is_empty() {
@@ -406,7 +404,7 @@ impl Store for Option<Buffer> {
 }
 
 impl Http1Body {
-    fn piece<'b>(&'b mut self, store: &'b mut impl Store) -> Result<Piece<'b>, Reason> {
+    fn piece<'b>(&'b mut self, store: &'b mut impl Store) -> Result<Piece<'b>, Cause> {
         while self.data == 0 {
             store.consume(std::mem::take(&mut self.behind));
             if self.closed || self.decoder.is_done() {

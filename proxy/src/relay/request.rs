@@ -14,6 +14,7 @@ use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
+use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 
 /// A body up to here that never keeps anybody waiting counts as there from the start, in however
@@ -24,7 +25,7 @@ const WITH_ITS_HEAD: u64 = 64 * 1024;
 #[derive(Debug)]
 pub enum UploadError {
     /// The client broke its own framing, went away, or was too slow or too large.
-    Client(Reason),
+    Client(Cause),
     /// The upstream does not take more. Its answer may be there all the same.
     Upstream(io::Error),
 }
@@ -149,13 +150,15 @@ impl<'c> Upload<'c> {
                     let fits =
                         self.rules.call || body + data.as_slice().len() as u64 <= self.rules.limit;
                     if !fits {
-                        return Poll::Ready(Err(UploadError::Client(Reason::BodyTooLarge)));
+                        let cause = Rule::BodyLimit.in_request();
+                        return Poll::Ready(Err(UploadError::Client(cause)));
                     }
                     match self.writing.poll_data(cx, data, &mut progress) {
                         Poll::Ready(Ok(count)) => {
                             let taken = &data.as_slice()[..count];
                             if self.rules.call && !self.messages.follow(taken, self.rules.limit) {
-                                return Poll::Ready(Err(UploadError::Client(Reason::BodyTooLarge)));
+                                let cause = Rule::MessageLimit.in_request();
+                                return Poll::Ready(Err(UploadError::Client(cause)));
                             }
                             self.reading.take(pinned, count);
                             counters.body.set(body + count as u64);
@@ -195,7 +198,9 @@ impl<'c> Upload<'c> {
                             continue;
                         }
                         Poll::Ready(Ok(Carried::Eof) | Err(Broken::Source)) => {
-                            return Poll::Ready(Err(UploadError::Client(Reason::ClientAborted)));
+                            return Poll::Ready(Err(UploadError::Client(
+                                Reason::ClientAborted.into(),
+                            )));
                         }
                         Poll::Ready(Err(Broken::Sink)) => {
                             break Err(io::ErrorKind::BrokenPipe.into());
@@ -271,11 +276,11 @@ impl<'c> Upload<'c> {
 }
 
 /// A body that is cut short is its sender's fault, whatever its framing.
-fn judge(filled: io::Result<Filled>) -> Result<(), Reason> {
+fn judge(filled: io::Result<Filled>) -> Result<(), Cause> {
     match filled {
         Ok(Filled::Some) => Ok(()),
-        Ok(Filled::Full) => Err(Reason::HeadTooLarge),
-        Ok(Filled::Eof) | Err(_) => Err(Reason::ClientAborted),
+        Ok(Filled::Full) => Err(Rule::TrailerBytes.in_request()),
+        Ok(Filled::Eof) | Err(_) => Err(Reason::ClientAborted.into()),
     }
 }
 

@@ -9,6 +9,7 @@ use super::reader::{Filled, Piece, Reading};
 use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;
 use super::{Stage, Watch, least};
+use crate::cause::Cause;
 use crate::error::Reason;
 
 /// One response between two connections.
@@ -73,7 +74,7 @@ impl<'c> Download<'c> {
         cx: &mut Context<'_>,
         watch: &Watch<'_>,
         counters: &DownloadCounters,
-    ) -> Poll<Result<(), Reason>> {
+    ) -> Poll<Result<(), Cause>> {
         let mut moved = 0;
         let mut progress = |count: usize| {
             moved += count as u64;
@@ -86,21 +87,25 @@ impl<'c> Download<'c> {
                         self.reading.take(&mut None, count);
                         counters.body.set(counters.body.get() + count as u64);
                     }
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted.into())),
                     Poll::Pending => break Waits::Client,
                 },
                 Piece::End(trailers) => {
                     self.writing.end(trailers);
                     match self.writing.poll_flush(cx, &mut progress) {
                         Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted)),
+                        Poll::Ready(Err(_)) => {
+                            return Poll::Ready(Err(Reason::ClientAborted.into()));
+                        }
                         Poll::Pending => break Waits::Client,
                     }
                 }
                 Piece::Starved => {
                     match self.writing.poll_flush(cx, &mut progress) {
                         Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted)),
+                        Poll::Ready(Err(_)) => {
+                            return Poll::Ready(Err(Reason::ClientAborted.into()));
+                        }
                         Poll::Pending => break Waits::Client,
                     }
                     let source = self.reading.unread(&None);
@@ -113,10 +118,10 @@ impl<'c> Download<'c> {
                             continue;
                         }
                         Poll::Ready(Ok(Carried::Eof) | Err(Broken::Source)) => {
-                            return Poll::Ready(Err(Reason::UpstreamTruncated));
+                            return Poll::Ready(Err(Reason::UpstreamTruncated.into()));
                         }
                         Poll::Ready(Err(Broken::Sink)) => {
-                            return Poll::Ready(Err(Reason::ClientAborted));
+                            return Poll::Ready(Err(Reason::ClientAborted.into()));
                         }
                         Poll::Ready(Ok(Carried::Unfit)) => {}
                         Poll::Pending if self.spliced.holds_some() => break Waits::Client,
@@ -128,7 +133,7 @@ impl<'c> Download<'c> {
                             self.reading.finish_on_eof().map_err(|_| Reason::UpstreamTruncated)?;
                         }
                         Poll::Ready(Ok(Filled::Full) | Err(_)) => {
-                            return Poll::Ready(Err(Reason::UpstreamTruncated));
+                            return Poll::Ready(Err(Reason::UpstreamTruncated.into()));
                         }
                         Poll::Pending => break Waits::Upstream,
                     }
@@ -160,9 +165,10 @@ impl<'c> Download<'c> {
     }
 }
 
-fn of_upstream(reason: Reason) -> Reason {
-    match reason {
+fn of_upstream(cause: Cause) -> Cause {
+    let reason = match cause.reason {
         Reason::HeadTooLarge | Reason::UpstreamHeadTooLarge => Reason::UpstreamHeadTooLarge,
         _ => Reason::UpstreamProtocol,
-    }
+    };
+    Cause { reason, ..cause }
 }

@@ -7,7 +7,7 @@
 use std::io::Write as _;
 use std::net::Ipv6Addr;
 
-use crate::error::Reason;
+use crate::cause::Rule;
 use crate::http1::host;
 
 /// A host and the port that was written behind it.
@@ -22,11 +22,8 @@ pub struct Authority<'a> {
 /// built in `scratch`.
 ///
 /// # Errors
-/// [`Reason::BadHost`] when host or port break the rules above.
-pub fn normalise<'a>(
-    authority: &'a [u8],
-    scratch: &'a mut Vec<u8>,
-) -> Result<Authority<'a>, Reason> {
+/// [`Rule::HostForm`] when host or port break the rules above.
+pub fn normalise<'a>(authority: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Authority<'a>, Rule> {
     if authority.first() == Some(&b'[') {
         return literal(authority, scratch);
     }
@@ -37,12 +34,12 @@ pub fn normalise<'a>(
         return if authority.is_empty() {
             Ok(Authority { host, port: None })
         } else {
-            Err(Reason::BadHost)
+            Err(Rule::HostForm)
         };
     }
     let host = host.strip_suffix(b".").unwrap_or(host);
     if !host::is_name(host) {
-        return Err(Reason::BadHost);
+        return Err(Rule::HostForm);
     }
     if !host.iter().any(u8::is_ascii_uppercase) {
         return Ok(Authority { host, port });
@@ -59,16 +56,16 @@ pub fn parents(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     memchr::memchr_iter(b'.', host).map(move |dot| &host[dot + 1..])
 }
 
-fn literal<'a>(authority: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Authority<'a>, Reason> {
-    let close = memchr::memchr(b']', authority).ok_or(Reason::BadHost)?;
+fn literal<'a>(authority: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Authority<'a>, Rule> {
+    let close = memchr::memchr(b']', authority).ok_or(Rule::HostForm)?;
     let address: Ipv6Addr = std::str::from_utf8(&authority[1..close])
         .ok()
         .and_then(|text| text.parse().ok())
-        .ok_or(Reason::BadHost)?;
+        .ok_or(Rule::HostForm)?;
     let port = match &authority[close + 1..] {
         [] => None,
         [b':', digits @ ..] => parse_port(digits)?,
-        _ => return Err(Reason::BadHost),
+        _ => return Err(Rule::HostForm),
     };
     scratch.clear();
     // Writing to memory does not fail.
@@ -76,11 +73,11 @@ fn literal<'a>(authority: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Authorit
     Ok(Authority { host: scratch, port })
 }
 
-fn parse_port(digits: &[u8]) -> Result<Option<u16>, Reason> {
+fn parse_port(digits: &[u8]) -> Result<Option<u16>, Rule> {
     if digits.is_empty() {
         return Ok(None);
     }
-    host::port(digits).map(Some).ok_or(Reason::BadHost)
+    host::port(digits).map(Some).ok_or(Rule::HostForm)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! Path parameters (`;x`) are literal text, with one exception: `..;x` and `.;x` are refused,
 //! because servers that drop parameters first would climb where we saw an ordinary segment.
 
-use crate::error::Reason;
+use crate::cause::Rule;
 
 /// What to do with an encoded slash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,18 +23,18 @@ pub enum EncodedSlash {
 /// meant: `*` and `/`.
 ///
 /// # Errors
-/// [`Reason::BadPath`] for `%00`, `%5C`, `%2F` (unless kept), raw backslashes, controls and `#`,
+/// The rule that the path breaks: `%00`, `%5C`, `%2F` (unless kept), raw backslashes, controls and `#`,
 /// malformed escapes, dots above the root, and paths that do not start with `/`.
 pub fn normalise<'a>(
     path: &'a [u8],
     scratch: &'a mut Vec<u8>,
     slash: EncodedSlash,
-) -> Result<&'a [u8], Reason> {
+) -> Result<&'a [u8], Rule> {
     match path {
         b"" => return Ok(b"/"),
         b"*" => return Ok(path),
         [b'/', ..] => {}
-        _ => return Err(Reason::BadPath),
+        _ => return Err(Rule::PathForm),
     }
     if is_plain(path) {
         return Ok(path);
@@ -103,7 +103,7 @@ fn is_plain(path: &[u8]) -> bool {
     true
 }
 
-fn rebuild(path: &[u8], out: &mut Vec<u8>, slash: EncodedSlash) -> Result<(), Reason> {
+fn rebuild(path: &[u8], out: &mut Vec<u8>, slash: EncodedSlash) -> Result<(), Rule> {
     out.clear();
     out.push(b'/');
     let mut segment = 1;
@@ -126,26 +126,26 @@ fn rebuild(path: &[u8], out: &mut Vec<u8>, slash: EncodedSlash) -> Result<(), Re
                 index += 2;
                 push_decoded(out, decoded, slash)?;
             }
-            Class::Refuse => return Err(Reason::BadPath),
+            Class::Refuse => return Err(Rule::PathByte),
         }
     }
     close_segment(out, segment)
 }
 
 /// Resolves the segment that ends here: dots vanish, taking a parent with them when they are two.
-fn close_segment(out: &mut Vec<u8>, segment: usize) -> Result<(), Reason> {
+fn close_segment(out: &mut Vec<u8>, segment: usize) -> Result<(), Rule> {
     match &out[segment..] {
         b"." => out.truncate(segment),
         b".." => {
             // `out[..segment]` ends with a slash; the parent begins after the slash before it.
-            let parent = memchr::memrchr(b'/', &out[..segment - 1]).ok_or(Reason::BadPath)?;
+            let parent = memchr::memrchr(b'/', &out[..segment - 1]).ok_or(Rule::PathAboveRoot)?;
             // Whoever decodes before climbing would step out of a part of it alone.
             if has_encoded_slash(&out[parent..segment]) {
-                return Err(Reason::BadPath);
+                return Err(Rule::PathDots);
             }
             out.truncate(parent + 1);
         }
-        text if climbs_for_others(text) => return Err(Reason::BadPath),
+        text if climbs_for_others(text) => return Err(Rule::PathDots),
         _ => {}
     }
     Ok(())
@@ -171,10 +171,11 @@ fn climbs_for_others(segment: &[u8]) -> bool {
     }
 }
 
-fn push_decoded(out: &mut Vec<u8>, byte: u8, slash: EncodedSlash) -> Result<(), Reason> {
+fn push_decoded(out: &mut Vec<u8>, byte: u8, slash: EncodedSlash) -> Result<(), Rule> {
     match byte {
-        0 | b'\\' => Err(Reason::BadPath),
-        b'/' if slash == EncodedSlash::Refuse => Err(Reason::BadPath),
+        0 => Err(Rule::PathNul),
+        b'\\' => Err(Rule::PathBackslash),
+        b'/' if slash == EncodedSlash::Refuse => Err(Rule::PathSlash),
         b'-' | b'.' | b'_' | b'~' => {
             out.push(byte);
             Ok(())
@@ -196,13 +197,13 @@ pub(crate) fn push_escape(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
 }
 
-fn decode(digits: Option<&[u8]>) -> Result<u8, Reason> {
+fn decode(digits: Option<&[u8]>) -> Result<u8, Rule> {
     match digits {
         Some(&[high, low]) => match (hex(high), hex(low)) {
             (Some(high), Some(low)) => Ok(high << 4 | low),
-            _ => Err(Reason::BadPath),
+            _ => Err(Rule::PathEscape),
         },
-        _ => Err(Reason::BadPath),
+        _ => Err(Rule::PathEscape),
     }
 }
 

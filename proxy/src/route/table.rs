@@ -23,6 +23,8 @@ use ahash::RandomState;
 use portcullis_config::model::ListenerId;
 use regex::Regex;
 
+use crate::cause::Rule;
+
 use super::matcher::{HostTest, Mismatch, Normalised, PathTest, regex_matches};
 use super::{Route, host};
 
@@ -107,6 +109,32 @@ impl Table {
             Err(_) => ControlFlow::Continue(()),
         });
         taken.break_value()
+    }
+
+    /// Why [`Table::find`] found nothing: the first of host, path, method and the rest that no
+    /// route has. Looks at the same candidates, so that it costs as much.
+    #[cold]
+    pub fn missed(&self, request: &Normalised<'_>) -> Rule {
+        let mut missed = None;
+        let _ = self.visit(request, |route| {
+            missed = match route.matcher.conditions(request) {
+                Err(Mismatch::Method) => missed.or(Some(Rule::NoRouteMethod)),
+                _ => Some(Rule::NoRouteMatch),
+            };
+            ControlFlow::<()>::Continue(())
+        });
+        missed.unwrap_or(if self.knows(request.host) {
+            Rule::NoRoutePath
+        } else {
+            Rule::NoRouteHost
+        })
+    }
+
+    /// Whether any route takes this host, with whatever path.
+    fn knows(&self, host: &[u8]) -> bool {
+        self.routes.iter().any(|route| route.matcher.hosts.is_empty())
+            || self.exact.contains_key(host)
+            || host::parents(host).any(|parent| self.wildcards.contains_key(parent))
     }
 
     /// Every candidate by host and path, in order of precedence, with what became of it. A route

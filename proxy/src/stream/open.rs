@@ -3,6 +3,7 @@
 //! Nothing is sent to an upstream before its connection stands, so another endpoint may be tried
 //! for as long as none does.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,15 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
             Some(buffer)
         }
     };
-    let route = listener.table.find(facts.name.as_deref()).ok_or(Reason::NoRoute)?;
+    let Some(route) = listener.table.find(facts.name.as_deref()) else {
+        facts.detail = Some(match facts.name {
+            Some(_) => "the listener has no route for this server name".into(),
+            None => {
+                "the handshake names no server, and the listener has no route without names".into()
+            }
+        });
+        return Err(Reason::NoRoute);
+    };
     facts.route = Some(Arc::clone(route));
     let local = current.stream_routes.get(route.index).ok_or(Reason::Internal)?;
     let gone = local.tunnels.register();
@@ -126,11 +135,14 @@ async fn connect(
     let mut tried: SmallVec<[u64; MAX_TRIED]> = SmallVec::new();
     loop {
         let started = Instant::now();
-        let picked = upstream.balancer.pick(&key, &tried, started).ok_or(Reason::NoEndpoint)?;
+        let Some(picked) = upstream.balancer.pick(&key, &tried, started) else {
+            facts.upstream = Some(upstream.live.cluster.name.as_str().into());
+            facts.detail = upstream.live.cluster.trouble().map(Cow::Owned);
+            return Err(Reason::NoEndpoint);
+        };
         facts.attempts += 1;
         let endpoint = upstream.endpoint(&picked);
         let shard = endpoint.metrics.of(worker.id());
-        shard.requests.increment();
         facts.endpoint = Some(Rc::clone(&endpoint));
         let in_flight = picked.start();
         let ends = || client.ends();
@@ -141,14 +153,22 @@ async fn connect(
                 // All that can be known of an endpoint's speed without reading what it says.
                 in_flight.observe(Outcome { latency: Some(now - started), failed: false }, now);
                 facts.connected = Some(now);
+                facts.detail = None;
+                shard.requests.increment();
                 return Ok((connection, in_flight));
             }
             Err(error) => error,
         };
         tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
+        facts.detail = Some(error.words());
         if !error.may_try_another() {
+            // It never left the queue: no endpoint was tried.
+            facts.attempts -= 1;
+            facts.endpoint = None;
+            facts.upstream = Some(upstream.live.cluster.name.as_str().into());
             return Err(error.reason());
         }
+        shard.requests.increment();
         shard.failures.increment();
         in_flight.observe(Outcome { latency: None, failed: true }, now);
         if facts.attempts > u32::from(route.retries) {

@@ -3,6 +3,7 @@
 //! The record is written on drop, whichever way the connection ends. It holds nothing of a
 //! configuration generation but the route.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +29,10 @@ pub(super) struct Facts {
     pub(super) name: Option<String>,
     pub(super) route: Option<Arc<StreamRoute>>,
     pub(super) endpoint: Option<Rc<LocalEndpoint>>,
+    /// The upstream that was chosen, where no endpoint of it was tried.
+    pub(super) upstream: Option<Box<str>>,
+    /// What happened, for the log.
+    pub(super) detail: Option<Cow<'static, str>>,
     pub(super) attempts: u32,
     /// When the upstream's connection stood.
     pub(super) connected: Option<Instant>,
@@ -50,6 +55,8 @@ impl Facts {
             name: None,
             route: None,
             endpoint: None,
+            upstream: None,
+            detail: None,
             attempts: 0,
             connected: None,
             counters: Counters::default(),
@@ -97,10 +104,14 @@ impl Drop for Facts {
             tls: tls.map(|tls| TlsFacts { version: tls.version, sni: None }),
             sni,
             route: self.route.as_ref().map(|route| &*route.name),
-            upstream: self.endpoint.as_ref().map(|endpoint| &*endpoint.upstream),
+            upstream: match &self.endpoint {
+                Some(endpoint) => Some(&*endpoint.upstream),
+                None => self.upstream.as_deref(),
+            },
             endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.metrics.address()),
             attempts: self.attempts,
             reason,
+            detail: self.detail.as_deref().filter(|_| reason.is_some()),
             received_bytes: received,
             sent_bytes: sent,
             accepted: self.client.accepted.into_std(),

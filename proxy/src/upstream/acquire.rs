@@ -15,6 +15,7 @@ use crate::observe::things::UpstreamMetrics;
 use crate::proxy_protocol::{self, Ends};
 use crate::upstream::balance::Picked;
 use crate::upstream::connect::{ConnectError, Offer, connect};
+use crate::upstream::fault::Words;
 use crate::upstream::local::LocalUpstream;
 use crate::upstream::pool::{Granted, Permit, PooledConnection};
 
@@ -72,6 +73,20 @@ impl AcquireError {
         match self {
             Self::Cap(reason) => *reason,
             Self::Connect(error) => error.reason(),
+        }
+    }
+
+    /// What happened, for the access log.
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Cap(Reason::UpstreamOverflow) => {
+                "concurrency.maxPending requests wait for a connection of the upstream already"
+                    .into()
+            }
+            Self::Cap(_) => {
+                "all concurrency.maxConnections connections of the upstream stayed in use".into()
+            }
+            Self::Connect(error) => error.words(),
         }
     }
 

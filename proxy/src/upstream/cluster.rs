@@ -102,6 +102,11 @@ impl Cluster {
         self.store.status()
     }
 
+    /// Why there may be no endpoint: the name that does not resolve. Read where a request fails.
+    pub fn trouble(&self) -> Option<String> {
+        self.store.trouble().load().as_deref().cloned()
+    }
+
     /// The right to open one connection, if `max_connections` has room.
     pub fn try_connect(&self) -> Option<ConnectionPermit> {
         self.usage.try_connect(self.config.concurrency.max_connections.get())

@@ -1,5 +1,6 @@
 //! Opening a connection to an endpoint: socket, then TLS where the upstream asks for it.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
@@ -13,12 +14,15 @@ use crate::io::{Io, Socket};
 use crate::observe::things::ConnectFailure;
 use crate::tls::ClientTls;
 use crate::upstream::endpoint::{Endpoint, EndpointAddress};
+use crate::upstream::fault::{self, Words};
 
 /// Why no connection came about. Nothing of the request was sent, so it may be sent elsewhere.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("no connection within the connect timeout")]
     Timeout,
+    #[error("no TLS handshake within the connect timeout")]
+    TlsTimeout,
     #[error("the endpoint refused or cannot be reached: {0}")]
     Socket(io::Error),
     #[error("the TLS handshake failed: {0}")]
@@ -32,17 +36,40 @@ pub enum ConnectError {
 impl ConnectError {
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Timeout => Reason::UpstreamConnectTimeout,
+            Self::Timeout | Self::TlsTimeout => Reason::UpstreamConnectTimeout,
             Self::Socket(_) => Reason::UpstreamConnectFailed,
             Self::Tls(_) | Self::Name => Reason::UpstreamTlsFailed,
             Self::Http2(_) => Reason::UpstreamProtocol,
         }
     }
 
+    /// What happened, for the access log.
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Timeout => "no connection to the endpoint within connectTimeout".into(),
+            Self::TlsTimeout => {
+                "the endpoint took the connection and did not finish the TLS handshake within \
+                 connectTimeout"
+                    .into()
+            }
+            Self::Socket(error) => fault::of_io(error),
+            Self::Tls(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    "the endpoint closed the connection during the TLS handshake".into()
+                }
+                _ => fault::of_io(error),
+            },
+            Self::Http2(error) => format!("the endpoint does not speak HTTP/2: {error}").into(),
+            Self::Name => {
+                "the endpoint's host cannot stand in a certificate: set tls.serverName".into()
+            }
+        }
+    }
+
     /// The metric's label.
     pub fn failure(&self) -> ConnectFailure {
         match self {
-            Self::Timeout => ConnectFailure::Timeout,
+            Self::Timeout | Self::TlsTimeout => ConnectFailure::Timeout,
             Self::Socket(error) => ConnectFailure::of(error),
             Self::Tls(_) | Self::Name => ConnectFailure::Tls,
             Self::Http2(_) => ConnectFailure::Other,
@@ -68,8 +95,10 @@ pub async fn connect(
     offer: Offer,
     deadline: Instant,
 ) -> Result<Rc<Io>, ConnectError> {
-    match timeout_at(deadline, establish(tls, endpoint, preface, offer)).await {
+    let shaking = Cell::new(false);
+    match timeout_at(deadline, establish(tls, endpoint, preface, offer, &shaking)).await {
         Ok(result) => result.map(Rc::new),
+        Err(_) if shaking.get() => Err(ConnectError::TlsTimeout),
         Err(_) => Err(ConnectError::Timeout),
     }
 }
@@ -79,6 +108,7 @@ async fn establish(
     endpoint: &Endpoint,
     preface: &[u8],
     offer: Offer,
+    shaking: &Cell<bool>,
 ) -> Result<Io, ConnectError> {
     let mut socket = match &endpoint.address {
         EndpointAddress::Tcp(address) => {
@@ -95,6 +125,7 @@ async fn establish(
     }
     let Some(tls) = tls else { return Ok(Io::plain(socket)) };
     let name = tls.server_name(&endpoint.host).map_err(|_| ConnectError::Name)?;
+    shaking.set(true);
     let connector = TlsConnector::from(tls.client_config());
     let shaken = match offer {
         Offer::Http => connector.connect(name, socket).await,

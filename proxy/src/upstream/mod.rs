@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod connect;
 pub mod discovery;
 pub mod endpoint;
+pub mod fault;
 #[cfg(test)]
 mod fixture;
 mod hash;

@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_config::model::{EndpointTarget, Upstream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -44,6 +44,7 @@ pub(super) struct Store {
     sources: Mutex<Vec<SourceState>>,
     ready: watch::Sender<bool>,
     followed: AtomicBool,
+    trouble: ArcSwapOption<String>,
     stop: DropGuard,
 }
 
@@ -80,15 +81,18 @@ impl Store {
             .collect();
         let before = previous.map(|previous| previous.current.load_full()).unwrap_or_default();
         let set = assemble(cluster, &key, &sources, &before, previous.is_some().then(Instant::now));
-        Self {
+        let store = Self {
             cluster: cluster.to_owned(),
             current: Arc::new(ArcSwap::from_pointee(set)),
             ready: watch::Sender::new(is_ready(&key, &sources)),
             key,
             sources: Mutex::new(sources),
             followed: AtomicBool::new(false),
+            trouble: ArcSwapOption::empty(),
             stop: CancellationToken::new().drop_guard(),
-        }
+        };
+        store.tell_trouble(&store.lock());
+        store
     }
 
     pub(super) fn key(&self) -> &StoreKey {
@@ -128,12 +132,17 @@ impl Store {
         let mut states = self.lock();
         let Some(state) = states.get_mut(source) else { return false };
         state.failures = 0;
-        state.last_error = None;
-        if state.addresses.as_deref() == Some(addresses) {
+        let failed = state.last_error.take().is_some();
+        let same = state.addresses.as_deref() == Some(addresses);
+        if same {
+            if failed {
+                self.tell_trouble(&states);
+            }
             return false;
         }
         state.addresses = Some(addresses.to_vec());
         let added_at = std::mem::replace(&mut state.seasoned, true).then_some(now);
+        self.tell_trouble(&states);
         let before = self.current.load();
         let set = assemble(&self.cluster, &self.key, &states, &before, added_at);
         self.current.store(Arc::new(set));
@@ -148,7 +157,27 @@ impl Store {
         let Some(state) = states.get_mut(source) else { return 0 };
         state.failures = state.failures.saturating_add(1);
         state.last_error = Some(error);
-        state.failures
+        let failures = state.failures;
+        self.tell_trouble(&states);
+        failures
+    }
+
+    /// What is wrong with the first name that does not resolve; requests that find no endpoint
+    /// say it, so it is ready to be read without a lock.
+    pub(super) fn trouble(&self) -> &ArcSwapOption<String> {
+        &self.trouble
+    }
+
+    fn tell_trouble(&self, states: &[SourceState]) {
+        let failing = self.key.sources.iter().zip(states).find_map(|((target, _), state)| {
+            let EndpointTarget::Dns { host, .. } = target else { return None };
+            match (&state.last_error, &state.addresses) {
+                (Some(error), _) => Some(format!("the name {host} does not resolve: {error}")),
+                (None, None) => Some(format!("the name {host} has not been answered for yet")),
+                (None, Some(_)) => None,
+            }
+        });
+        self.trouble.store(failing.map(Arc::new));
     }
 
     pub(super) fn status(&self) -> Vec<SourceStatus> {

@@ -8,7 +8,7 @@ use sha1::{Digest, Sha1};
 
 use portcullis_config::model::Upgrades;
 
-use crate::error::Reason;
+use crate::cause::Rule;
 use crate::http1::syntax::elements;
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
 
@@ -40,22 +40,19 @@ pub fn wanted(
     head: &RequestHead<'_>,
     allowed: Upgrades,
     random: impl FnOnce() -> u128,
-) -> Result<Option<Handshake>, Reason> {
+) -> Result<Option<Handshake>, Rule> {
     if allowed.websocket {
         return asked(head, random);
     }
     match head.parts.version {
-        Version::Http2 if head.parts.upgrade => Err(Reason::MethodUnsupported),
+        Version::Http2 if head.parts.upgrade => Err(Rule::WebSocketDisabled),
         _ => Ok(None),
     }
 }
 
 /// Whether a request asks for a WebSocket, and in good form. In HTTP/2 there is no key: `random`
 /// is the one for the upstream (RFC 8441, section 5).
-fn asked(
-    head: &RequestHead<'_>,
-    random: impl FnOnce() -> u128,
-) -> Result<Option<Handshake>, Reason> {
+fn asked(head: &RequestHead<'_>, random: impl FnOnce() -> u128) -> Result<Option<Handshake>, Rule> {
     let fields = head.fields();
     let connect = head.parts.version == Version::Http2;
     let offered = || {
@@ -68,16 +65,16 @@ fn asked(
     }
     // A body would stand where the frames belong.
     if head.method() != b"GET" || !head.parts.framing.is_empty() {
-        return Err(Reason::WebSocketHandshake);
+        return Err(Rule::WebSocketMethod);
     }
     if only(fields, "sec-websocket-version") != Some(VERSION) {
-        return Err(Reason::WebSocketVersion);
+        return Err(Rule::WebSocketVersionField);
     }
     if connect {
         return Ok(Some(Handshake::from_random(random())));
     }
     let key = only(fields, "sec-websocket-key").and_then(Handshake::from_key);
-    key.map(Some).ok_or(Reason::WebSocketHandshake)
+    key.map(Some).ok_or(Rule::WebSocketKey)
 }
 
 impl Handshake {

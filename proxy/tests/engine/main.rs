@@ -7,6 +7,7 @@ mod harness;
 mod at_once;
 mod basics;
 mod bodies;
+mod causes;
 mod crowds;
 mod faults;
 mod figures;

@@ -238,7 +238,7 @@ async fn who_cannot_be_served_is_closed_with_a_reason() {
     assert_eq!(take(&mut first, 5).await, b"still");
     drop((first, server));
     let records = gate.records().await;
-    assert_eq!(told(&records[0]), "upstream-overflow 0 0 1");
+    assert_eq!(told(&records[0]), "upstream-overflow 0 0 0");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Reason;
 use crate::http1::tests::{forward, judge};
 use crate::message::Framing;
 
@@ -191,8 +192,11 @@ fn trailers_are_bounded() {
 #[test]
 fn flaws_are_the_senders_and_last() {
     let mut decoder = ChunkedDecoder::new(Side::Response);
-    assert_eq!(decoder.decode(b"x"), Err(Reason::UpstreamProtocol));
-    assert_eq!(decoder.decode(b"0\r\n\r\n"), Err(Reason::UpstreamProtocol));
+    assert_eq!(decoder.decode(b"x").map_err(|cause| cause.reason), Err(Reason::UpstreamProtocol));
+    assert_eq!(
+        decoder.decode(b"0\r\n\r\n").map_err(|cause| cause.reason),
+        Err(Reason::UpstreamProtocol)
+    );
     assert!(!decoder.is_done());
 }
 

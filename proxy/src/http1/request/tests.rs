@@ -1,14 +1,16 @@
 use super::*;
+use crate::error::Reason;
 use crate::http1::tests::forward::{REQUEST_RULES, check_request_prefixes};
-use crate::message::RequestHead;
+use crate::message::{PartialHead, RequestHead};
 
 mod framing;
+mod rules;
 
 /// The verdict, which must be the same however the bytes are cut.
 fn verdict(bytes: &[u8]) -> Result<Option<RequestParts>, Reason> {
     check_request_prefixes(bytes);
     let mut parts = RequestParts::default();
-    match parse_request(bytes, &REQUEST_RULES, &mut parts)? {
+    match parse_request(bytes, &REQUEST_RULES, &mut parts).map_err(|cause| cause.reason)? {
         Parsed::Complete => Ok(Some(parts)),
         Parsed::Partial => Ok(None),
     }
@@ -358,7 +360,7 @@ fn limits_hold_to_the_byte() {
     let rules = RequestRules { head_bytes: 60, uri_bytes: 20, headers: 3, ..REQUEST_RULES };
     let judge = |text: &str| {
         let mut parts = RequestParts::default();
-        parse_request(text.as_bytes(), &rules, &mut parts)
+        parse_request(text.as_bytes(), &rules, &mut parts).map_err(|cause| cause.reason)
     };
     let uri = |length: usize| format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "u".repeat(length));
     assert_eq!(judge(&uri(19)), Ok(Parsed::Complete));
@@ -385,14 +387,14 @@ fn limits_hold_to_the_byte() {
     let mut parts = RequestParts::default();
     let method = "M".repeat(65);
     let long = parse_request(method.as_bytes(), &REQUEST_RULES, &mut parts);
-    assert_eq!(long, Err(Reason::MethodUnsupported));
+    assert_eq!(long, Err(Rule::MethodLong.in_request()));
 }
 
 #[test]
 fn the_defaults_of_the_listener_hold() {
     let judge = |text: &str| {
         let mut parts = RequestParts::default();
-        parse_request(text.as_bytes(), &REQUEST_RULES, &mut parts)
+        parse_request(text.as_bytes(), &REQUEST_RULES, &mut parts).map_err(|cause| cause.reason)
     };
     let text = |lines: &str| format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
     assert_eq!(judge(&text(&"x: y\r\n".repeat(99))), Ok(Parsed::Complete));

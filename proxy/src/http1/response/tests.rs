@@ -1,10 +1,13 @@
 use super::*;
+use crate::error::Reason;
 use crate::http1::tests::forward::{RESPONSE_RULES, check_response_prefixes};
 
 fn verdict_of(bytes: &[u8], method: &[u8]) -> Result<Option<ResponseParts>, Reason> {
     check_response_prefixes(bytes, method);
     let mut parts = ResponseParts::default();
-    match parse_response(bytes, &RESPONSE_RULES, method, &mut parts)? {
+    match parse_response(bytes, &RESPONSE_RULES, method, &mut parts)
+        .map_err(|cause| cause.reason)?
+    {
         Parsed::Complete => Ok(Some(parts)),
         Parsed::Partial => Ok(None),
     }
@@ -233,8 +236,10 @@ fn reuse_follows_version_and_connection() {
 #[test]
 fn limits_hold_to_the_byte() {
     let rules = ResponseRules { head_bytes: 40, headers: 2 };
-    let judge =
-        |text: &str| parse_response(text.as_bytes(), &rules, b"GET", &mut ResponseParts::default());
+    let judge = |text: &str| {
+        parse_response(text.as_bytes(), &rules, b"GET", &mut ResponseParts::default())
+            .map_err(|cause| cause.reason)
+    };
     let head = |fill: usize| format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "v".repeat(fill));
     assert_eq!(head(16).len(), 40);
     assert_eq!(judge(&head(16)), Ok(Parsed::Complete));

@@ -34,7 +34,9 @@ pub struct Forwarded {
 /// `None` while the head is partial.
 pub fn request(bytes: &[u8]) -> Result<Option<Forwarded>, Reason> {
     let mut parts = RequestParts::default();
-    if parse_request(bytes, &REQUEST_RULES, &mut parts)? == Parsed::Partial {
+    if parse_request(bytes, &REQUEST_RULES, &mut parts).map_err(|cause| cause.reason)?
+        == Parsed::Partial
+    {
         return Ok(None);
     }
     let head = RequestHead { bytes, parts: &parts };
@@ -61,7 +63,9 @@ pub fn request(bytes: &[u8]) -> Result<Option<Forwarded>, Reason> {
 /// `None` while the head is partial. The end of `bytes` is the end of the connection.
 pub fn response(bytes: &[u8], method: &[u8]) -> Result<Option<Forwarded>, Reason> {
     let mut parts = ResponseParts::default();
-    if parse_response(bytes, &RESPONSE_RULES, method, &mut parts)? == Parsed::Partial {
+    if parse_response(bytes, &RESPONSE_RULES, method, &mut parts).map_err(|cause| cause.reason)?
+        == Parsed::Partial
+    {
         return Ok(None);
     }
     let head = ResponseHead { bytes, parts: &parts };
@@ -96,7 +100,8 @@ fn reframe(
     let mut at = 0;
     let mut payload = Vec::new();
     while !body.is_done() && at < input.len() {
-        let Decoded { consumed, data, .. } = body.decode(&input[at..])?;
+        let Decoded { consumed, data, .. } =
+            body.decode(&input[at..]).map_err(|cause| cause.reason)?;
         assert!(consumed > 0, "a decoder that takes nothing would spin");
         let piece = &input[at..][data];
         payload.extend_from_slice(piece);
@@ -170,7 +175,7 @@ pub fn decode_in_pieces(
     for end in ends {
         while total < end && !body.is_done() {
             let piece = &input[total..end];
-            let decoded = body.decode(piece)?;
+            let decoded = body.decode(piece).map_err(|cause| cause.reason)?;
             assert!(decoded.data.end <= decoded.consumed && decoded.consumed <= piece.len());
             assert!(decoded.consumed > 0);
             payload.extend_from_slice(&piece[decoded.data]);

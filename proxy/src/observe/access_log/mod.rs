@@ -25,7 +25,7 @@ use crate::tls::WorldError;
 use writer::{Command, Destination};
 
 pub use format::LogFormat;
-pub use record::{Record, TlsFacts};
+pub use record::{Answerer, Record, TlsFacts};
 pub use tunnel::TunnelRecord;
 pub use worker::AccessLogWorker;
 

@@ -39,6 +39,8 @@ pub struct Record<'a> {
     /// What was matched and handed on; `None` when it never came so far.
     pub normalized_path: Option<&'a [u8]>,
     pub query: Option<&'a [u8]>,
+    /// It asked for a WebSocket, and was allowed to.
+    pub upgrade: bool,
     pub version: Version,
     pub route: Option<&'a str>,
     /// The upstream and endpoint of the last attempt.
@@ -47,8 +49,12 @@ pub struct Record<'a> {
     pub attempts: u32,
     /// 0 when the client was not answered.
     pub status: u16,
+    /// `None` when it was not answered.
+    pub answered_by: Option<Answerer>,
     /// `None` when the request simply passed.
     pub reason: Option<Reason>,
+    /// The rule or the event behind it. May hold what a peer sent.
+    pub detail: Option<&'a str>,
     /// What a call of gRPC was answered with; `None` when that is not known.
     pub grpc_status: Option<u32>,
     pub request_body_bytes: u64,
@@ -58,6 +64,22 @@ pub struct Record<'a> {
     pub duration: Duration,
     /// The request's header lines, for those that the configuration names.
     pub headers: Option<Fields<'a>>,
+}
+
+/// Who made a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answerer {
+    Origin,
+    Gateway,
+}
+
+impl Answerer {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 /// What is known of a client's TLS session.
@@ -71,6 +93,9 @@ pub struct TlsFacts<'a> {
 /// Longer values are cut. A target is bounded by its listener's limit below this already.
 const LONGEST_TARGET: usize = 16 * 1024;
 pub(super) const LONGEST_VALUE: usize = 4 * 1024;
+
+/// A sentence; what a peer sent may stand in it.
+pub(super) const LONGEST_DETAIL: usize = 512;
 
 /// Appends the record with its newline.
 pub(super) fn write_line(
@@ -120,6 +145,9 @@ pub(super) fn write_line(
         Version::Http11 => b",\"protocol\":\"HTTP/1.1\"",
         Version::Http2 => b",\"protocol\":\"HTTP/2\"",
     });
+    if record.upgrade {
+        line.raw(b",\"upgrade\":\"websocket\"");
+    }
     line.name(b",\"route\":\"", record.route);
     line.name(b",\"upstream\":\"", record.upstream);
     match record.endpoint {
@@ -129,7 +157,11 @@ pub(super) fn write_line(
     }
     line.number(b",\"attempts\":", record.attempts.into());
     line.number(b",\"status\":", record.status.into());
+    line.name(b",\"answered_by\":\"", record.answered_by.map(Answerer::label));
     line.name(b",\"reason\":\"", record.reason.map(Reason::label));
+    if let Some(detail) = record.detail {
+        line.text(b",\"detail\":\"", detail.as_bytes(), LONGEST_DETAIL);
+    }
     if let Some(status) = record.grpc_status {
         line.number(b",\"grpc_status\":", status.into());
     }

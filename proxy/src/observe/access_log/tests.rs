@@ -81,13 +81,16 @@ fn plain(timeline: &Timeline) -> Record<'_> {
         path: b"/",
         normalized_path: Some(b"/"),
         query: None,
+        upgrade: false,
         version: Version::Http11,
         route: None,
         upstream: None,
         endpoint: None,
         attempts: 0,
         status: 200,
+        answered_by: Some(Answerer::Origin),
         reason: None,
+        detail: None,
         grpc_status: None,
         request_body_bytes: 0,
         response_body_bytes: 0,
@@ -130,12 +133,15 @@ fn whole_line() -> String {
         path: b"/orders/../orders/7",
         normalized_path: Some(b"/orders/7"),
         query: Some(b"page=2&access_token=s3cr3t&q=a\"b"),
+        upgrade: true,
         route: Some("place-order"),
         upstream: Some("orders"),
         endpoint: Some("127.0.0.1:7003"),
         attempts: 2,
         status: 504,
+        answered_by: Some(Answerer::Gateway),
         reason: Some(Reason::UpstreamTimeout),
+        detail: Some("no response head within timeouts.perTry"),
         grpc_status: Some(4),
         request_body_bytes: 512,
         response_body_bytes: 10_000_000_000,
@@ -176,6 +182,7 @@ fn a_request_that_was_never_understood_has_a_line_too() {
         path: b"",
         normalized_path: None,
         status: 400,
+        answered_by: Some(Answerer::Gateway),
         reason: Some(Reason::BadRequest),
         ..plain(&timeline)
     };
@@ -184,6 +191,20 @@ fn a_request_that_was_never_understood_has_a_line_too() {
     let line = line(&format, &clock, &record);
     parsed(&line);
     insta::assert_snapshot!(line);
+}
+
+#[test]
+fn a_detail_is_cut_and_escaped() {
+    let clock = clock();
+    let timeline = Timeline::of_connection(clock.now());
+    let detail = format!("said \"\u{7}\n\u{1b}[31m\" {}", "x".repeat(10_000));
+    let record = Record { detail: Some(&detail), ..plain(&timeline) };
+    let line = line(&format_of(&[], 1_000_000), &clock, &record);
+    assert!(line.len() < 2_000, "{} bytes", line.len());
+    assert!(line[..line.len() - 1].bytes().all(|byte| byte >= b' '), "{line:?}");
+    let line = parsed(&line);
+    assert!(line["detail"].as_str().unwrap().starts_with("said \"\u{7}\n\u{1b}[31m\" xxx"));
+    assert_eq!(line["truncated"], true);
 }
 
 fn document() -> String {
@@ -229,6 +250,7 @@ fn whole_tunnel() -> String {
         endpoint: Some("127.0.0.1:7003"),
         attempts: 2,
         reason: Some(Reason::UpstreamReset),
+        detail: Some("the endpoint reset the connection"),
         received_bytes: 517,
         sent_bytes: 10_000_000_000,
         accepted: clock.now(),

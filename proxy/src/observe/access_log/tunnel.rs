@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::record::{LONGEST_VALUE, Line, TlsFacts};
+use super::record::{LONGEST_DETAIL, LONGEST_VALUE, Line, TlsFacts};
 use crate::error::Reason;
 use crate::observe::clock::Clock;
 
@@ -27,6 +27,8 @@ pub struct TunnelRecord<'a> {
     pub attempts: u32,
     /// `None` when both sides have closed.
     pub reason: Option<Reason>,
+    /// The event behind it. May hold what a peer sent.
+    pub detail: Option<&'a str>,
     /// Bytes of the client that the upstream was given.
     pub received_bytes: u64,
     /// Bytes of the upstream that the client was given.
@@ -60,6 +62,9 @@ pub(super) fn write_line(out: &mut Vec<u8>, clock: &Clock, record: &TunnelRecord
     line.name(b",\"endpoint\":\"", record.endpoint);
     line.number(b",\"attempts\":", record.attempts.into());
     line.name(b",\"reason\":\"", record.reason.map(Reason::label));
+    if let Some(detail) = record.detail {
+        line.text(b",\"detail\":\"", detail.as_bytes(), LONGEST_DETAIL);
+    }
     line.number(b",\"received_bytes\":", record.received_bytes);
     line.number(b",\"sent_bytes\":", record.sent_bytes);
     line.number(b",\"duration_us\":", micros(record.duration));

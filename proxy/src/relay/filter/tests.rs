@@ -6,7 +6,7 @@ use crate::http2::fields::trailer_map;
 
 const LINES: &[u8] = b"grpc-status: 0\r\ngrpc-message: \r\n";
 
-fn run(mut filter: Filter, pieces: &[&[u8]], trailers: Trailers<'_>) -> Result<Vec<u8>, Reason> {
+fn run(mut filter: Filter, pieces: &[&[u8]], trailers: Trailers<'_>) -> Result<Vec<u8>, Cause> {
     let mut out = Vec::new();
     for piece in pieces {
         filter.feed(piece, &mut out)?;
@@ -104,6 +104,6 @@ fn trailers_are_the_last_frame() {
 fn what_is_no_base64_is_refused() {
     for text in ["A", "AAA", "A===", "====", "AA==A", "AAAA\n", "AA=A", "A-_A", "AB=="] {
         let out = run(Filter::from_text(), &[text.as_bytes()], Trailers::None);
-        assert_eq!(out, Err(Reason::BadRequest), "{text}");
+        assert_eq!(out, Err(Rule::WebBase64.in_request()), "{text}");
     }
 }

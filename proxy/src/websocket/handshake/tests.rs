@@ -17,7 +17,7 @@ const ACCEPT_LINE: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const GOOD: [&str; 4] =
     ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", KEY_LINE];
 
-fn judge(start: &str, lines: &[&str], version: Version) -> Result<Option<Handshake>, Reason> {
+fn judge(start: &str, lines: &[&str], version: Version) -> Result<Option<Handshake>, Rule> {
     let text = format!("{start}\r\nhost: a\r\n{}\r\n\r\n", lines.join("\r\n"));
     let mut parts = RequestParts::default();
     assert_eq!(parse_request(text.as_bytes(), &RULES, &mut parts), Ok(Parsed::Complete), "{text}");
@@ -60,10 +60,10 @@ fn a_handshake_in_bad_form_is_refused() {
     };
     let with = |line| [GOOD[0], GOOD[1], GOOD[2], line];
     const GET: &str = "GET / HTTP/1.1";
-    refused("POST / HTTP/1.1", &GOOD, Reason::WebSocketHandshake);
-    refused("HEAD / HTTP/1.1", &GOOD, Reason::WebSocketHandshake);
+    refused("POST / HTTP/1.1", &GOOD, Rule::WebSocketMethod);
+    refused("HEAD / HTTP/1.1", &GOOD, Rule::WebSocketMethod);
     for body in ["content-length: 3", "transfer-encoding: chunked"] {
-        refused(GET, &[&GOOD[..], &[body]].concat(), Reason::WebSocketHandshake);
+        refused(GET, &[&GOOD[..], &[body]].concat(), Rule::WebSocketMethod);
     }
     for key in [
         "x-no: key",
@@ -76,13 +76,13 @@ fn a_handshake_in_bad_form_is_refused() {
         "sec-websocket-key: dGhlIHNhbXBsZSBub25*ZQ==",
         "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==, x",
     ] {
-        refused(GET, &with(key), Reason::WebSocketHandshake);
+        refused(GET, &with(key), Rule::WebSocketKey);
     }
     for version in ["x-no: version", "sec-websocket-version: 8", "sec-websocket-version: 13, 8"] {
-        refused(GET, &[GOOD[0], GOOD[1], version, KEY_LINE], Reason::WebSocketVersion);
+        refused(GET, &[GOOD[0], GOOD[1], version, KEY_LINE], Rule::WebSocketVersionField);
     }
     let twice = "sec-websocket-version: 13\r\nsec-websocket-version: 13";
-    refused(GET, &[GOOD[0], GOOD[1], twice, KEY_LINE], Reason::WebSocketVersion);
+    refused(GET, &[GOOD[0], GOOD[1], twice, KEY_LINE], Rule::WebSocketVersionField);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn in_http2_the_key_is_our_own() {
     assert_eq!(handshake.key(), b"AAAAAAAAAAAAAAAAAAAABw==");
     assert_eq!(Handshake::from_key(handshake.key()), Some(handshake));
     let old = judge("GET / HTTP/1.1", &["sec-websocket-version: 8"], Version::Http2);
-    assert_eq!(old, Err(Reason::WebSocketVersion));
+    assert_eq!(old, Err(Rule::WebSocketVersionField));
 }
 
 fn answered(start: &str, lines: &[&str]) -> bool {

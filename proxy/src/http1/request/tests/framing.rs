@@ -1,5 +1,7 @@
 //! What lengths, codings, connection options and expectations say of body and connection.
 
+use crate::error::Reason;
+
 use super::*;
 
 #[test]

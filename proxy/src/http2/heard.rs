@@ -1,0 +1,77 @@
+//! What an upstream is heard to say under HTTP/2, as far as it tells why a connection failed.
+//!
+//! The library reports one that speaks another protocol as a frame of the wrong size. Looks at the
+//! first bytes and at errors; knows no frame.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+
+use crate::upstream::fault::{self, Words};
+
+/// What an upstream has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    Nothing,
+    Frames,
+    /// It answered the preface in HTTP/1.
+    Http1,
+    /// The connection broke, in words for the access log; perhaps before anything was said.
+    Fault {
+        words: Words,
+        silent: bool,
+    },
+}
+
+/// Listens to one connection.
+#[derive(Debug, Default)]
+pub(super) struct Listened {
+    any: Cell<bool>,
+    http1: Cell<bool>,
+    fault: RefCell<Option<Words>>,
+}
+
+impl Listened {
+    /// Bytes came, as many as are read in one go.
+    pub(super) fn bytes(&self, bytes: &[u8]) {
+        if !self.any.get() && !bytes.is_empty() {
+            self.any.set(true);
+            // As much of it as came: no frame begins so, since its length would be 4.7 MB.
+            let (status_line, length) = (b"HTTP/", bytes.len().min(5));
+            self.http1.set(bytes[..length] == status_line[..length]);
+        }
+    }
+
+    pub(super) fn error(&self, error: &io::Error) {
+        *self.fault.borrow_mut() = Some(fault::of_io(error));
+    }
+
+    pub(super) fn what(&self) -> Heard {
+        match &*self.fault.borrow() {
+            Some(words) => Heard::Fault { words: words.clone(), silent: !self.any.get() },
+            None if self.http1.get() => Heard::Http1,
+            None if self.any.get() => Heard::Frames,
+            None => Heard::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pieces: &[&[u8]], expected: Heard) {
+        let listened = Listened::default();
+        pieces.iter().for_each(|piece| listened.bytes(piece));
+        assert_eq!(listened.what(), expected, "{pieces:?}");
+    }
+
+    #[test]
+    fn another_protocol_is_told_by_its_first_bytes() {
+        check(&[], Heard::Nothing);
+        check(&[b""], Heard::Nothing);
+        check(&[b"HTTP/1.1 400 Bad Request\r\n"], Heard::Http1);
+        check(&[b"HT", b"TP/1.1 400"], Heard::Http1);
+        check(&[&[0, 0, 6, 4, 0, 0, 0, 0, 0]], Heard::Frames);
+        check(&[&[0], b"HTTP/1.1"], Heard::Frames);
+    }
+}
