@@ -12,8 +12,8 @@ use portcullis_config::values::{HeaderName, Share};
 use portcullis_proxy::error::Reason;
 use portcullis_proxy::message::{Field, FieldList, Fields, Known, Span, Version};
 use portcullis_proxy::observe::{
-    AccessLog, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage, Timeline,
-    TlsFacts, WorkerId,
+    AccessLog, Answerer, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage,
+    Timeline, TlsFacts, WorkerId,
 };
 use portcullis_testkit::allocations::{self, Counting};
 
@@ -114,13 +114,16 @@ fn a_line_allocates_nothing() {
             path: b"/products//7",
             normalized_path: Some(b"/products/7"),
             query: Some(b"page=2&token=x"),
+            upgrade: false,
             version: Version::Http11,
             route: Some("catalogue"),
             upstream: Some("products"),
             endpoint: Some("127.0.0.1:7002"),
             attempts: 1,
             status: 200,
+            answered_by: Some(Answerer::Origin),
             reason: Some(Reason::UpstreamTruncated),
+            detail: Some("the endpoint reset the connection"),
             grpc_status: Some(0),
             request_body_bytes: at,
             response_body_bytes: at,

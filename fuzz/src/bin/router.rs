@@ -80,7 +80,7 @@ fn made(table: &Table, facts: &Facts<'_>, scratch: &mut Scratch) -> Made {
     match decide(table, facts, scratch) {
         Step::Reject(it) => {
             let route = it.route.map(|route| route.id);
-            Made { route, status: it.reason.status(), bytes: Vec::new() }
+            Made { route, status: it.cause.reason.status(), bytes: Vec::new() }
         }
         Step::Respond(it) => {
             let (route, status, redirect) = (Some(it.route.id), it.status, it.has_location);

@@ -8,8 +8,8 @@ use portcullis_config::model::{AccessLog as LogConfig, AccessLogSink};
 use portcullis_config::values::HeaderName;
 use portcullis_proxy::message::Version;
 use portcullis_proxy::observe::{
-    AccessLog, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage, Timeline,
-    WorkerId,
+    AccessLog, Answerer, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage,
+    Timeline, WorkerId,
 };
 
 use super::repeat;
@@ -77,13 +77,16 @@ pub(super) fn write_line() -> Work {
             path: head.path(),
             normalized_path: None,
             query: head.query(),
+            upgrade: false,
             version: Version::Http11,
             route: Some("products"),
             upstream: Some("products"),
             endpoint: Some("192.0.2.1:80"),
             attempts: 1,
             status: 200,
+            answered_by: Some(Answerer::Origin),
             reason: None,
+            detail: None,
             grpc_status: None,
             request_body_bytes: 0,
             response_body_bytes: 128,

@@ -15,7 +15,7 @@ mod status;
 pub mod things;
 pub mod timeline;
 
-pub use access_log::{AccessLog, AccessLogWorker, LogFormat, OpenSink, Record, TlsFacts};
+pub use access_log::{AccessLog, AccessLogWorker, Answerer, LogFormat, OpenSink, Record, TlsFacts};
 pub use clock::Clock;
 pub use collector::exposition;
 pub use counter::WorkerId;

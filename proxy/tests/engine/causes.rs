@@ -68,7 +68,7 @@ fn differences(line: &Value, wanted: &Value) -> Vec<String> {
     wanted.as_object().unwrap().iter().filter_map(differs).collect()
 }
 
-async fn check(faults: impl IntoIterator<Item = Fault>) {
+async fn check(faults: Vec<Fault>) {
     let mut wrong = Vec::new();
     for fault in faults {
         let origin = ScriptedOrigin::start([fault.origin]).await.unwrap();
@@ -99,31 +99,39 @@ async fn a_refused_head_is_named_as_far_as_it_was_read_and_with_its_rule() {
         json!({"method": "GET", "host": "a.test", "path": "/p", "status": 400, "attempts": 0,
                "reason": "bad-request", "answered_by": "gateway", "detail": detail})
     };
-    check([
-        fault("an underscore", get("/p", &["X_Tenant: 7"]), named("underscore (headerUnderscores)")),
-        fault("two lengths", get("/p", &["content-length: 1", "content-length: 1"]), named("Content-Length stands twice")),
-        fault("length and coding", get("/p", &["content-length: 1", "transfer-encoding: chunked"]), named("in one head")),
+    let refused = |reason: &str, detail: &str| json!({"reason": reason, "detail": detail});
+    let underscore = named("underscore (headerUnderscores)");
+    let form = ["connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"];
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let chunked = message("POST / HTTP/1.1", &["transfer-encoding: chunked"], "zz\r\n");
+    let large = message("POST / HTTP/1.1", &["content-length: 100"], "");
+    let long = get(&format!("/{}", "u".repeat(2_000)), &[]);
+    check(vec![
+        fault("an underscore", get("/p", &["X_Tenant: 7"]), underscore),
+        fault("two lengths", get("/p", &["content-length: 1"; 2]), named("stands twice")),
+        fault(
+            "length and coding",
+            get("/p", &["content-length: 1", "transfer-encoding: chunked"]),
+            named("in one head"),
+        ),
         fault("a space before the colon", get("/p", &["a : b"]), named("before the colon")),
         fault("a fold", get("/p", &["a: b", " c"]), named("obsolete line folding")),
-        fault("a bare LF", "GET /p HTTP/1.1\r\nhost: a.test\nx: y\r\n\r\n",
-              json!({"method": "GET", "path": "/p", "detail": "LF alone"})),
-        fault("TLS to a plain port", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-              json!({"status": 400, "reason": "bad-request", "detail": "a TLS handshake was sent to a listener without TLS"})),
-        fault("HTTP/2 to an HTTP/1 listener", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
-              json!({"method": "PRI", "detail": "speaks HTTP/1 alone"})).listener("protocols: [http1]"),
-        fault("an encoded slash", get("/a%2fb", &[]),
-              json!({"path": "/a%2fb", "reason": "bad-path", "route": "all", "detail": "allowEncodedSlash"})),
-        fault("above the root", get("/../x", &[]), json!({"reason": "bad-path", "detail": "above its root"})),
-        fault("a body above the limit", message("POST / HTTP/1.1", &["content-length: 100"], ""),
-              json!({"reason": "body-too-large", "status": 413, "detail": "requestLimits.body"}))
+        fault("a bare LF", get("/p", &["a: b\nc: d"]), named("LF alone")),
+        fault(
+            "TLS to a plain port",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            refused("bad-request", "a TLS handshake was sent to a listener without TLS"),
+        ),
+        fault("HTTP/2 to HTTP/1", preface, refused("bad-request", "speaks HTTP/1 alone"))
+            .listener("protocols: [http1]"),
+        fault("%2f", get("/a%2fb", &[]), refused("bad-path", "allowEncodedSlash")),
+        fault("above the root", get("/../x", &[]), refused("bad-path", "above its root")),
+        fault("a chunk size", chunked, refused("bad-request", "a chunk size is not")),
+        fault("a large body", large, refused("body-too-large", "requestLimits.body"))
             .listener("requestLimits: {body: 10B}"),
-        fault("a chunk size", message("POST / HTTP/1.1", &["transfer-encoding: chunked"], "zz\r\n"),
-              json!({"reason": "bad-request", "detail": "a chunk size is not"})),
-        fault("a long target", get(&format!("/{}", "u".repeat(2_000)), &[]),
-              json!({"method": "GET", "reason": "uri-too-long", "detail": "requestLimits.uri"}))
+        fault("a long target", long, refused("uri-too-long", "requestLimits.uri"))
             .listener("requestLimits: {uri: 1KiB}"),
-        fault("a WebSocket without its key", get("/", &["connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"]),
-              json!({"reason": "websocket-handshake", "detail": "Sec-WebSocket-Key is missing"}))
+        fault("no key", get("/", &form), refused("websocket-handshake", "Sec-WebSocket-Key is"))
             .listener("upgrades: [websocket]"),
     ])
     .await;
@@ -148,41 +156,92 @@ async fn a_request_without_a_route_names_what_no_route_has() {
     }
 }
 
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n";
+const WEBSOCKET: [&str; 4] = [
+    "connection: upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
+fn reset(detail: &str) -> Value {
+    json!({"status": 502, "reason": "upstream-reset", "answered_by": "gateway", "attempts": 1,
+           "detail": detail})
+}
+
+fn protocol(detail: &str) -> Value {
+    json!({"status": 502, "reason": "upstream-protocol", "answered_by": "gateway",
+           "detail": detail})
+}
+
+/// A GET whose line is to say this.
+fn asked(what: &'static str, line: Value) -> Fault {
+    fault(what, get("/", &[]), line)
+}
+
 #[tokio::test]
-async fn what_an_endpoint_does_wrong_is_told_apart() {
-    let reset = |detail: &str| json!({"status": 502, "reason": "upstream-reset", "answered_by": "gateway", "attempts": 1, "detail": detail});
-    let protocol = |detail: &str| json!({"status": 502, "reason": "upstream-protocol", "answered_by": "gateway", "detail": detail});
-    let websocket = [
-        "connection: upgrade",
-        "upgrade: websocket",
-        "sec-websocket-version: 13",
-        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    check([
-        fault("it closes", get("/", &[]), reset("closed the connection without a response")).origin(Script::new().request().close()),
-        fault("it resets", get("/", &[]), reset("reset the connection")).origin(Script::new().request().reset()),
-        fault("half a head", get("/", &[]), reset("inside of a head")).answers("HTTP/1.1 200 OK\r\ncont"),
-        fault("it answers in TLS", get("/", &[]), protocol("the endpoint speaks TLS and the upstream has no tls")).answers(b"\x15\x03\x01\0\x02\x02\x46"),
-        fault("it answers in HTTP/2", get("/", &[]), protocol("the upstream has no protocol: http2")).answers(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x80"),
-        fault("it speaks HTTP/1 alone", get("/", &[]), protocol("the endpoint speaks HTTP/1 and the upstream has protocol: http2"))
-            .upstream("protocol: http2").origin(Script::new().send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").stall()),
-        fault("it hangs up on HTTP/2", get("/", &[]), json!({"reason": "upstream-reset", "detail": "does it speak that?"}))
-            .upstream("protocol: http2").origin(Script::new().close()).route("retry: {retries: 0}"),
-        fault("two lengths", get("/", &[]), protocol("Content-Length stands twice")).answers("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx"),
-        fault("a bad header", get("/", &[]), protocol("control byte")).answers("HTTP/1.1 200 OK\r\nx: \x01\r\n\r\n"),
-        fault("no status line", get("/", &[]), protocol("status line")).answers("hello\r\n\r\n"),
-        fault("an unasked switch", get("/", &[]), protocol("did not ask for it")).answers("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"),
-        fault("a wrong accept", get("/", &websocket), protocol("does not answer the WebSocket handshake"))
-            .listener("upgrades: [websocket]").answers("HTTP/1.1 101 S\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: AAAA\r\n\r\n"),
-        fault("a refused WebSocket", get("/", &websocket),
-              json!({"status": 403, "reason": null, "answered_by": "origin", "upgrade": "websocket", "detail": "the origin refused the WebSocket handshake"}))
-            .listener("upgrades: [websocket]").answers("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"),
-        fault("a 503 of its own", get("/", &[]), json!({"status": 503, "reason": null, "answered_by": "origin", "detail": null}))
+async fn an_endpoint_that_ends_the_connection_is_told_apart() {
+    check(vec![
+        asked("it closes", reset("closed the connection without a response"))
+            .origin(Script::new().request().close()),
+        asked("it resets", reset("reset the connection")).origin(Script::new().request().reset()),
+        asked("half a head", reset("inside of a head")).answers("HTTP/1.1 200 OK\r\ncont"),
+        asked("it hangs up on HTTP/2", reset("does it speak that?"))
+            .upstream("protocol: http2")
+            .route("retry: {retries: 0}")
+            .origin(Script::new().close()),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_a_rule_names_it() {
+    let status = |status, line: Value| {
+        let mut line = line;
+        line["status"] = json!(status);
+        line["reason"] = Value::Null;
+        line["answered_by"] = json!("origin");
+        line
+    };
+    let refused = json!({"upgrade": "websocket", "detail": "the origin refused the WebSocket"});
+    let tls = protocol("the endpoint speaks TLS and the upstream has no tls");
+    let http1 = protocol("the endpoint speaks HTTP/1 and the upstream has protocol: http2");
+    let two = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx";
+    check(vec![
+        asked("it answers in TLS", tls).answers(b"\x15\x03\x01\0\x02\x02\x46"),
+        asked("it answers in HTTP/2", protocol("the upstream has no protocol: http2"))
+            .answers(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x80"),
+        asked("it speaks HTTP/1 alone", http1)
+            .upstream("protocol: http2")
+            .origin(Script::new().send("HTTP/1.1 400 Bad Request\r\n\r\n").stall()),
+        asked("two lengths", protocol("Content-Length stands twice")).answers(two),
+        asked("a bad header", protocol("control byte"))
+            .answers("HTTP/1.1 200 OK\r\nx: \x01\r\n\r\n"),
+        asked("no status line", protocol("status line")).answers("hello\r\n\r\n"),
+        asked("an unasked switch", protocol("did not ask for it")).answers(format!("{SWITCH}\r\n")),
+        fault("a wrong accept", get("/", &WEBSOCKET), protocol("not answer the WebSocket"))
+            .listener("upgrades: [websocket]")
+            .answers(format!("{SWITCH}sec-websocket-accept: AAAA\r\n\r\n")),
+        fault("a refused WebSocket", get("/", &WEBSOCKET), status(403, refused))
+            .listener("upgrades: [websocket]")
+            .answers("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"),
+        asked("a 503 of its own", status(503, json!({"detail": null})))
             .answers("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
-        fault("no head within a try", get("/", &[]), json!({"reason": "upstream-timeout", "status": 504, "detail": "timeouts.perTry"}))
-            .route("timeouts: {response: 30s, perTry: 100ms}").origin(Script::new().request().stall()),
-        fault("no head at all", get("/", &[]), json!({"reason": "upstream-timeout", "status": 504, "detail": "timeouts.response"}))
-            .route("timeouts: {response: 100ms}").origin(Script::new().request().stall()),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_time_that_is_over_is_named_by_its_key() {
+    let late = |detail| json!({"status": 504, "reason": "upstream-timeout", "detail": detail});
+    check(vec![
+        asked("within a try", late("timeouts.perTry"))
+            .route("timeouts: {response: 30s, perTry: 100ms}")
+            .origin(Script::new().request().stall()),
+        asked("at all", late("timeouts.response"))
+            .route("timeouts: {response: 100ms}")
+            .origin(Script::new().request().stall()),
     ])
     .await;
 }
@@ -193,7 +252,8 @@ async fn a_connection_that_cannot_be_opened_says_why() {
     for (endpoint, wanted) in [
         (
             format!("{{address: \"{gone}\"}}"),
-            json!({"status": 503, "reason": "upstream-connect-failed", "attempts": 2, "endpoint": gone.to_string(), "detail": "refused the connection"}),
+            json!({"status": 503, "reason": "upstream-connect-failed", "attempts": 2,
+                   "endpoint": gone.to_string(), "detail": "refused the connection"}),
         ),
         (
             "{address: \"unix:/nowhere/app.sock\"}".to_owned(),
@@ -201,7 +261,8 @@ async fn a_connection_that_cannot_be_opened_says_why() {
         ),
         (
             "{dns: nowhere.invalid, port: 80}".to_owned(),
-            json!({"reason": "no-endpoint", "upstream": "back", "endpoint": null, "attempts": 0, "detail": "nowhere.invalid"}),
+            json!({"reason": "no-endpoint", "upstream": "back", "endpoint": null, "attempts": 0,
+                   "detail": "nowhere.invalid"}),
         ),
     ] {
         let gate = Gate::with_endpoints(Settings::default(), &endpoint).await;
@@ -255,7 +316,10 @@ async fn what_is_wrong_with_the_tls_of_an_endpoint_is_told_apart() {
     ])
     .await
     .unwrap();
-    let failed = |detail: &str| json!({"status": 502, "reason": "upstream-tls-failed", "answered_by": "gateway", "attempts": 1, "detail": detail});
+    let failed = |detail: &str| {
+        json!({"status": 502, "reason": "upstream-tls-failed", "answered_by": "gateway",
+               "attempts": 1, "detail": detail})
+    };
     for (what, address, wanted) in [
         (
             "another name",
@@ -328,7 +392,10 @@ async fn a_request_that_never_left_the_queue_was_no_attempt() {
     drop((first, second, third));
     let records = gate.records().await;
     let line = |path: &str| records.iter().find(|record| record["path"] == path).unwrap();
-    let unsent = |reason: &str, detail: &str| json!({"status": 503, "reason": reason, "detail": detail, "attempts": 0, "endpoint": null, "upstream": "back"});
+    let unsent = |reason: &str, detail: &str| {
+        json!({"status": 503, "reason": reason, "detail": detail, "attempts": 0, "endpoint": null,
+               "upstream": "back"})
+    };
     for (path, wanted) in [
         ("/3", unsent("upstream-overflow", "concurrency.maxPending")),
         ("/2", unsent("pool-timeout", "concurrency.maxConnections")),
@@ -383,7 +450,8 @@ async fn what_the_end_of_the_process_cuts_is_said() {
         }
         let (whole, records) = gate.drain(Duration::from_millis(100)).await;
         assert!(!whole, "{what}");
-        let wanted = json!({"status": status, "reason": "draining", "answered_by": answered_by, "detail": "shutdown.drainTimeout"});
+        let wanted = json!({"status": status, "reason": "draining",
+                            "answered_by": answered_by, "detail": "shutdown.drainTimeout"});
         assert_eq!(differences(&records[0], &wanted), [""; 0], "{what}: {records:?}");
     }
 }
