@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_testkit::ca::{Authority, Leaf, PemDirectory};
+use portcullis_testkit::h2::H2Client;
+use portcullis_testkit::h2::frame::{END_HEADERS, END_STREAM, block, headers};
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
@@ -135,6 +137,36 @@ async fn a_refused_head_is_named_as_far_as_it_was_read_and_with_its_rule() {
             .listener("upgrades: [websocket]"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn a_refused_head_of_http2_is_named_too() {
+    let origin = ScriptedOrigin::start([always("ok")]).await.unwrap();
+    for (what, field, reason, detail) in [
+        ("an underscore", ("x_tenant", "7"), "bad-request", "underscore (headerUnderscores)"),
+        ("white space", ("x-y", " z"), "bad-request", "begins or ends with white space"),
+    ] {
+        let gate = Gate::new(Settings::default(), &[origin.address()]).await;
+        let mut client = H2Client::open(gate.address, None, &[]).await.unwrap();
+        let head = headers(
+            1,
+            END_HEADERS | END_STREAM,
+            block(&[
+                (":method", "GET"),
+                (":scheme", "http"),
+                (":authority", "a.test"),
+                (":path", "/p?q"),
+                field,
+            ]),
+        );
+        client.send(&head).await.unwrap();
+        client.until(|seen| seen.ended().is_some()).await.unwrap();
+        drop(client);
+        let line = gate.records().await.remove(0);
+        let wanted = json!({"method": "GET", "host": "a.test", "path": "/p", "query": "q", "status": 400,
+                            "protocol": "HTTP/2", "reason": reason, "detail": detail});
+        assert_eq!(differences(&line, &wanted), [""; 0], "{what}: {line}");
+    }
 }
 
 #[tokio::test]

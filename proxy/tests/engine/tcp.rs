@@ -223,7 +223,9 @@ async fn who_cannot_be_served_is_closed_with_a_reason() {
     assert_eq!(rest(&mut client).await.unwrap(), b"");
     let label = "upstream-connect-failed";
     gate_of_dead.metric_is("portcullis_request_reasons_total", &["all", label], 1.0).await;
-    assert_eq!(told(&gate_of_dead.records().await[0]), "upstream-connect-failed 0 0 2");
+    let record = gate_of_dead.records().await.remove(0);
+    assert_eq!(told(&record), "upstream-connect-failed 0 0 2");
+    assert_eq!(record["detail"], "the endpoint refused the connection");
 
     // At the cap of the upstream.
     let sink = Sink::new().await;
@@ -239,6 +241,7 @@ async fn who_cannot_be_served_is_closed_with_a_reason() {
     drop((first, server));
     let records = gate.records().await;
     assert_eq!(told(&records[0]), "upstream-overflow 0 0 0");
+    assert_eq!((&records[0]["upstream"], &records[0]["endpoint"]), (&"back".into(), &Value::Null));
 }
 
 #[tokio::test]
