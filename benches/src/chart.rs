@@ -5,9 +5,10 @@
 use std::fmt::Write;
 
 use crate::results::{Figures, Outcome, Results};
+use crate::table::unit;
 
-/// What the chart shows, in words: its title, and what pages say that cannot show it.
-pub(crate) const TITLE: &str = "each proxy's figure as a multiple of Portcullis's, less is better";
+/// The title, which is also the alternative text.
+pub(crate) const TITLE: &str = "Each proxy's figure as a multiple of Portcullis's, less is better";
 
 /// Engines and the hue of each; those that are not here are not drawn.
 const HUES: [(&str, &str); 6] = [
@@ -74,7 +75,7 @@ text {{ font: 12px system-ui, sans-serif; fill: #1f2328 }}
 text {{ fill: #e6edf3 }} .note, .mark {{ fill: #9198a1 }} .grid {{ stroke: #3d444d }}
 }}
 </style>
-<text x="0" y="16">{label} ({date})</text>
+<text x="2" y="16">{label} ({date})</text>
 {lines}{body}</svg>
 "#,
         height = end + 6.0,
@@ -97,7 +98,7 @@ fn hue(figures: &Figures) -> Option<&'static str> {
 fn own_figure(row: &Outcome) -> String {
     row.contestants
         .first()
-        .map_or_else(String::new, |own| format!("{:.1} {}", own.figure, row.unit))
+        .map_or_else(String::new, |own| format!("{:.1} {}", own.figure, unit(&row.unit)))
 }
 
 /// Its height.
@@ -143,7 +144,7 @@ mod tests {
             name: "small".to_owned(),
             group: String::new(),
             title: String::new(),
-            unit: "us".to_owned(),
+            unit: "us/request".to_owned(),
             rounds: 5,
             contestants: vec![figures("portcullis", None), figures("caddy", Some(9.5))],
             verdicts: Vec::new(),
@@ -165,5 +166,6 @@ mod tests {
             "{drawn}"
         );
         assert!(drawn.contains("\u{2192} 9.50 caddy"), "{drawn}");
+        assert!(drawn.contains("portcullis: 10.0 µs/request<"), "{drawn}");
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use crate::chart;
 use crate::results::{Figures, Judged, Outcome, Results, Verdict};
 use crate::suite;
-use crate::table::bounded;
+use crate::table::{bounded, unit};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -176,7 +176,7 @@ fn selected(results: &Results) -> anyhow::Result<String> {
     for name in SELECTED {
         let _ = writeln!(text, "{}", figures_of(row_of(results, name)?, &peers));
     }
-    let _ = writeln!(text, "\n![Bar chart: {}]({CHART})", chart::TITLE);
+    let _ = writeln!(text, "\n![Bar chart. {}]({CHART})", chart::TITLE);
     Ok(text)
 }
 
@@ -255,7 +255,7 @@ fn labelled(figures: &Figures, figure: String) -> String {
 }
 
 /// With three significant digits.
-fn with_unit(figure: f64, unit: &str) -> String {
+fn with_unit(figure: f64, kept_unit: &str) -> String {
     let digits = if figure >= 100.0 {
         0
     } else if figure >= 10.0 {
@@ -263,8 +263,7 @@ fn with_unit(figure: f64, unit: &str) -> String {
     } else {
         2
     };
-    let unit = unit.strip_prefix("us").map_or_else(|| unit.to_owned(), |per| format!("µs{per}"));
-    format!("{figure:.digits$} {}", unit.replace('/', " / "))
+    format!("{figure:.digits$} {}", unit(kept_unit).replace('/', " / "))
 }
 
 fn times(figures: &Figures) -> String {

@@ -117,6 +117,11 @@ fn verdict(judged: &Judged) -> Vec<String> {
     vec![format!("{word:<18}{what}"), bounded(&judged.found), target]
 }
 
+/// Units are kept in ASCII; pages show microseconds by their sign.
+pub(crate) fn unit(kept: &str) -> String {
+    kept.strip_prefix("us").map_or_else(|| kept.to_owned(), |per| format!("µs{per}"))
+}
+
 pub(crate) fn bounded(ratio: &Ratio) -> String {
     match ratio.upper {
         Some(upper) => format!("{:.2} (<= {upper:.2})", ratio.median),
