@@ -59,7 +59,7 @@ bench: ## Cost of a request beside other proxies (QUICK=1, ONLY=small,h2)
 	$(CARGO) build --locked --release -p shop -p shop-simulator
 	$(TARGET)/release/portcullis-bench run $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
-bench-report: ## The README's table and chart from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)
+bench-report: ## Benchmark figures of README and docs from docs/benchmarks/results.json (ARGS='--adopt JSON' takes a run over)
 	$(CARGO) build --locked -p portcullis-benches
 	$(TARGET)/debug/portcullis-bench report $(ARGS)
 

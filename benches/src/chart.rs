@@ -1,10 +1,14 @@
-//! The chart of a run: for each row, what every engine's figure is in proportion to ours.
+//! The chart of a run: for each row, every engine's figure as a multiple of ours.
 //!
 //! Plain SVG with a style sheet of its own, so that it is readable on light and on dark pages.
 
 use std::fmt::Write;
 
 use crate::results::{Figures, Outcome, Results};
+use crate::table::unit;
+
+/// The title, which is also the alternative text.
+pub(crate) const TITLE: &str = "Each proxy's figure as a multiple of Portcullis's, less is better";
 
 /// Engines and the hue of each; those that are not here are not drawn.
 const HUES: [(&str, &str); 6] = [
@@ -16,11 +20,11 @@ const HUES: [(&str, &str); 6] = [
     ("floor", "#868e96"),
 ];
 
-/// Bars that are longer end here, with their number.
+/// Longer bars are cut here and show their number.
 const MOST: f64 = 4.0;
 
 const WIDTH: f64 = 860.0;
-/// Names stand left of it.
+/// Bars begin here; the names of rows are left of it.
 const LEFT: f64 = 250.0;
 const ONE: f64 = 130.0;
 const BAR: f64 = 13.0;
@@ -61,7 +65,7 @@ pub(crate) fn svg(results: &Results) -> String {
         );
     }
     format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0} {height:.0}" width="{WIDTH:.0}" height="{height:.0}" role="img" aria-label="Cost beside portcullis">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0} {height:.0}" width="{WIDTH:.0}" height="{height:.0}" role="img" aria-label="{label}">
 <style>
 text {{ font: 12px system-ui, sans-serif; fill: #1f2328 }}
 .name {{ font-weight: 600; text-anchor: end }} .note {{ font-size: 10px; text-anchor: end; fill: #59636e }}
@@ -71,15 +75,16 @@ text {{ font: 12px system-ui, sans-serif; fill: #1f2328 }}
 text {{ fill: #e6edf3 }} .note, .mark {{ fill: #9198a1 }} .grid {{ stroke: #3d444d }}
 }}
 </style>
-<text x="0" y="16">Figures in proportion to those of portcullis: less is better. {date}</text>
+<text x="2" y="16">{label} ({date})</text>
 {lines}{body}</svg>
 "#,
         height = end + 6.0,
+        label = TITLE,
         date = results.date,
     )
 }
 
-/// Those of a row that are drawn: every engine as the row sets it up.
+/// What is drawn of a row: each engine in the setting that the row gives to all.
 fn bars(row: &Outcome) -> impl Iterator<Item = &Figures> {
     row.contestants
         .iter()
@@ -93,7 +98,7 @@ fn hue(figures: &Figures) -> Option<&'static str> {
 fn own_figure(row: &Outcome) -> String {
     row.contestants
         .first()
-        .map_or_else(String::new, |own| format!("{:.1} {}", own.figure, row.unit))
+        .map_or_else(String::new, |own| format!("{:.1} {}", own.figure, unit(&row.unit)))
 }
 
 /// Its height.
@@ -139,7 +144,7 @@ mod tests {
             name: "small".to_owned(),
             group: String::new(),
             title: String::new(),
-            unit: "us".to_owned(),
+            unit: "us/request".to_owned(),
             rounds: 5,
             contestants: vec![figures("portcullis", None), figures("caddy", Some(9.5))],
             verdicts: Vec::new(),
@@ -161,5 +166,6 @@ mod tests {
             "{drawn}"
         );
         assert!(drawn.contains("\u{2192} 9.50 caddy"), "{drawn}");
+        assert!(drawn.contains("portcullis: 10.0 µs/request<"), "{drawn}");
     }
 }

@@ -42,7 +42,7 @@ struct Arguments {
 enum Command {
     /// The benchmark suite: what requests cost, all engines side by side.
     Run(run::Options),
-    /// The README's table and chart, from the figures that are kept.
+    /// The tables and the chart of README and docs/benchmarks.md, from the results that are kept.
     Report(report::Options),
     /// Reloads, drain and the death of an endpoint, under load that accounts for every request.
     Soak(soak::Options),

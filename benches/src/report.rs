@@ -1,7 +1,7 @@
-//! Writes what the README and its chart say of the benchmarks, from the figures that are kept in
-//! the repository.
+//! Writes the benchmark figures of the README, of docs/benchmarks.md and of the chart, from the
+//! results that are kept in the repository.
 //!
-//! Nobody edits those texts by hand: a test holds them to the figures.
+//! Those texts are not edited by hand: a test compares them with the results.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use anyhow::{Context, bail};
 use crate::chart;
 use crate::results::{Figures, Judged, Outcome, Results, Verdict};
 use crate::suite;
-use crate::table::bounded;
+use crate::table::{bounded, unit};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Figures of a run to keep instead of those that are kept now; several, if rows were
+    /// Results of a run to keep instead of those that are kept now; several, if rows were
     /// measured by runs of their own.
     #[arg(long, value_name = "JSON", num_args = 1..)]
     adopt: Vec<PathBuf>,
@@ -28,25 +28,51 @@ pub(crate) struct Options {
 const KEPT: &str = "docs/benchmarks/results.json";
 const CHART: &str = "docs/benchmarks/results.svg";
 const README: &str = "README.md";
-const BEGIN: &str = "<!-- benchmark figures: begin, by `make bench-report` -->\n";
-const END: &str = "<!-- benchmark figures: end -->\n";
+const PAGE: &str = "docs/benchmarks.md";
 
-/// Peers have a column of the table each, in this order.
-const PEERS: [&str; 4] = ["haproxy", "nginx", "envoy", "caddy"];
+/// A text that stands between two marks of a page.
+struct Part {
+    page: &'static str,
+    name: &'static str,
+    text: fn(&Results) -> anyhow::Result<String>,
+}
+
+const PARTS: [Part; 3] = [
+    Part { page: README, name: "headline", text: headline },
+    Part { page: README, name: "selected rows", text: selected },
+    Part { page: PAGE, name: "all rows", text: all },
+];
+
+/// The README's rows: the ordinary request, what TLS and HTTP/2 add, and two that others win.
+const SELECTED: [&str; 5] = ["small", "h2c", "tls-handshake", "grpc-unary", "idle"];
+
+/// Peers have a column of the table each, in this order; beside it how they write their names.
+const PEERS: [(&str, &str); 4] =
+    [("haproxy", "HAProxy"), ("nginx", "nginx"), ("envoy", "Envoy"), ("caddy", "Caddy")];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let kept = options.root.join(KEPT);
-    if let [first, others @ ..] = &options.adopt[..] {
-        let others = others.iter().map(|path| read(path));
-        let results = others.into_iter().try_fold(read(first)?, |all, more| joined(all, more?))?;
-        std::fs::write(&kept, adopted(results)?)?;
+    let (results, json) = match &options.adopt[..] {
+        [] => (read(&kept)?, None),
+        [first, others @ ..] => {
+            let others = others.iter().map(|path| read(path));
+            let results =
+                others.into_iter().try_fold(read(first)?, |all, more| joined(all, more?))?;
+            let json = adopted(results.clone())?;
+            (results, Some(json))
+        }
+    };
+    // All texts are made before the first is written: results that lack a row change nothing.
+    let mut files = vec![(PathBuf::from(CHART), chart::svg(&results))];
+    files.extend(json.map(|json| (PathBuf::from(KEPT), json)));
+    for page in [README, PAGE] {
+        let text = std::fs::read_to_string(options.root.join(page)).context(page)?;
+        files.push((PathBuf::from(page), with_figures(page, &text, &results)?));
     }
-    let results = read(&kept)?;
-    let readme = options.root.join(README);
-    let text = std::fs::read_to_string(&readme)?;
-    std::fs::write(&readme, with_figures(&text, &results)?)?;
-    std::fs::write(options.root.join(CHART), chart::svg(&results))?;
-    println!("written: {README}, {CHART}");
+    for (path, text) in files {
+        std::fs::write(options.root.join(&path), text)?;
+        println!("written: {}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,69 +113,140 @@ fn adopted(mut results: Results) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&results)? + "\n")
 }
 
-/// The README with what stands between its two marks written anew.
-fn with_figures(readme: &str, results: &Results) -> anyhow::Result<String> {
-    let begin = readme.find(BEGIN).context("the README has no mark of where figures begin")?;
-    let end = readme.find(END).context("the README has no mark of where figures end")?;
-    let (before, after) = (&readme[..begin + BEGIN.len()], &readme[end..]);
-    Ok(format!("{before}{}{after}", section(results)))
+/// A page in which every part that belongs to it is written anew.
+fn with_figures(page: &str, text: &str, results: &Results) -> anyhow::Result<String> {
+    let mut text = text.to_owned();
+    for part in PARTS.iter().filter(|part| part.page == page) {
+        let (begin, end) = (part.begin(), part.end());
+        let from = text.find(&begin).with_context(|| format!("{page} has no mark {begin}"))?;
+        let from = from + begin.len();
+        let length =
+            text[from..].find(&end).with_context(|| format!("{page} has no mark {end}"))?;
+        text.replace_range(from..from + length, &(part.text)(results)?);
+    }
+    Ok(text)
 }
 
-fn section(results: &Results) -> String {
+impl Part {
+    fn begin(&self) -> String {
+        format!("<!-- benchmarks, {}: begin, written by `make bench-report` -->\n", self.name)
+    }
+
+    fn end(&self) -> String {
+        format!("<!-- benchmarks, {}: end -->\n", self.name)
+    }
+}
+
+/// Two items for the list on the README's first screen.
+fn headline(results: &Results) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (name, what) in [
+        ("small", "of CPU time**]({}) per small request with its log line"),
+        ("idle", "of memory**]({}) per idle connection"),
+    ] {
+        let row = row_of(results, name)?;
+        let own = row.contestants.first().with_context(|| format!("row `{name}` is empty"))?;
+        let amount = row.unit.split('/').next().unwrap_or_default();
+        let what = what.replace("{}", &format!("{PAGE}#results"));
+        let _ = write!(text, "- [**{} {what};", with_unit(own.figure, amount));
+        let mut separator = "";
+        // A line has room for three.
+        for (engine, shown) in &PEERS[..3] {
+            let peer = row.contestants.iter().find(|figures| figures.engine == *engine);
+            let peer = peer.with_context(|| format!("{engine} is not in row `{name}`"))?;
+            let _ = write!(text, "{separator} {shown} {}", times(peer));
+            separator = ",";
+        }
+        text.push('\n');
+    }
+    // The mark behind it is indented, so that it is inside of the list and does not end it.
+    text.push_str("  ");
+    Ok(text)
+}
+
+fn row_of<'a>(results: &'a Results, name: &str) -> anyhow::Result<&'a Outcome> {
+    let row = results.rows.iter().find(|row| row.name == name);
+    row.with_context(|| format!("the results have no row `{name}`, which the README shows"))
+}
+
+/// The README's table and the chart.
+fn selected(results: &Results) -> anyhow::Result<String> {
+    let mut text = machine(results);
+    let peers = heading(&mut text, results, "");
+    for name in SELECTED {
+        let _ = writeln!(text, "{}", figures_of(row_of(results, name)?, &peers));
+    }
+    let _ = writeln!(text, "\n![Bar chart. {}]({CHART})", chart::TITLE);
+    Ok(text)
+}
+
+/// The table of the page about benchmarks: every row with its targets.
+fn all(results: &Results) -> anyhow::Result<String> {
+    let mut text = machine(results);
+    let peers = heading(&mut text, results, " target | found (bound) | verdict |");
+    for row in &results.rows {
+        rows(&mut text, row, &peers);
+    }
+    Ok(text)
+}
+
+/// When and where it was measured, beside which programs.
+fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let versions: Vec<String> = PEERS
         .iter()
-        .filter_map(|peer| Some(format!("{peer} {}", number_of(results.versions.get(*peer)?)?)))
+        .filter_map(|(peer, shown)| {
+            Some(format!("{shown} {}", number_of(results.versions.get(*peer)?)?))
+        })
         .collect();
-    let mut text = format!(
+    format!(
         "{}, Linux {}, {} cores, {}; {}.\n\n",
         results.date,
         machine.kernel,
         machine.cores,
         machine.processor,
         versions.join(", ")
-    );
-    text.push_str("| | portcullis |");
-    let peers: Vec<&str> =
-        PEERS.into_iter().filter(|peer| results.versions.contains_key(*peer)).collect();
-    for peer in &peers {
-        let _ = write!(text, " {peer} |");
-    }
-    text.push_str(" target | found | |\n|---|---|");
-    text.push_str(&"---|".repeat(peers.len() + 3));
-    text.push('\n');
-    for row in &results.rows {
-        rows(&mut text, row, &peers);
-    }
-    let _ = writeln!(text, "\n![Cost beside portcullis, by row]({CHART})");
-    text
+    )
+}
+
+/// The first two lines of a table; the peers that have a column.
+fn heading(text: &mut String, results: &Results, more: &str) -> Vec<&'static str> {
+    let peers = PEERS.iter().filter(|(peer, _)| results.versions.contains_key(*peer));
+    let names: String = peers.clone().map(|(_, shown)| format!(" {shown} |")).collect();
+    let columns = 1 + peers.clone().count() + more.matches('|').count();
+    let _ = writeln!(text, "| | Portcullis |{names}{more}\n|---|{}", "---|".repeat(columns));
+    peers.map(|(peer, _)| *peer).collect()
 }
 
 /// A line for each target, at least one.
 fn rows(text: &mut String, row: &Outcome, peers: &[&str]) {
-    let Some(first) = row.contestants.first() else { return };
-    let mut cells =
-        format!("| {} | {}", row.title, labelled(first, with_unit(first.figure, &row.unit)));
-    for ours in row.contestants.iter().skip(1).filter(|figures| figures.engine == first.engine) {
-        let _ = write!(cells, "; {}", labelled(ours, times(ours)));
-    }
-    cells.push_str(" |");
-    for peer in peers {
-        let of_the_peer = row.contestants.iter().find(|figures| figures.engine == *peer);
-        let _ = write!(
-            cells,
-            " {} |",
-            of_the_peer.map_or_else(String::new, |peer| labelled(peer, times(peer)))
-        );
-    }
     let mut judged = row.verdicts.iter().filter(|judged| judged.verdict != Verdict::Told);
-    let _ = writeln!(text, "{cells} {}", judged.next().map_or_else(|| "| | |".to_owned(), verdict));
+    let first = judged.next().map_or_else(|| "| | |".to_owned(), verdict);
+    let _ = writeln!(text, "{} {first}", figures_of(row, peers));
     for judged in judged {
         let _ = writeln!(text, "| | |{} {}", " |".repeat(peers.len()), verdict(judged));
     }
 }
 
-/// A figure with what its contestant does otherwise than the row says, where there is such a thing.
+/// What a row is about, our figure, and each peer's as a multiple of it.
+fn figures_of(row: &Outcome, peers: &[&str]) -> String {
+    let mut cells = format!("| {} |", row.title);
+    if let Some(first) = row.contestants.first() {
+        let _ = write!(cells, " {}", labelled(first, with_unit(first.figure, &row.unit)));
+        for ours in row.contestants.iter().skip(1).filter(|other| other.engine == first.engine) {
+            let _ = write!(cells, "; {}", labelled(ours, times(ours)));
+        }
+    }
+    cells.push_str(" |");
+    for peer in peers {
+        let of_the_peer = row.contestants.iter().find(|figures| figures.engine == *peer);
+        let cell = of_the_peer.map_or_else(String::new, |peer| labelled(peer, times(peer)));
+        let _ = write!(cells, " {cell} |");
+    }
+    cells
+}
+
+/// A figure, after the contestant's own setting where the row compares settings.
 fn labelled(figures: &Figures, figure: String) -> String {
     match figures.label.strip_prefix(&figures.engine).map(str::trim_start) {
         Some(setting) if !setting.is_empty() => format!("{setting}: {figure}"),
@@ -157,8 +254,8 @@ fn labelled(figures: &Figures, figure: String) -> String {
     }
 }
 
-/// Three digits that count.
-fn with_unit(figure: f64, unit: &str) -> String {
+/// With three significant digits.
+fn with_unit(figure: f64, kept_unit: &str) -> String {
     let digits = if figure >= 100.0 {
         0
     } else if figure >= 10.0 {
@@ -166,7 +263,7 @@ fn with_unit(figure: f64, unit: &str) -> String {
     } else {
         2
     };
-    format!("{figure:.digits$} {}", unit.replace('/', " / "))
+    format!("{figure:.digits$} {}", unit(kept_unit).replace('/', " / "))
 }
 
 fn times(figures: &Figures) -> String {
@@ -200,20 +297,60 @@ fn number_of(version: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_readme_and_the_chart_say_what_the_figures_say() {
+    fn kept() -> (PathBuf, Results) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let results = read(&root.join(KEPT)).unwrap();
-        let readme = std::fs::read_to_string(root.join(README)).unwrap();
+        (root, results)
+    }
+
+    #[test]
+    fn the_pages_and_the_chart_say_what_the_results_say() {
+        let (root, results) = kept();
+        for page in [README, PAGE] {
+            let text = std::fs::read_to_string(root.join(page)).unwrap();
+            let written = with_figures(page, &text, &results).unwrap();
+            assert!(written == text, "{page}: run `make bench-report`");
+        }
         let chart = std::fs::read_to_string(root.join(CHART)).unwrap();
-        assert!(with_figures(&readme, &results).unwrap() == readme, "run `make bench-report`");
-        assert!(chart::svg(&results) == chart, "run `make bench-report`");
+        assert!(chart::svg(&results) == chart, "{CHART}: run `make bench-report`");
+    }
+
+    #[test]
+    fn another_figure_changes_every_place_that_shows_it_and_nothing_else() {
+        let (root, mut results) = kept();
+        let small = results.rows.iter_mut().find(|row| row.name == "small").unwrap();
+        small.contestants[0].figure = 4321.0;
+        for (page, places) in [(README, 2), (PAGE, 1)] {
+            let text = std::fs::read_to_string(root.join(page)).unwrap();
+            let written = with_figures(page, &text, &results).unwrap();
+            assert_eq!(written.matches("4321 µs").count(), places, "{page}");
+            let changed = text.lines().zip(written.lines()).filter(|(old, new)| old != new);
+            assert_eq!(changed.count(), places, "{page}");
+            assert_eq!(text.lines().count(), written.lines().count(), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_page_without_a_mark_and_results_without_a_row_are_errors() {
+        let (root, mut results) = kept();
+        let text = std::fs::read_to_string(root.join(README)).unwrap();
+        for mark in PARTS
+            .iter()
+            .filter(|part| part.page == README)
+            .flat_map(|part| [part.begin(), part.end()])
+        {
+            let error =
+                with_figures(README, &text.replace(&mark, ""), &results).map(drop).unwrap_err();
+            assert!(error.to_string().contains(mark.trim_end()), "{error}");
+        }
+        results.rows.retain(|row| row.name != "idle");
+        let error = with_figures(README, &text, &results).map(drop).unwrap_err();
+        assert!(error.to_string().contains("`idle`"), "{error}");
     }
 
     #[test]
     fn rows_of_two_runs_make_one_table_in_the_order_of_the_suite() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let kept = read(&root.join(KEPT)).unwrap();
+        let (_, kept) = kept();
         let names = |results: &Results| -> Vec<String> {
             results.rows.iter().map(|row| row.name.clone()).collect()
         };

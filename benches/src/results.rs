@@ -1,6 +1,6 @@
-//! What a run found, as it is written to a file and read again.
+//! The results of a run, as they are written to a file and read again.
 //!
-//! Figures only: it knows neither how they came about nor how they are shown.
+//! Figures only: it knows neither how they were measured nor how they are shown.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// In UTC, as `2026-11-23`.
     pub(crate) date: String,
-    /// Whether it was the short form, which proves nothing.
+    /// Whether it was the short form, which is too short for verdicts.
     pub(crate) quick: bool,
     pub(crate) slice_seconds: u64,
     /// By the engine's name.
@@ -27,14 +27,14 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
 }
 
-/// What came of one row.
+/// The results of one row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) group: String,
     pub(crate) title: String,
     pub(crate) unit: String,
-    /// Of the row about reloads, how many these were.
+    /// In the row about reloads, the number of reloads.
     pub(crate) rounds: usize,
     pub(crate) contestants: Vec<Figures>,
     pub(crate) verdicts: Vec<Judged>,
@@ -51,7 +51,7 @@ pub(crate) struct Figures {
     pub(crate) engine: String,
     /// The median over the rounds, in the row's unit.
     pub(crate) figure: f64,
-    /// In proportion to the row's first contestant; nothing for that one itself.
+    /// As a multiple of the row's first contestant; none for that one itself.
     pub(crate) to_first: Option<Ratio>,
     /// Share of the processor time in user mode, over all rounds together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,20 +70,20 @@ pub(crate) struct Sample {
     pub(crate) requests_per_second: f64,
     /// Share of the time in which the engine ran.
     pub(crate) busy: f64,
-    /// The same of origin, generator and whoever takes a log, together.
+    /// The same for origin, generator and log receiver together.
     pub(crate) generator_busy: f64,
     pub(crate) errors: u64,
 }
 
-/// Taken round by round.
+/// The median of the ratios within each round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
-    /// Below which the true median lies with a confidence of 95 %; nothing of too few rounds.
+    /// The upper 95 % confidence bound of the true median; none if there were too few rounds.
     pub(crate) upper: Option<f64>,
 }
 
-/// What repeats exactly; nothing where this machine does not tell.
+/// Counts that repeat exactly; none where this machine cannot count.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,13 +96,13 @@ pub(crate) struct Counts {
     pub(crate) instructions_by: Option<String>,
 }
 
-/// A target and what became of it.
+/// A target and its verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Judged {
     pub(crate) of: String,
-    /// Nothing where the figure itself is judged.
+    /// None where the figure itself is judged.
     pub(crate) against: Option<String>,
-    /// Nothing where it is only told.
+    /// None where there is no target.
     pub(crate) at_most: Option<f64>,
     pub(crate) found: Ratio,
     pub(crate) verdict: Verdict,
@@ -112,7 +112,7 @@ pub(crate) struct Judged {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
     Met,
-    /// Also when the median would meet it and the bound does not.
+    /// Also if the median meets the target and the bound does not.
     NotMet,
     TooFewRounds,
     /// There is no target.

@@ -160,7 +160,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "routes",
         group: "routes",
-        title: "GET of 128 bytes by the last of so many routes, each with a host and a path of its own",
+        title: "GET of 128 bytes by the last of 1 to 10,000 routes, each with its own host and path",
         contestants: &[
             Contestant::with("portcullis", &[Change::Routes(1)]),
             Contestant::with("portcullis", &[Change::Routes(10)]),
@@ -181,7 +181,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "workers",
         group: "workers",
-        title: "GET of 128 bytes by one worker and by two, nobody pinned to a core",
+        title: "GET of 128 bytes by one worker and by two, not pinned to cores",
         setting: Setting { cores: Cores::Shared, ..Setting::PLAIN },
         contestants: &[
             Contestant::with("portcullis", &[Change::Workers(1)]),
@@ -199,7 +199,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "policies",
         group: "policies",
-        title: "GET of 128 bytes with as few policies as there can be, with those by default, with all",
+        title: "GET of 128 bytes with the fewest policies possible, the default ones, and all",
         contestants: &[
             Contestant::with("portcullis", &[Change::Policies(Policies::Default)]),
             Contestant::with("portcullis", &[Change::Policies(Policies::Off)]),
@@ -300,7 +300,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "stalled",
         group: "memory",
-        title: "memory for each of 200 clients that stopped reading in the midst of a response",
+        title: "memory for each of 200 clients that stopped reading in the middle of a response",
         unit: "KiB/connection",
         load: Load::Memory(memory::Held::Stalled { clients: 200 }),
         rounds: 5,

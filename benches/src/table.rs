@@ -1,4 +1,4 @@
-//! How figures look on a terminal.
+//! Figures as tables for a terminal.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ pub(crate) fn row(outcome: &Outcome, quick: bool) -> String {
     text
 }
 
-/// What became of all targets together.
+/// How many targets were met, over all rows.
 pub(crate) fn summary(results: &Results) -> String {
     let all = results.rows.iter().flat_map(|outcome| &outcome.verdicts);
     let count = |wanted| all.clone().filter(|judged| judged.verdict == wanted).count();
@@ -57,7 +57,7 @@ pub(crate) fn summary(results: &Results) -> String {
     text
 }
 
-/// Those of which only the heading says anything.
+/// Drops columns in which only the heading has text.
 fn without_empty_columns(lines: &[Vec<String>]) -> Vec<Vec<String>> {
     let says = |column: usize| {
         column == 0
@@ -107,7 +107,7 @@ fn verdict(judged: &Judged) -> Vec<String> {
         Verdict::Met => "  met",
         Verdict::NotMet => "  NOT MET",
         Verdict::TooFewRounds => "  too few rounds",
-        Verdict::Told => "  told",
+        Verdict::Told => "  no target",
     };
     let what = match &judged.against {
         Some(other) => format!("{} / {other}", judged.of),
@@ -115,6 +115,11 @@ fn verdict(judged: &Judged) -> Vec<String> {
     };
     let target = judged.at_most.map_or_else(String::new, |at_most| format!("target {at_most:.2}"));
     vec![format!("{word:<18}{what}"), bounded(&judged.found), target]
+}
+
+/// Units are kept in ASCII; pages show microseconds by their sign.
+pub(crate) fn unit(kept: &str) -> String {
+    kept.strip_prefix("us").map_or_else(|| kept.to_owned(), |per| format!("µs{per}"))
 }
 
 pub(crate) fn bounded(ratio: &Ratio) -> String {

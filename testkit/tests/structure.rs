@@ -207,7 +207,7 @@ fn every_page_of_the_manual_is_linked_and_every_link_leads_somewhere() {
     for page in files("md") {
         let text = std::fs::read_to_string(&page).unwrap();
         for target in links(&text) {
-            let path = target.split('#').next().unwrap_or_default();
+            let path = page_of(&target);
             if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
                 continue;
             }
@@ -230,7 +230,6 @@ fn every_page_of_the_manual_is_linked_and_every_link_leads_somewhere() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// Targets of Markdown links, outside of code blocks.
 /// A page that says which test holds what is worth as much as its tests: they are there.
 #[test]
 fn tests_that_the_manual_names_exist() {
@@ -250,6 +249,57 @@ fn tests_that_the_manual_names_exist() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// Each row of the table of features links a file with tests, or a folder with such a file.
+#[test]
+fn every_feature_links_a_test_that_exists() {
+    let page = root().join("docs/features.md");
+    let folder = page.parent().unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    let rows: Vec<_> = rows(&text).collect();
+    assert!(rows.len() >= 40, "{} rows: the walk is broken", rows.len());
+    let mut wrong = String::new();
+    for (feature, tests) in rows {
+        let targets = links(tests);
+        for target in targets.iter().filter(|target| !folder.join(page_of(target)).exists()) {
+            writeln!(wrong, "{feature}: {target} does not exist").unwrap();
+        }
+        if !targets.iter().any(|target| holds_tests(&folder.join(target))) {
+            writeln!(wrong, "{feature}: no link leads to a test").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// First and last cell of each row of the tables that have two columns, without their headings.
+fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let cells = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.rsplit_once(" | "));
+    cells.filter(|(_, last)| *last != "test")
+}
+
+/// Rust's tests, in this file or beside the `main.rs` of its folder or below this folder.
+fn holds_tests(path: &Path) -> bool {
+    let folder = if path.ends_with("main.rs") { path.parent().unwrap() } else { path };
+    let has_tests = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.contains("#[test]") || text.contains("#[tokio::test")
+    };
+    if folder.is_dir() {
+        let folder = folder.canonicalize().unwrap();
+        return files("rs").iter().filter(|file| file.starts_with(&folder)).any(has_tests);
+    }
+    folder.extension().is_some_and(|extension| extension == "rs")
+        && folder.exists()
+        && has_tests(&folder.to_path_buf())
+}
+
+/// A link's target without the place within the page.
+fn page_of(target: &str) -> &str {
+    target.split('#').next().unwrap_or_default()
+}
+
+/// Targets of Markdown links, outside of code blocks.
 fn links(text: &str) -> Vec<String> {
     let mut targets = Vec::new();
     let mut in_code = false;

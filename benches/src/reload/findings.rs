@@ -52,7 +52,7 @@ impl Findings {
             rounds: seen.weather.reloads.len(),
             contestants: vec![
                 figures("portcullis reloading", &self.reloading, None),
-                figures("portcullis in peace", &self.calm, Some(told(to_reloading))),
+                figures("portcullis without reloads", &self.calm, Some(told(to_reloading))),
             ],
             verdicts: self.verdicts(row, seen, quick),
             notes: self.notes(seen),
@@ -76,7 +76,7 @@ impl Findings {
         let slower = p99(&self.reloading) / p99(&self.calm);
         let mut verdicts = vec![
             judged("failed requests", None, as_float(seen.load.failed()), 0.0),
-            judged("p99 reloading", Some("p99 in peace"), slower, row.slower),
+            judged("p99 reloading", Some("p99 without reloads"), slower, row.slower),
         ];
         verdicts.extend(self.memory.as_ref().map(|memory| {
             let early = format!("memory after {} reloads", memory.after);
