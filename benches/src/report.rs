@@ -142,7 +142,7 @@ fn headline(results: &Results) -> anyhow::Result<String> {
     let mut text = String::new();
     for (name, what) in [
         ("small", "of CPU time**]({}) per small request with its log line"),
-        ("idle", "of memory**]({}) per idle connection"),
+        ("rest", "of memory**]({}) for a process at rest"),
     ] {
         let row = row_of(results, name)?;
         let own = row.contestants.first().with_context(|| format!("row `{name}` is empty"))?;
