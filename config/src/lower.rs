@@ -14,6 +14,7 @@ mod process;
 mod reach;
 mod route;
 mod stream;
+mod timeouts;
 mod upstream;
 mod websocket;
 
@@ -70,6 +71,9 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
             ListenerKind::Http(_) | ListenerKind::Status => None,
         };
         stream::check(stream_routes, kind_of, upstreams.as_deref(), report);
+        if let Some(upstreams) = &upstreams {
+            timeouts::check_connects(upstreams, routes, stream_routes, report);
+        }
         if let Some(listeners) = &listeners {
             let bound = routes.iter().flat_map(|route| &route.listeners);
             let bound = bound.chain(stream_routes.iter().flat_map(|route| &route.listeners));
