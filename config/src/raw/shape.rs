@@ -113,9 +113,17 @@ impl Reader<'_> {
             if !known.contains(&name) {
                 let at = entry.key.location.clone();
                 let mut unknown = Diagnostic::error(at, format!("{what} has no key `{name}`"));
-                unknown.help = suggest::help(name, &known);
+                let foreign = suggest::foreign::cure(what, name);
+                unknown.help = match foreign {
+                    Some(cure) => Some(cure.help(name)),
+                    None => suggest::help(name, &known),
+                };
                 self.report.push(unknown);
-                spoiled.extend(suggest::nearest(name, known.iter().copied()));
+                let meant = match foreign {
+                    Some(cure) => known.iter().find(|key| Some(**key) == cure.meant()).copied(),
+                    None => suggest::nearest(name, known.iter().copied()),
+                };
+                spoiled.extend(meant);
             }
         }
         for key in keys.iter().filter(|key| key.required) {
@@ -277,8 +285,10 @@ pub(super) fn word<'n>(node: &'n Node, reader: &mut Reader<'_>, words: &[&str]) 
     }
     let mut wrong =
         Diagnostic::error(node.location.clone(), format!("expected {wanted}, found `{text}`"));
-    wrong.help = suggest::nearest(text, words.iter().copied())
-        .map(|meant| format!("did you mean `{meant}`?"));
+    wrong.help = suggest::foreign::word(text, words).or_else(|| {
+        let meant = suggest::nearest(text, words.iter().copied())?;
+        Some(format!("did you mean `{meant}`?"))
+    });
     reader.report.push(wrong);
     None
 }
