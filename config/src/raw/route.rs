@@ -242,7 +242,7 @@ object! {
         /// One try of it, from the end of a body that was waited for. Unless said, as long as the
         /// `response` that is written, and 5s where none is.
         per_try: optional DurationText = "perTry",
-        /// Without one byte in either direction once the response has begun, 60s unless said; of
+        /// Without one byte in either direction once the response has begun, 1m unless said; of
         /// a `tcp` or `tls-passthrough` route from the start, 1h unless said.
         idle: optional DurationText = "idle",
     }
