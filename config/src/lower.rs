@@ -67,12 +67,12 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
         unused_upstreams(&merged, report);
     }
     if let Some((routes, stream_routes)) = &routes {
-        reach::check(routes, report);
+        let unreached = reach::check(routes, report);
         if let Some(listeners) = &listeners {
             let unbound = merged.routes.iter().filter(|route| route.value.listeners.is_none());
             let unbound = unbound.filter_map(|route| route.value.name.as_ref());
             let unbound = unbound.map(|name| name.value.as_str()).collect();
-            bypass::check(routes, &unbound, listeners, report);
+            bypass::check(routes, &unbound, &unreached, listeners, report);
         }
         action::check_grpc_web(routes, upstreams.as_deref(), report);
         let kind_of = |at: ListenerId| match &listeners.as_ref()?.get(at.0)?.kind {

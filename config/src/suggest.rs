@@ -1,6 +1,7 @@
 //! The name that was probably meant.
 
 pub(crate) mod foreign;
+pub(crate) mod short;
 
 /// The candidate nearest to an unknown name, when one is near enough to be worth saying.
 pub(crate) fn nearest<'a>(

@@ -15,10 +15,12 @@ const PROOFS: usize = 200;
 /// Pairs of a redirect and a route that are looked at.
 const PAIRS: usize = 100_000;
 
-/// Warns of each route of `unbound`, those without `listeners`, that goes before such a redirect.
+/// Warns of each route of `unbound`, those without `listeners`, that goes before such a redirect,
+/// unless it is `unreached` anyhow.
 pub(super) fn check(
     routes: &[Route],
     unbound: &HashSet<&str>,
+    unreached: &HashSet<usize>,
     listeners: &[Listener],
     report: &mut Report,
 ) {
@@ -33,9 +35,12 @@ pub(super) fn check(
     };
     let mut prover = Prover::new(PROOFS);
     let mut pairs = PAIRS;
-    let served = routes.iter().enumerate().filter(|(_, route)| {
+    let served = routes.iter().enumerate().filter(|(place, route)| {
         // Behind a proxy that ends TLS, headers are how a route knows that it was there.
-        is_unbound(route) && !to_https(route) && route.matcher.headers.is_empty()
+        is_unbound(route)
+            && !unreached.contains(place)
+            && !to_https(route)
+            && route.matcher.headers.is_empty()
     });
     for (place, route) in served {
         let mut passed: Vec<(ListenerId, &Route)> = Vec::new();

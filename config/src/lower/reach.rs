@@ -4,7 +4,7 @@
 //! special wins wherever it stands (Gateway API precedence), so only equals can hide each other,
 //! and expressions, which go before prefixes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::cover::{goes_first, tests_within};
 use super::paths::Prover;
@@ -18,8 +18,9 @@ const PAIRS: usize = 4_096;
 const PAIRS_WITH_REGEX: usize = 200_000;
 const PROOFS: usize = 500;
 
-/// Warns of each route whose requests all go to other ones first.
-pub(super) fn check(routes: &[Route], report: &mut Report) {
+/// Warns of each route whose requests all go to other ones first, and gives their places.
+pub(super) fn check(routes: &[Route], report: &mut Report) -> HashSet<usize> {
+    let mut unreached = HashSet::new();
     // Of each combination, the first route that takes it.
     let mut taken: HashMap<String, HashMap<Claim, usize>> = HashMap::new();
     let mut expressions = Expressions::new(routes);
@@ -36,12 +37,14 @@ pub(super) fn check(routes: &[Route], report: &mut Report) {
         if let Some(takers) = takers.collect::<Option<Vec<_>>>()
             && let Some(first) = takers.first().and_then(|first| routes.get(*first))
         {
+            unreached.insert(index);
             report.push(hidden(route, first, expressions.leave_the_asterisk(route, &takers)));
         }
         for claim in claims {
             same.entry(claim).or_insert(index);
         }
     }
+    unreached
 }
 
 fn hidden(route: &Route, first: &Route, asterisk: bool) -> Diagnostic {

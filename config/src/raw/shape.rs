@@ -19,6 +19,11 @@ pub(crate) use super::declare::{choice, object, scalar};
 pub(crate) trait Shape: JsonSchema {
     type Value;
 
+    /// The keys of an object; a scalar has none.
+    fn keys() -> &'static [Key] {
+        &[]
+    }
+
     /// `None` when the report says what is wrong.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self::Value>;
 }
@@ -102,7 +107,13 @@ impl Reader<'_> {
                     node.location.clone(),
                     format!("{what} is a mapping, found {found}"),
                 )
-                .help(format!("its keys: {}", names.join(", "))),
+                .help(
+                    match &node.content {
+                        Content::Scalar { text, .. } => suggest::short::form(what, text),
+                        Content::List(_) | Content::Map(_) => None,
+                    }
+                    .unwrap_or_else(|| format!("its keys: {}", names.join(", "))),
+                ),
             );
             return None;
         };
@@ -130,7 +141,12 @@ impl Reader<'_> {
             let meant = spoiled.contains(&key.name);
             if !meant && !entries.iter().any(|entry| entry.key.value == key.name) {
                 let at = entries.first().map_or(&node.location, |entry| &entry.key.location);
-                self.error(at, format!("{what} lacks its key `{}`", key.name));
+                let message = format!("{what} lacks its key `{}`", key.name);
+                let mut missing = Diagnostic::error(at.clone(), message);
+                if key.name == "version" {
+                    missing = missing.help("a configuration begins with `version: v1`");
+                }
+                self.report.push(missing);
             }
         }
         Some(Members { entries, spoiled })
@@ -189,7 +205,7 @@ impl<S: Shape> Shape for List<S> {
             let found = node.describe();
             reader.report.push(
                 Diagnostic::error(node.location.clone(), format!("expected a list, found {found}"))
-                    .help("start each item with `- `, or write `[one, two]`"),
+                    .help(as_list(node, S::keys())),
             );
             return None;
         };
@@ -218,6 +234,29 @@ impl<S: JsonSchema> JsonSchema for List<S> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "array", "items": generator.subschema_for::<S>()})
+    }
+}
+
+/// How what stands in place of a list is written as one.
+fn as_list(node: &Node, keys: &[Key]) -> String {
+    let has = |name: &str| keys.iter().any(|key| key.name == name);
+    match &node.content {
+        Content::Map(entries) => match entries.first().map(|entry| entry.key.value.as_str()) {
+            Some(first) if has(first) => {
+                "each item is a mapping in the list: start it with `- `, or write `[{...}]`"
+                    .to_owned()
+            }
+            Some(first) if has("name") => {
+                format!(
+                    "each item has its `name`: `- name: {first}`, or `[{{name: {first}, ...}}]`"
+                )
+            }
+            _ => "start each item with `- `, or write `[one, two]`".to_owned(),
+        },
+        Content::Scalar { text, .. } if keys.is_empty() && !text.is_empty() && text.len() < 60 => {
+            format!("write `[{text}]`")
+        }
+        _ => "start each item with `- `, or write `[one, two]`".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::diagnostics::Report;
 use crate::load::parse_str;
 use crate::suggest;
 use crate::suggest::foreign::{self, Cure};
+use crate::suggest::short;
 use crate::tree::{self, Content, Node};
 
 /// A step from a value to one inside it.
@@ -165,6 +166,19 @@ fn every_cure_names_a_key_that_there_is_and_what_is_planned_is_not_there() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen.len() > 300, "{}", seen.len());
+}
+
+#[test]
+fn every_short_form_is_of_an_object_and_its_keys() {
+    let objects = named_objects(&schema());
+    for (object, form) in short::entries() {
+        let (_, keys) = &objects[object];
+        let inner = form.trim_matches(['{', '}']);
+        for pair in inner.split(", ").filter(|pair| !pair.is_empty() && !inner.contains("[{")) {
+            let key = pair.split_once(':').unwrap().0;
+            assert!(keys.contains(key), "{object}: {key}");
+        }
+    }
 }
 
 #[test]
