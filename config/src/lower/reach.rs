@@ -126,11 +126,15 @@ impl<'a> Expressions<'a> {
     /// Whether the route matches `*`, the target of `OPTIONS *`, and one of `takers` does not.
     fn leave_the_asterisk(&self, route: &Route, takers: &[usize]) -> bool {
         let by_method = &route.matcher.methods;
-        matches!(&route.matcher.path, PathPattern::Prefix(root) if root.is_empty())
+        let matches = |path: &PathPattern| match path {
+            PathPattern::Prefix(prefix) => prefix.is_empty(),
+            PathPattern::Regex(regex) => regex.is_match("*"),
+            PathPattern::Exact(_) => false,
+        };
+        let mut takers = takers.iter().filter_map(|taker| self.routes.get(*taker));
+        matches(&route.matcher.path)
             && (by_method.is_empty() || by_method.iter().any(|one| one.as_str() == "OPTIONS"))
-            && takers.iter().filter_map(|taker| self.routes.get(*taker)).any(|taker| {
-                matches!(&taker.matcher.path, PathPattern::Regex(regex) if !regex.is_match("*"))
-            })
+            && takers.any(|taker| !matches(&taker.matcher.path))
     }
 }
 
