@@ -54,6 +54,22 @@ pub enum Origin {
     Listener(Location),
     Upstream(Location),
     Route(Location),
+    /// A `perTry` that no level says beside or below the `response` in force is as long as that,
+    /// and comes from where that comes from.
+    Response(Box<Origin>),
+}
+
+impl Origin {
+    /// Where it is written; `None` of what is built in.
+    pub fn place(&self) -> Option<&Location> {
+        match self {
+            Self::BuiltIn => None,
+            Self::Defaults(at) | Self::Listener(at) | Self::Upstream(at) | Self::Route(at) => {
+                Some(at)
+            }
+            Self::Response(response) => response.place(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -64,6 +80,7 @@ impl fmt::Display for Origin {
             Self::Listener(at) => write!(out, "listener, {at}"),
             Self::Upstream(at) => write!(out, "upstream, {at}"),
             Self::Route(at) => write!(out, "route, {at}"),
+            Self::Response(response) => write!(out, "as `response`: {response}"),
         }
     }
 }

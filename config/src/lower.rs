@@ -5,15 +5,19 @@
 
 mod action;
 mod addresses;
+mod bypass;
+mod cover;
 mod headers;
 mod inherit;
 mod listener;
 mod matching;
 mod names;
+mod paths;
 mod process;
 mod reach;
 mod route;
 mod stream;
+mod timeouts;
 mod upstream;
 mod websocket;
 
@@ -63,13 +67,22 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
         unused_upstreams(&merged, report);
     }
     if let Some((routes, stream_routes)) = &routes {
-        reach::check(routes, report);
+        let unreached = reach::check(routes, report);
+        if let Some(listeners) = &listeners {
+            let unbound = merged.routes.iter().filter(|route| route.value.listeners.is_none());
+            let unbound = unbound.filter_map(|route| route.value.name.as_ref());
+            let unbound = unbound.map(|name| name.value.as_str()).collect();
+            bypass::check(routes, &unbound, &unreached, listeners, report);
+        }
         action::check_grpc_web(routes, upstreams.as_deref(), report);
         let kind_of = |at: ListenerId| match &listeners.as_ref()?.get(at.0)?.kind {
             ListenerKind::Stream(stream) => Some(stream.kind),
             ListenerKind::Http(_) | ListenerKind::Status => None,
         };
         stream::check(stream_routes, kind_of, upstreams.as_deref(), report);
+        if let Some(upstreams) = &upstreams {
+            timeouts::check_connects(upstreams, routes, stream_routes, report);
+        }
         if let Some(listeners) = &listeners {
             let bound = routes.iter().flat_map(|route| &route.listeners);
             let bound = bound.chain(stream_routes.iter().flat_map(|route| &route.listeners));

@@ -17,4 +17,6 @@ pub fn schema() -> Value {
 }
 
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod tests;

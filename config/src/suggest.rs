@@ -1,5 +1,8 @@
 //! The name that was probably meant.
 
+pub(crate) mod foreign;
+pub(crate) mod short;
+
 /// The candidate nearest to an unknown name, when one is near enough to be worth saying.
 pub(crate) fn nearest<'a>(
     unknown: &str,
@@ -33,7 +36,7 @@ pub(crate) fn help(unknown: &str, candidates: &[&str]) -> Option<String> {
 }
 
 /// `header_bytes`, `header-bytes` and `headerBytes` are one.
-fn folded(name: &str) -> String {
+pub(crate) fn folded(name: &str) -> String {
     name.chars().filter(|one| !matches!(one, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 

@@ -16,11 +16,15 @@ const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     let wanted = "a whole number with its unit, for example `250ms`, `5s`, `2m` or `1h`";
     let (digits, unit) = split(text);
+    if let (Some(0), "") = (number(digits), unit) {
+        return Err(ValueError("a duration is more than nothing".to_owned()));
+    }
     if let (Some(number), "") = (number(digits), unit) {
         return Err(ValueError(format!("`{text}` has no unit: write `{number}s` or `{number}ms`")));
     }
     let unit = DURATIONS.iter().find(|(name, _)| *name == unit);
     let (Some(number), Some((_, milliseconds))) = (number(digits), unit) else {
+        let wanted = of_parts(text).unwrap_or_else(|| wanted.to_owned());
         return Err(ValueError(format!("`{text}` is not a duration: write {wanted}")));
     };
     let duration = number.checked_mul(*milliseconds).map(Duration::from_millis);
@@ -29,6 +33,31 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
         Some(duration) if duration <= LONGEST => Ok(duration),
         _ => Err(ValueError(format!("`{text}` is longer than 30 days"))),
     }
+}
+
+/// `1m30s` or `1.5s` as one whole number with its unit.
+fn of_parts(text: &str) -> Option<String> {
+    let (mut rest, mut sum) = (text, 0_u64);
+    while !rest.is_empty() {
+        let (digits, after) = split(rest);
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => split(after),
+            None => ("", after),
+        };
+        let unit = after.find(|one: char| one.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit)?;
+        let (_, factor) = DURATIONS.iter().find(|(name, _)| *name == unit)?;
+        sum = sum.checked_add(number(digits)?.checked_mul(*factor)?)?;
+        if !fraction.is_empty() {
+            let parts =
+                number(fraction.trim_start_matches('0')).unwrap_or(0).checked_mul(*factor)?;
+            let whole = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+            sum = sum.checked_add((parts % whole == 0).then_some(parts / whole)?)?;
+        }
+        rest = after;
+    }
+    let sum = Duration::from_millis(sum);
+    (sum > Duration::ZERO && sum <= LONGEST).then(|| format!("`{}`", format_duration(sum)))
 }
 
 /// `512B`, `64KiB`, `10MiB`, `1GiB`; a plain number counts bytes.
@@ -121,6 +150,19 @@ mod tests {
         for text in ["", "5", "s", "0s", "-1s", "1.5s", "1m30s", "31d", "5 s", "99999999999999999h"]
         {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+        for (text, cure) in [
+            ("1m30s", "write `90s`"),
+            ("1h30m", "write `90m`"),
+            ("1.5s", "write `1500ms`"),
+            ("0.25m", "write `15s`"),
+            ("1.0001s", "a whole number"),
+            ("1m30", "a whole number"),
+            ("0m0s", "a whole number"),
+            ("0", "more than nothing"),
+        ] {
+            let error = parse_duration(text).unwrap_err().0;
+            assert!(error.contains(cure), "{text}: {error}");
         }
     }
 

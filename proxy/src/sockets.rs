@@ -1,5 +1,7 @@
 //! Binding: one listening socket per worker, and never a port that another process serves.
 
+mod cures;
+
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use portcullis_config::model::ListenAddress;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::worker::ListenSocket;
+pub use cures::cure;
 
 /// Connections that the kernel queues for one socket before they are accepted.
 const BACKLOG: i32 = 4096;

@@ -76,7 +76,7 @@ fn values_say_where_they_come_from() {
         route["timeouts"],
         json!({
             "response": {"value": "20s", "origin": "defaults, a.yaml:4:33"},
-            "perTry": {"value": "5s", "origin": "built-in default"},
+            "perTry": {"value": "20s", "origin": "as `response`: defaults, a.yaml:4:33"},
             "idle": {"value": "1m", "origin": "built-in default"},
         })
     );

@@ -5,12 +5,12 @@ use regex::Regex;
 use super::inherit::{Inheritance, built_in, within};
 use super::matching::prefix;
 use super::route::Targets;
-use super::{at, refuse, websocket};
+use super::{at, refuse, timeouts, websocket};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::{
     Action, Backend, Forward, HostHandling, Redirect, RedirectPath, Reply, Retry, Rewrite, Route,
-    RouteTimeouts, StickyCookie, Upstream, UpstreamId, UpstreamProtocol,
+    StickyCookie, Upstream, UpstreamId, UpstreamProtocol,
 };
 use crate::raw;
 use crate::text::Template;
@@ -88,7 +88,7 @@ fn forward(
         Some(one) => rewrite(one, by_prefix, report).map(Some),
         None => Some(None),
     };
-    let timeouts = timeouts(route, targets.inheritance, report);
+    let timeouts = timeouts::lower(route, targets.inheritance, report);
     let retries = retries(route, targets.inheritance);
     let sticky = match &route.sticky {
         Some(sticky) => Some(StickyCookie {
@@ -183,45 +183,6 @@ pub(super) fn check_grpc_web(
             }
         }
     }
-}
-
-fn timeouts(
-    route: &raw::Route,
-    inheritance: &Inheritance<'_>,
-    report: &mut Report,
-) -> RouteTimeouts {
-    let own = route.timeouts.as_ref();
-    let response = inheritance.pick(
-        within(own, |one| &one.response),
-        Origin::Route,
-        |defaults| within(defaults.timeouts.as_ref(), |one| &one.response),
-        built_in::RESPONSE,
-    );
-    let per_try = inheritance.pick(
-        within(own, |one| &one.per_try),
-        Origin::Route,
-        |defaults| within(defaults.timeouts.as_ref(), |one| &one.per_try),
-        built_in::PER_TRY,
-    );
-    let readable = own.is_none_or(|one| one.value.spoiled.is_empty());
-    if readable
-        && per_try.value > response.value
-        && let Origin::Route(at) | Origin::Defaults(at) = &per_try.origin
-    {
-        let mut vain =
-            Diagnostic::warning(at.clone(), "`perTry` is longer than `response`, which ends it");
-        if let Origin::Route(at) | Origin::Defaults(at) = &response.origin {
-            vain = vain.related(at.clone(), "`response` is set here");
-        }
-        report.push(vain);
-    }
-    let idle = inheritance.pick(
-        within(own, |one| &one.idle),
-        Origin::Route,
-        |defaults| within(defaults.timeouts.as_ref(), |one| &one.idle),
-        built_in::ROUTE_IDLE,
-    );
-    RouteTimeouts { response, per_try, idle }
 }
 
 fn rewrite(raw: &Located<raw::Rewrite>, by_prefix: bool, report: &mut Report) -> Option<Rewrite> {

@@ -226,14 +226,14 @@ fn request_limits(
         built_in::URI,
     );
     if uri.value > header_bytes.value {
-        match place(&uri) {
+        match uri.origin.place() {
             None => uri.value = header_bytes.value,
             Some(location) => {
                 let mut wrong = Diagnostic::error(
                     location.clone(),
                     "the request target is part of `headerBytes` and cannot be longer",
                 );
-                if let Some(header_bytes) = place(&header_bytes) {
+                if let Some(header_bytes) = header_bytes.origin.place() {
                     wrong = wrong.related(header_bytes.clone(), "`headerBytes` is set here");
                 }
                 report.push(wrong);
@@ -254,15 +254,6 @@ fn request_limits(
         built_in::BODY,
     );
     Some(RequestLimits { header_bytes, headers, uri, body })
-}
-
-fn place<T>(sourced: &Sourced<T>) -> Option<&Location> {
-    match &sourced.origin {
-        Origin::BuiltIn => None,
-        Origin::Defaults(at) | Origin::Listener(at) | Origin::Upstream(at) | Origin::Route(at) => {
-            Some(at)
-        }
-    }
 }
 
 pub(super) fn lower_tls(

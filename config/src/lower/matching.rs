@@ -78,6 +78,9 @@ pub(super) fn listed<T: Clone + PartialEq>(
 
 fn lower_path(raw: &Located<raw::PathMatch>, report: &mut Report) -> Option<PathPattern> {
     let path = &raw.value;
+    for literal in [&path.exact, &path.prefix].into_iter().flatten() {
+        warn_of_star(literal, report);
+    }
     match (&path.exact, &path.prefix, &path.regex) {
         (Some(exact), None, None) => Some(PathPattern::Exact(exact.value.clone())),
         (None, Some(one), None) => Some(PathPattern::Prefix(prefix(&one.value))),
@@ -89,6 +92,21 @@ fn lower_path(raw: &Located<raw::PathMatch>, report: &mut Report) -> Option<Path
             None
         }
     }
+}
+
+/// A star is legal in a path, and elsewhere a pattern.
+fn warn_of_star(path: &Located<String>, report: &mut Report) {
+    let Some(star) = path.value.find('*') else { return };
+    let before = path.value.get(..star).unwrap_or_default();
+    let cure = match (before.strip_suffix('/'), path.value.get(star..)) {
+        (Some(""), Some("*" | "**")) => "`prefix: /` takes every path".to_owned(),
+        (Some(prefix), Some("*" | "**")) => {
+            format!("`prefix: {prefix}` takes all that is below it")
+        }
+        _ => format!("`regex: {}` matches any text there", path.value.replace('*', "[^/]*")),
+    };
+    let message = "a `*` here is an ordinary character, not a pattern";
+    report.push(Diagnostic::warning(path.location.clone(), message).help(cure));
 }
 
 fn values<R, N: Clone + PartialEq + AsText>(

@@ -105,6 +105,65 @@ fn the_nearest_level_holds_and_says_so() {
     assert_eq!(http(&config).request_limits.uri.value, 4_096);
 }
 
+/// Who decides `perTry`: the nearest level that says it, unless a nearer one says `response` alone.
+#[test]
+fn a_try_has_what_was_written_for_it() {
+    for (defaults, route, response, per_try, origin) in [
+        // Neither is written.
+        ("", "", "15s", "5s", "built-in default"),
+        ("idle: 9s", "idle: 8s", "15s", "5s", "built-in default"),
+        // `response` alone: one try may take all of it.
+        ("", "response: 30s", "30s", "30s", "as `response`: route, a.yaml:6:63"),
+        ("", "response: 2s", "2s", "2s", "as `response`: route, a.yaml:6:63"),
+        ("response: 30s", "", "30s", "30s", "as `response`: defaults, a.yaml:3:33"),
+        ("response: 3s", "idle: 8s", "3s", "3s", "as `response`: defaults, a.yaml:3:33"),
+        ("response: 20s", "response: 30s", "30s", "30s", "as `response`: route, a.yaml:6:63"),
+        // `perTry` alone.
+        ("", "perTry: 4s", "15s", "4s", "route, a.yaml:6:61"),
+        ("perTry: 4s", "", "15s", "4s", "defaults, a.yaml:3:31"),
+        ("perTry: 4s", "perTry: 3s", "15s", "3s", "route, a.yaml:6:61"),
+        // Both at one level.
+        ("", "response: 30s, perTry: 6s", "30s", "6s", "route, a.yaml:6:76"),
+        ("response: 30s, perTry: 6s", "", "30s", "6s", "defaults, a.yaml:3:46"),
+        // `perTry` nearer than `response`.
+        ("response: 30s", "perTry: 6s", "30s", "6s", "route, a.yaml:6:61"),
+        ("response: 30s, perTry: 6s", "perTry: 7s", "30s", "7s", "route, a.yaml:6:61"),
+        // `response` nearer than `perTry`.
+        ("perTry: 6s", "response: 30s", "30s", "30s", "as `response`: route, a.yaml:6:63"),
+        ("perTry: 6s", "response: 2s", "2s", "2s", "as `response`: route, a.yaml:6:63"),
+        (
+            "response: 15s, perTry: 5s",
+            "response: 30s",
+            "30s",
+            "30s",
+            "as `response`: route, a.yaml:6:63",
+        ),
+        (
+            "response: 15s, perTry: 5s",
+            "response: 30s, perTry: 9s",
+            "30s",
+            "9s",
+            "route, a.yaml:6:76",
+        ),
+    ] {
+        let text = format!(
+            "version: v1\n\
+             listeners: [{{name: a, address: \"[::]:80\"}}]\n\
+             defaults: {{timeouts: {{{defaults}}}}}\n\
+             upstreams: [{{name: u, endpoints: [{{address: \"127.0.0.1:1\"}}]}}]\n\
+             routes:\n  \
+               - {{name: r, backends: [{{upstream: u}}], timeouts: {{{route}}}}}\n"
+        );
+        let loaded = load(&text);
+        assert!(loaded.warnings.is_empty(), "{text}");
+        let timeouts = &forward(&loaded.config, 0).timeouts;
+        let shown = |one| crate::units::format_duration(one);
+        let found = (shown(timeouts.response.value), shown(timeouts.per_try.value));
+        assert_eq!(found, (response.to_owned(), per_try.to_owned()), "{text}");
+        assert_eq!(timeouts.per_try.origin.to_string(), origin, "{text}");
+    }
+}
+
 #[test]
 fn an_expression_matches_the_whole() {
     let config = load(

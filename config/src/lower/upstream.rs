@@ -80,17 +80,14 @@ fn endpoint(raw: &Located<raw::Endpoint>, report: &mut Report) -> Option<Endpoin
         (Some(address), None) => {
             refuse(at(&one.port), "`port` is for `dns`: an address holds its port", report)?;
             match &address.value {
-                Address::Tcp(address) => {
-                    if address.port() == 0 || address.ip().is_unspecified() {
-                        let message = "nothing can be reached at this address";
-                        refuse(at(&one.address), message, report)?;
-                    }
-                    EndpointTarget::Address(*address)
-                }
+                Address::Tcp(address) => EndpointTarget::Address(*address),
                 Address::Unix(path) => EndpointTarget::Unix(path.clone()),
             }
         }
         (None, Some(dns)) => {
+            if one.spoiled.contains(&"port") {
+                return None;
+            }
             let Some(port) = &one.port else {
                 refuse(Some(&dns.location), "`dns` needs `port`", report);
                 return None;

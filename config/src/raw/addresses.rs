@@ -1,5 +1,7 @@
 //! Addresses, host names and paths of files.
 
+mod cures;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use crate::networks::parse_network;
 use crate::secrets::resolve;
 use crate::tree::Node;
 use crate::values::{HostPattern, ValueError};
+use cures::Purpose;
 
 /// Longest path of a Unix socket, without the byte that ends it.
 const UNIX_PATH: usize = 107;
@@ -26,8 +29,16 @@ pub(crate) enum Address {
 scalar! {
     /// An IP address and a port, `127.0.0.1:8080` or `[::]:8080`, or the path of a socket,
     /// `unix:run/shop.sock`. References are resolved here.
-    AddressText: Address = address, {
-        "type": "string", "examples": ["[::]:8080", "127.0.0.1:7001", "unix:run/shop.sock"]
+    ListenAddressText: Address = |node, reader| address(node, reader, Purpose::Listen), {
+        "type": "string", "examples": ["[::]:8080", "127.0.0.1:8080", "unix:run/shop.sock"]
+    }
+}
+
+scalar! {
+    /// An IP address and a port, `127.0.0.1:7001` or `[::1]:7001`, or the path of a socket,
+    /// `unix:run/users.sock`. References are resolved here.
+    EndpointAddressText: Address = |node, reader| address(node, reader, Purpose::Reach), {
+        "type": "string", "examples": ["127.0.0.1:7001", "unix:run/users.sock"]
     }
 }
 
@@ -39,7 +50,18 @@ scalar! {
         let host = match host_name(&resolved) {
             Ok(host) => host,
             // What a reference resolved to is not shown.
-            Err(error) if source == resolved => return reader.accept(node, Err(error)),
+            Err(error) if source == resolved => {
+                let mut wrong = Diagnostic::error(node.location.clone(), error.0);
+                if let Some(cure) = cures::cure_of_dns(&source) {
+                    wrong = Diagnostic::error(
+                        node.location.clone(),
+                        format!("`{source}` is not a host name"),
+                    )
+                    .help(cure);
+                }
+                reader.report.push(wrong);
+                return None;
+            }
             Err(_) => {
                 reader.error(&node.location, format!("`{source}` does not resolve to {wanted}"));
                 return None;
@@ -100,9 +122,13 @@ fn resolved(node: &Node, reader: &mut Reader<'_>, wanted: &str) -> Option<(Strin
     }
 }
 
-fn address(node: &Node, reader: &mut Reader<'_>) -> Option<Address> {
-    let (source, resolved) = resolved(node, reader, "an address like `127.0.0.1:8080`")?;
-    match parse_address(&resolved, reader.base) {
+fn address(node: &Node, reader: &mut Reader<'_>, purpose: Purpose) -> Option<Address> {
+    let wanted = match purpose {
+        Purpose::Listen => "an address like `[::]:8080`",
+        Purpose::Reach => "an address like `127.0.0.1:8080`",
+    };
+    let (source, resolved) = resolved(node, reader, wanted)?;
+    match parse_address(&resolved, reader.base, purpose) {
         Ok(address) => Some(address),
         Err((message, help)) => {
             let at = node.location.clone();
@@ -118,7 +144,7 @@ fn address(node: &Node, reader: &mut Reader<'_>) -> Option<Address> {
     }
 }
 
-fn parse_address(text: &str, base: &Path) -> Result<Address, (String, String)> {
+fn parse_address(text: &str, base: &Path, purpose: Purpose) -> Result<Address, (String, String)> {
     if let Some(path) = text.strip_prefix("unix:") {
         let path = base.join(path);
         return match path.as_os_str().len() {
@@ -132,20 +158,21 @@ fn parse_address(text: &str, base: &Path) -> Result<Address, (String, String)> {
             _ => Ok(Address::Unix(path)),
         };
     }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(Address::Tcp(address));
-    }
-    let help = match text.rsplit_once(':') {
-        _ if text.parse::<Ipv6Addr>().is_ok() => format!("add the port: `[{text}]:8080`"),
-        _ if text.parse::<IpAddr>().is_ok() => format!("add the port: `{text}:8080`"),
-        _ if text.parse::<u16>().is_ok() => format!("write `[::]:{text}` for every address"),
-        Some(("" | "*", port)) => format!("write `[::]:{port}` for every address"),
-        Some((name, port)) if host_name(name).is_ok() && port.parse::<u16>().is_ok() => {
-            format!("names are resolved for endpoints only: `{{dns: {name}, port: {port}}}`")
-        }
-        _ => "for example `127.0.0.1:8080`, `[::]:8080` or `unix:run/shop.sock`".to_owned(),
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let message = format!("`{text}` is not an IP address with a port");
+        return Err((message, cures::cure(text, purpose)));
     };
-    Err((format!("`{text}` is not an IP address with a port"), help))
+    if purpose == Purpose::Reach && (address.port() == 0 || address.ip().is_unspecified()) {
+        let help = if address.port() == 0 {
+            "a port is a number from 1 to 65535; a listener's 0 lets the kernel choose one"
+                .to_owned()
+        } else {
+            let ip = if address.is_ipv6() { "[::]" } else { "0.0.0.0" };
+            cures::any_address(ip, address.port())
+        };
+        return Err((format!("nothing can be reached at `{text}`"), help));
+    }
+    Ok(Address::Tcp(address))
 }
 
 /// A host name in lower case.
@@ -163,13 +190,10 @@ fn host_name(text: &str) -> Result<String, ValueError> {
     if text.len() <= 253 && text.split('.').all(label) {
         return Ok(text.to_ascii_lowercase());
     }
-    let cure = match text.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
-            format!(": leave out the port, `{name}`")
-        }
-        _ if text.contains("://") => ": leave out the scheme".to_owned(),
-        _ if text.ends_with('.') => ": leave out the last dot".to_owned(),
-        _ => String::new(),
+    let cure = match cures::bare_host(text) {
+        Some(host) => format!(": write `{host}`, without scheme, port and path"),
+        None if text.ends_with('.') => ": leave out the last dot".to_owned(),
+        None => String::new(),
     };
     Err(ValueError(format!("`{text}` is not a host name{cure}")))
 }
@@ -203,23 +227,27 @@ mod tests {
     #[test]
     fn addresses() {
         let base = Path::new("/etc/shop");
-        let check = |text: &str| parse_address(text, base);
+        let check = |text: &str| parse_address(text, base, Purpose::Listen);
         assert_eq!(check("[::]:80"), Ok(Address::Tcp("[::]:80".parse().unwrap())));
+        assert_eq!(check("0.0.0.0:0"), Ok(Address::Tcp("0.0.0.0:0".parse().unwrap())));
         assert_eq!(check("unix:run/a"), Ok(Address::Unix("/etc/shop/run/a".into())));
         assert_eq!(check("unix:/run/a"), Ok(Address::Unix("/run/a".into())));
         for (text, cure) in [
             (":80", "[::]:80"),
-            ("*:80", "[::]:80"),
-            ("80", "[::]:80"),
-            ("::1", "[::1]:8080"),
-            ("127.0.0.1", "127.0.0.1:8080"),
-            ("localhost:80", "{dns: localhost, port: 80}"),
-            ("", "for example"),
-            ("127.0.0.1:99999", "for example"),
             ("unix:", ""),
             (&format!("unix:{}", "x".repeat(108)), "this one has"),
         ] {
             assert!(check(text).unwrap_err().1.contains(cure), "{text}: {:?}", check(text));
+        }
+        let check = |text: &str| parse_address(text, base, Purpose::Reach);
+        assert!(check("127.0.0.1:80").is_ok() && check("[::1]:80").is_ok());
+        for (text, cure) in [
+            ("0.0.0.0:80", "`127.0.0.1:80` is this machine"),
+            ("[::]:80", "`[::1]:80` is this machine"),
+            ("127.0.0.1:0", "from 1 to 65535"),
+        ] {
+            let (message, help) = check(text).unwrap_err();
+            assert!(message.starts_with("nothing can be reached") && help.contains(cure), "{help}");
         }
     }
 

@@ -22,17 +22,21 @@ macro_rules! object {
         impl $crate::raw::shape::Shape for $name {
             type Value = Self;
 
-            fn read(
-                node: &$crate::tree::Node,
-                reader: &mut $crate::raw::shape::Reader<'_>,
-            ) -> Option<Self> {
+            fn keys() -> &'static [$crate::raw::shape::Key] {
                 const KEYS: &[$crate::raw::shape::Key] = &[
                     $($crate::raw::shape::Key {
                         name: $key,
                         required: matches!(stringify!($need).as_bytes(), b"required"),
                     },)*
                 ];
-                let mut members = reader.members(node, $what, KEYS)?;
+                KEYS
+            }
+
+            fn read(
+                node: &$crate::tree::Node,
+                reader: &mut $crate::raw::shape::Reader<'_>,
+            ) -> Option<Self> {
+                let mut members = reader.members(node, $what, Self::keys())?;
                 Some(Self {
                     $($field: members.read::<$shape>($key, reader),)*
                     spoiled: members.spoiled,

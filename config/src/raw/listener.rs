@@ -1,6 +1,6 @@
 //! Listeners as written.
 
-use super::addresses::{AddressText, FilePath, HostPatternText, NetworkText};
+use super::addresses::{FilePath, HostPatternText, ListenAddressText, NetworkText};
 use super::scalars::{
     Connections, DurationText, Flag, HeaderBytes, HeaderLines, Hops, SizeText, TargetBytes,
 };
@@ -88,7 +88,7 @@ object! {
         /// Its name, for routes, metrics and the access log.
         name: required Name = "name",
         /// Where it listens.
-        address: required AddressText = "address",
+        address: required ListenAddressText = "address",
         /// Refuse IPv4 on an IPv6 address; `[::]` takes both otherwise.
         v6only: optional Flag = "v6only",
         /// What it speaks; `http` unless said.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::addresses::AddressText;
+use super::addresses::ListenAddressText;
 use super::listener::{ConnectionLimits, Listener, RequestLimits};
 use super::route::{Retry, Route, RouteTimeouts};
 use super::scalars::{DurationText, Flag, MemoryText, ShareText, WorkersText};
@@ -117,7 +117,7 @@ object! {
     /// The admin API.
     Admin, "`admin`" {
         /// A loopback address, `127.0.0.1:9901`, or `unix:` with a path; nothing else.
-        address: required AddressText = "address",
+        address: required ListenAddressText = "address",
         /// Asked as a bearer token of every call that changes something.
         token: optional Token = "token",
     }

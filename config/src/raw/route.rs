@@ -239,9 +239,10 @@ object! {
         /// From the end of the request's head to the response's head, over all tries; 15s unless
         /// said. What a client takes to send its body is added.
         response: optional DurationText = "response",
-        /// One try of it, from the end of a body that was waited for; 5s unless said.
+        /// One try of it, from the end of a body that was waited for. Unless said, as long as the
+        /// `response` that is written, and 5s where none is.
         per_try: optional DurationText = "perTry",
-        /// Without one byte in either direction once the response has begun, 60s unless said; of
+        /// Without one byte in either direction once the response has begun, 1m unless said; of
         /// a `tcp` or `tls-passthrough` route from the start, 1h unless said.
         idle: optional DurationText = "idle",
     }

@@ -19,6 +19,11 @@ pub(crate) use super::declare::{choice, object, scalar};
 pub(crate) trait Shape: JsonSchema {
     type Value;
 
+    /// The keys of an object; a scalar has none.
+    fn keys() -> &'static [Key] {
+        &[]
+    }
+
     /// `None` when the report says what is wrong.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self::Value>;
 }
@@ -102,7 +107,13 @@ impl Reader<'_> {
                     node.location.clone(),
                     format!("{what} is a mapping, found {found}"),
                 )
-                .help(format!("its keys: {}", names.join(", "))),
+                .help(
+                    match &node.content {
+                        Content::Scalar { text, .. } => suggest::short::form(what, text),
+                        Content::List(_) | Content::Map(_) => None,
+                    }
+                    .unwrap_or_else(|| format!("its keys: {}", names.join(", "))),
+                ),
             );
             return None;
         };
@@ -113,16 +124,29 @@ impl Reader<'_> {
             if !known.contains(&name) {
                 let at = entry.key.location.clone();
                 let mut unknown = Diagnostic::error(at, format!("{what} has no key `{name}`"));
-                unknown.help = suggest::help(name, &known);
+                let foreign = suggest::foreign::cure(what, name);
+                unknown.help = match foreign {
+                    Some(cure) => Some(cure.help(name)),
+                    None => suggest::help(name, &known),
+                };
                 self.report.push(unknown);
-                spoiled.extend(suggest::nearest(name, known.iter().copied()));
+                let meant = match foreign {
+                    Some(cure) => known.iter().find(|key| Some(**key) == cure.meant()).copied(),
+                    None => suggest::nearest(name, known.iter().copied()),
+                };
+                spoiled.extend(meant);
             }
         }
         for key in keys.iter().filter(|key| key.required) {
             let meant = spoiled.contains(&key.name);
             if !meant && !entries.iter().any(|entry| entry.key.value == key.name) {
                 let at = entries.first().map_or(&node.location, |entry| &entry.key.location);
-                self.error(at, format!("{what} lacks its key `{}`", key.name));
+                let message = format!("{what} lacks its key `{}`", key.name);
+                let mut missing = Diagnostic::error(at.clone(), message);
+                if key.name == "version" {
+                    missing = missing.help("a configuration begins with `version: v1`");
+                }
+                self.report.push(missing);
             }
         }
         Some(Members { entries, spoiled })
@@ -181,7 +205,7 @@ impl<S: Shape> Shape for List<S> {
             let found = node.describe();
             reader.report.push(
                 Diagnostic::error(node.location.clone(), format!("expected a list, found {found}"))
-                    .help("start each item with `- `, or write `[one, two]`"),
+                    .help(as_list(node, S::keys())),
             );
             return None;
         };
@@ -210,6 +234,29 @@ impl<S: JsonSchema> JsonSchema for List<S> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "array", "items": generator.subschema_for::<S>()})
+    }
+}
+
+/// How what stands in place of a list is written as one.
+fn as_list(node: &Node, keys: &[Key]) -> String {
+    let has = |name: &str| keys.iter().any(|key| key.name == name);
+    match &node.content {
+        Content::Map(entries) => match entries.first().map(|entry| entry.key.value.as_str()) {
+            Some(first) if has(first) => {
+                "each item is a mapping in the list: start it with `- `, or write `[{...}]`"
+                    .to_owned()
+            }
+            Some(first) if has("name") => {
+                format!(
+                    "each item has its `name`: `- name: {first}`, or `[{{name: {first}, ...}}]`"
+                )
+            }
+            _ => "start each item with `- `, or write `[one, two]`".to_owned(),
+        },
+        Content::Scalar { text, .. } if keys.is_empty() && !text.is_empty() && text.len() < 60 => {
+            format!("write `[{text}]`")
+        }
+        _ => "start each item with `- `, or write `[one, two]`".to_owned(),
     }
 }
 
@@ -277,8 +324,10 @@ pub(super) fn word<'n>(node: &'n Node, reader: &mut Reader<'_>, words: &[&str]) 
     }
     let mut wrong =
         Diagnostic::error(node.location.clone(), format!("expected {wanted}, found `{text}`"));
-    wrong.help = suggest::nearest(text, words.iter().copied())
-        .map(|meant| format!("did you mean `{meant}`?"));
+    wrong.help = suggest::foreign::word(text, words).or_else(|| {
+        let meant = suggest::nearest(text, words.iter().copied())?;
+        Some(format!("did you mean `{meant}`?"))
+    });
     reader.report.push(wrong);
     None
 }

@@ -268,6 +268,9 @@ fn path(text: &str) -> Result<String, ValueError> {
     if text.contains(['?', '#']) {
         return wrong("it ends before the query (`match.query` looks at that)");
     }
+    if text.contains('{') && text.contains('}') {
+        return wrong("there are no placeholders; `regex` has `[^/]+` for a segment");
+    }
     if !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte)) {
         return wrong("percent-encode what is not allowed in a URL");
     }

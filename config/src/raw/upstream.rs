@@ -1,6 +1,6 @@
 //! Upstreams as written.
 
-use super::addresses::{AddressText, DnsName, FilePath, HostText};
+use super::addresses::{DnsName, EndpointAddressText, FilePath, HostText};
 use super::listener::ProxyVersionText;
 use super::scalars::{Amount, Connections, DurationText, EndpointWeight, Flag, Port};
 use super::shape::{List, choice, object};
@@ -86,7 +86,7 @@ object! {
     /// One address, or all addresses of a DNS name.
     Endpoint, "an endpoint" {
         /// An IP address with a port, or `unix:` with a path.
-        address: optional AddressText = "address",
+        address: optional EndpointAddressText = "address",
         /// A host name; each of its addresses is an endpoint. Needs `port`.
         dns: optional DnsName = "dns",
         /// The port of `dns`.

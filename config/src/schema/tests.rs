@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,17 +7,20 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::diagnostics::Report;
 use crate::load::parse_str;
+use crate::suggest;
+use crate::suggest::foreign::{self, Cure};
+use crate::suggest::short;
 use crate::tree::{self, Content, Node};
 
 /// A step from a value to one inside it.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Key(String),
     Item,
 }
 
 /// Every object of the schema, with the way to it and its keys.
-fn objects(root: &Value) -> Vec<(Vec<Step>, BTreeSet<String>)> {
+pub(super) fn objects(root: &Value) -> Vec<(Vec<Step>, BTreeSet<String>)> {
     let mut found = Vec::new();
     visit(root, root, Vec::new(), &mut found);
     found
@@ -45,7 +48,7 @@ fn visit(
     }
 }
 
-fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+pub(super) fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     match schema.get("$ref").and_then(Value::as_str) {
         Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
         None => schema,
@@ -92,12 +95,98 @@ fn every_object_and_key_is_described() {
     }
 }
 
+/// The name that messages give to each object, with its ways and its keys.
+fn named_objects(root: &Value) -> BTreeMap<String, (Vec<String>, BTreeSet<String>)> {
+    let mut named = BTreeMap::new();
+    for (way, keys) in objects(root) {
+        let failed = parse_str("a.yaml", &document(&way, "zzz").to_string()).unwrap_err();
+        let message =
+            failed.report.iter().find_map(|one| one.message.strip_suffix(" has no key `zzz`"));
+        let shown = way.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Item => None,
+        });
+        let shown = shown.collect::<Vec<_>>().join(".");
+        let entry: &mut (Vec<String>, BTreeSet<String>) =
+            named.entry(message.unwrap().to_owned()).or_default();
+        entry.0.push(shown);
+        // Those of one name have the same keys.
+        assert!(entry.1.is_empty() || entry.1 == keys, "{message:?}");
+        entry.1 = keys;
+    }
+    named
+}
+
+/// Every key by its way, as `routes.match.path`.
+fn every_way(root: &Value) -> BTreeSet<String> {
+    let named = named_objects(root);
+    let ways = named.values().flat_map(|(ways, keys)| {
+        ways.iter().flat_map(move |way| {
+            keys.iter()
+                .map(move |key| if way.is_empty() { key.clone() } else { format!("{way}.{key}") })
+        })
+    });
+    ways.collect()
+}
+
 #[test]
-fn every_key_is_in_the_manual() {
-    let manual = include_str!("../../../docs/configuration.md");
+fn every_cure_names_a_key_that_there_is_and_what_is_planned_is_not_there() {
     let root = schema();
-    for key in objects(&root).into_iter().flat_map(|(_, keys)| keys) {
-        assert!(manual.contains(&key), "{key}");
+    let (objects, ways) = (named_objects(&root), every_way(&root));
+    let mut seen = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (object, words, cure) in foreign::entries() {
+        let Some((_, keys)) = objects.get(*object) else {
+            wrong.push(format!("there is no object {object}"));
+            continue;
+        };
+        let keys: BTreeSet<_> = keys.iter().map(|key| suggest::folded(key)).collect();
+        for word in *words {
+            if keys.contains(&suggest::folded(word)) {
+                wrong.push(format!("{object} has a key `{word}`"));
+            }
+            if !seen.insert((object, suggest::folded(word))) {
+                wrong.push(format!("{object}: `{word}` stands twice"));
+            }
+        }
+        match cure {
+            Cure::Key(way, help) => {
+                let last = way.rsplit('.').next().unwrap();
+                if !ways.contains(*way) {
+                    wrong.push(format!("there is no `{way}`"));
+                }
+                if !help.contains(&format!("{last}:")) && !help.contains(&format!("`{last}`")) {
+                    wrong.push(format!("{object}: {help:?} does not name `{last}`"));
+                }
+            }
+            // That the object has no such key is looked at above.
+            Cure::Later => {}
+            Cure::Elsewhere(help) => assert!(!help.is_empty()),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen.len() > 300, "{}", seen.len());
+}
+
+#[test]
+fn every_short_form_is_of_an_object_and_its_keys() {
+    let objects = named_objects(&schema());
+    for (object, form) in short::entries() {
+        let (_, keys) = &objects[object];
+        let inner = form.trim_matches(['{', '}']);
+        for pair in inner.split(", ").filter(|pair| !pair.is_empty() && !inner.contains("[{")) {
+            let key = pair.split_once(':').unwrap().0;
+            assert!(keys.contains(key), "{object}: {key}");
+        }
+    }
+}
+
+#[test]
+fn every_word_that_means_another_leads_to_one_that_there_is() {
+    let text = schema().to_string();
+    for (target, word) in foreign::words() {
+        assert!(text.contains(&format!("\"{target}\"")), "{target}");
+        assert_ne!(target, word);
     }
 }
 

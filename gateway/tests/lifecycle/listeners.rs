@@ -88,7 +88,7 @@ async fn so_does_a_taken_port_of_a_status_listener() {
     let mut gateway = Gateway::start(&text);
     gateway.ends(LONG, 2).await;
     gateway.says(&["portcullis.yaml:5:"]).await;
-    gateway.says(&["listener `probes` cannot be bound"]).await;
+    gateway.says(&["listener `probes` cannot be bound to"]).await;
 }
 
 #[tokio::test]

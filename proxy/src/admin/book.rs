@@ -78,10 +78,17 @@ impl ControlBook {
                 Err(error) => faults.push(WorldError::new(
                     location,
                     match purpose {
-                        Purpose::Status => format!("listener `{name}` cannot be bound: {error}"),
-                        Purpose::Admin => format!("the admin API cannot be bound: {error}"),
+                        Purpose::Status => {
+                            format!(
+                                "listener `{name}` cannot be bound to `{}`: {error}",
+                                place.address
+                            )
+                        }
+                        Purpose::Admin => {
+                            format!("the admin API cannot be bound to `{}`: {error}", place.address)
+                        }
                     },
-                    "free the address, or choose another one",
+                    sockets::cure(&place.address, &error),
                 )),
             }
         }

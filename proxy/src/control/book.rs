@@ -106,8 +106,11 @@ impl AddressBook {
                 }
                 Err(error) => faults.push(WorldError::new(
                     &listener.location,
-                    format!("listener `{}` cannot be bound: {error}", listener.name),
-                    "free the address, or choose another one",
+                    format!(
+                        "listener `{}` cannot be bound to `{}`: {error}",
+                        listener.name, listener.address
+                    ),
+                    sockets::cure(&listener.address, &error),
                 )),
             }
         }

@@ -315,3 +315,5 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unreached;

@@ -9,7 +9,10 @@ use crate::route::path::{self, EncodedSlash};
 use crate::route::testing::{live, request, route, table};
 
 /// What a request looks like to the table.
-fn with_normalised<R>(head: &HypotheticalHead, then: impl FnOnce(&Normalised<'_>) -> R) -> R {
+pub(super) fn with_normalised<R>(
+    head: &HypotheticalHead,
+    then: impl FnOnce(&Normalised<'_>) -> R,
+) -> R {
     let head = head.view();
     let (mut path_scratch, mut host_scratch) = (Vec::new(), Vec::new());
     then(&Normalised {
