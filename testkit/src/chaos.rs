@@ -6,7 +6,6 @@
 
 mod closing;
 mod hostile;
-mod lateness;
 mod ledger;
 mod load;
 mod metrics;
@@ -25,7 +24,6 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use lateness::Watch;
 use ledger::Ledger;
 pub use ledger::{Counts, Ending};
 use load::Load;
@@ -34,6 +32,7 @@ use plan::Slot;
 pub use stage::Holding;
 use stage::Stage;
 
+use crate::lateness::Watch;
 use crate::process::ProcessError;
 
 /// How long the load runs before anything else happens.
@@ -107,7 +106,7 @@ pub enum ChaosError {
 pub async fn chaos(run: Chaos<'_>, tell: &mut dyn FnMut(String)) -> Result<Summary, Box<Failed>> {
     tell(format!("seed {}: {} slots of {:?}", run.seed, run.slots, run.slot));
     let ledger = Arc::new(Ledger::new());
-    let _watch = Watch::start(&ledger);
+    let _watch = Watch::start(&ledger.lateness);
     let mut place = "the start".to_owned();
     let failed = |place: &str, error, output| {
         Box::new(Failed { seed: run.seed, place: place.to_owned(), error, output })

@@ -1,9 +1,7 @@
 //! The account at the end: what the metrics, the log and the process say against the ledger.
 
 use std::collections::HashMap;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ChaosError;
 use super::ledger::{Ending, Ledger};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::lateness::Lateness;
 use super::plan::Fault;
 use super::wish::Upstream;
+use crate::lateness::Lateness;
 
 /// How long after its slot a fault still excuses: what it broke has to be noticed first.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -130,7 +130,7 @@ impl Ledger {
     pub(super) fn ended(&self, id: &str, upstream: Upstream, sent: Instant, ending: Ending) {
         let mut book = self.book();
         if !book.excuses(upstream, sent, &ending, &self.lateness) {
-            let late = self.lateness.between(sent, Instant::now());
+            let late = self.lateness.between(sent.into_std(), Instant::now().into_std());
             if explains(late, &ending) {
                 book.excused += 1;
             } else {
@@ -207,7 +207,9 @@ impl Book {
         let concerned = |window: &&Window| {
             window.target.is_none_or(|target| target == upstream)
                 && window.end.is_none_or(|end| {
-                    sent < end + AFTERMATH || sent < end + AFTERMATH + lateness.between(end, sent)
+                    // What noticed it may have been late itself.
+                    let late = lateness.between(end.into_std(), sent.into_std());
+                    sent < end + AFTERMATH + late
                 })
                 && window.begin <= Instant::now()
         };
@@ -225,8 +227,8 @@ fn explains(late: Duration, ending: &Ending) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lateness::tests::stall;
     use super::*;
+    use crate::lateness::tests::stall;
 
     fn reason(reason: &str) -> Ending {
         Ending::Reason { status: 502, reason: reason.to_owned() }
@@ -258,7 +260,7 @@ mod tests {
         let ledger = Ledger::new();
         let now = Instant::now();
         let ago = |millis| now.checked_sub(Duration::from_millis(millis)).unwrap();
-        stall(&ledger.lateness, ago(begun), Duration::from_millis(lasts));
+        stall(&ledger.lateness, ago(begun).into_std(), Duration::from_millis(lasts));
         ledger.ended("a-1", Upstream::One, ago(2000), ending);
         (ledger.violation.borrow().is_none(), ledger.counts().excused)
     }
