@@ -42,13 +42,11 @@ demo: ## Build, open the shop behind its gateway, send customers, stay up until 
 	$(CARGO) build --locked $(DEMO_PROGRAMS)
 	@$(TARGET)/debug/shop-demo --ports $(DEMO_PORTS) $(if $(DEMO_ONCE),--once)
 
-test: ## Every test, and the demo's scripted part
+test: ## Every test, the shop's on PostgreSQL too, and the demo's customer; nothing is left running
 	@tools/need.sh $(TEST_NEEDS)
 	@tools/python.sh $(TARGET)/python
-	$(CARGO) build --locked --workspace --all-targets
-	$(CARGO) test --locked --workspace
-	@CARGO="$(CARGO)" tools/shop-on-postgres.sh
-	$(TARGET)/debug/shop-demo --ports free --once
+	@tools/step.sh build $(CARGO) build --locked --workspace --all-targets
+	@CARGO="$(CARGO)" tools/tests.sh $(TARGET)
 
 # Built one by one: together, the gateway would get what the benches ask of shared libraries.
 bench: ## Cost of a request beside other proxies (QUICK=1, ONLY=small,h2)

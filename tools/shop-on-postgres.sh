@@ -3,9 +3,10 @@
 # tools/shop-on-postgres.sh
 #
 # The server is one of this run alone, at a socket in a folder of its own; both go with the run.
+# NEXTEST is the cargo-nextest to use; without it, tools/nextest.sh says which.
 # Without PostgreSQL it says what is skipped; in CI (CI=true) that is a failure.
 set -eu
-cargo=${CARGO:-cargo}
+nextest=${NEXTEST:-$("$(dirname "$0")/nextest.sh" "${CARGO_TARGET_DIR:-target}/cargo-nextest")}
 
 programs=
 for folder in /usr/lib/postgresql/*/bin; do
@@ -52,19 +53,6 @@ cd - >/dev/null
 
 # With all of the workspace, as they were built for the first run: fewer crates would ask for fewer
 # features, and build much anew.
-binaries=$("$cargo" test --locked --workspace --lib --no-run 2>&1 |
-    sed -n 's|^ *Executable unittests src/lib.rs (\(.*\))$|\1|p')
-for name in users products orders payments notifications; do
-    binary=$(echo "$binaries" | grep "/shop_$name-[0-9a-f]*\$")
-    echo "==> shop-$name on PostgreSQL"
-    (
-        case $binary in
-        /*) ;;
-        *) binary=$PWD/$binary ;;
-        esac
-        cd "backends/$name"
-        # The socket's folder stands in the URL's place for a host.
-        host=$(echo "$folder" | sed 's|/|%2F|g')
-        SHOP_TEST_POSTGRES="postgres://postgres@$host/postgres" "$binary" --quiet
-    )
-done
+SHOP_TEST_POSTGRES="postgres://postgres@$(echo "$folder" | sed 's|/|%2F|g')/postgres" \
+    "$nextest" nextest run --locked --workspace --lib --filterset \
+    'package(shop-users) + package(shop-products) + package(shop-payments) + package(shop-orders) + package(shop-notifications)'

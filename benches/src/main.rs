@@ -26,6 +26,7 @@ mod stats;
 mod suite;
 mod table;
 mod verdict;
+mod victims;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,8 @@ enum Command {
     Spread(spread::Options),
     /// Faults drawn by a seed, one after the other, under load in every protocol.
     Chaos(chaos::Options),
+    /// How long two clients wait while a third one floods the gateway, beside a flood elsewhere.
+    Victims(victims::Options),
     /// A cheap origin: /128, /16k and /1m answer bodies of these sizes.
     Origin {
         /// On loopback; 0 lets the kernel choose. The address is printed.
@@ -88,6 +91,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Soak(options) => soak::run(&options),
         Command::Spread(options) => spread::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Victims(options) => victims::run(&options),
         Command::Origin { port } => {
             origin::run(port, |address| println!("listening on {address}"))?;
             Ok(ExitCode::SUCCESS)

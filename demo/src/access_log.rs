@@ -12,7 +12,7 @@ use crate::say;
 /// How simulated customers call themselves.
 const SIMULATED: &str = "shop-simulator";
 /// Lines are handed over in batches, a fraction of a second after their requests.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The lines of the next `count` requests that the customer sent; fewer if they do not come.
 pub(crate) async fn of_customer(log: &mut mpsc::Receiver<String>, count: usize) -> Vec<Value> {

@@ -19,6 +19,8 @@ The shop stays open until Ctrl-C. Try, in another terminal:
   shop={url} json='content-type: application/json'
   key() {{ echo "idempotency-key: $(date +%s%N)"; }}
   value() {{ sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }}
+  # Repeats a command until its output has a text: events arrive a moment after the change.
+  until_has() {{ text=$1; shift; for i in $(seq 300); do "$@" | grep -e "$text" && return; sleep 0.1; done; false; }}
 
   # Ada logs in, adds a card, and buys a lamp.
   curl -sk "$shop/v1/products?search=lamp"
@@ -29,10 +31,10 @@ The shop stays open until Ctrl-C. Try, in another terminal:
     -d '{{"card_number": "4242 4242 4242 4242", "expiry_month": 12, "expiry_year": 2099}}' | value id)
   order=$(curl -sk $shop/v1/orders -H "$bearer" -H "$json" -H "$(key)" \
     -d '{{"lines": [{{"product_id": "walnut-desk-lamp", "quantity": 1}}], "payment_method": "'$card'"}}' | value id)
-  curl -sk $shop/v1/orders/$order -H "$bearer" -H 'prefer: wait=10'
-  curl -sk "$shop/v1/payments?limit=1" -H "$bearer"
-  curl -sk "$shop/v1/notifications?limit=3" -H "$bearer"
-  ls {mail}
+  until_has '"state":"confirmed"' curl -sk $shop/v1/orders/$order -H "$bearer" -H 'prefer: wait=10'
+  until_has captured curl -sk "$shop/v1/payments?limit=1" -H "$bearer"
+  until_has order.confirmed curl -sk "$shop/v1/notifications?limit=2" -H "$bearer"
+  until_has .eml ls {mail}
 
   # The back office looks into the books; then a crowd comes, and they must balance still.
   export {VARIABLE}={secret}

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use portcullis_testkit::ca::{Authority, PemDirectory};
 use portcullis_testkit::process::Process;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
-const WITHIN: Duration = Duration::from_secs(30);
+/// A browser takes its time to start where others are busy.
+const WITHIN: Duration = Duration::from_secs(60);
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis-gateway");
 
 /// The Python of `tools/python.sh`, below the build's directory.
@@ -29,19 +29,20 @@ fn python() -> Option<PathBuf> {
     None
 }
 
-fn script(python: &Path, arguments: &[&str]) -> Child {
-    Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websocket.py"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websocket.py");
+
+/// A WebSocket server that others wrote, and its port.
+async fn server(python: &Path) -> (Process, String) {
+    let mut server = Process::start(python, ["-u", SCRIPT, "serve"], &[]).unwrap();
+    let line = server.line(WITHIN, |line| line.starts_with("port ")).await.unwrap();
+    (server, line["port ".len()..].to_owned())
 }
 
-async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
-    timeout(WITHIN, lines.next_line()).await.unwrap().unwrap().expect("a line")
+/// The server heard the code with which this visit was closed.
+async fn heard(server: &mut Process, visit: usize) {
+    let start = format!("visit {visit}: ");
+    let line = server.line(WITHIN, |line| line.starts_with(&start)).await.unwrap();
+    assert_eq!(line, format!("{start}closed 4001"));
 }
 
 /// The browser that `make test` installs.
@@ -68,9 +69,7 @@ async fn address(gateway: &mut Process, listener: &str) -> String {
 #[tokio::test]
 async fn a_python_client_and_server_speak_websocket_plain_and_under_tls() {
     let Some(python) = python() else { return };
-    let mut server = script(&python, &["serve"]);
-    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
-    let port = line(&mut said).await.split_off("port ".len());
+    let (mut server, port) = server(&python).await;
 
     let authority = Authority::root("the test's");
     let files = PemDirectory::create();
@@ -98,14 +97,17 @@ accessLog: {{path: access.log}}
     let plain = format!("ws://{}/live", address(&mut gateway, "plain").await);
     let secure = format!("wss://{}/live", address(&mut gateway, "secure").await);
 
-    for arguments in [&[&*plain][..], &[&*secure, ca.to_str().unwrap()]] {
-        let visit = script(&python, &[&["visit"], arguments].concat());
-        let output = timeout(WITHIN, visit.wait_with_output()).await.unwrap().unwrap();
+    let visits = [&[&*plain][..], &[&*secure, ca.to_str().unwrap()]];
+    for (number, arguments) in visits.into_iter().enumerate() {
+        let mut visit = Command::new(&python);
+        visit.args([SCRIPT, "visit"]).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(WITHIN, visit.output()).await.unwrap().unwrap();
         let played = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{arguments:?} played {played}");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} played {played}, then {complaint}");
         let expected = "negotiated\nexchanged\nfragmented\npinged\nclosed by us\nclosed by them\n";
         assert_eq!(played, expected);
-        assert_eq!(line(&mut said).await, "closed 4001", "the server heard the client's code");
+        heard(&mut server, number + 1).await;
     }
 }
 
@@ -115,9 +117,7 @@ accessLog: {{path: access.log}}
 #[tokio::test]
 async fn a_browser_speaks_websocket_by_upgrade_and_over_http2() {
     let (Some(python), Some(browser)) = (python(), browser()) else { return };
-    let mut server = script(&python, &["serve"]);
-    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
-    let port = line(&mut said).await.split_off("port ".len());
+    let (mut server, port) = server(&python).await;
     let page = include_str!("clients/page.html").replace('\n', "\n        ");
     let configuration = format!(
         r#"version: v1
@@ -143,27 +143,27 @@ accessLog: {{path: access.log}}
     let mut gateway =
         Process::start(BINARY, ["run", "--config", "a.yaml"], &[("a.yaml", &configuration)])
             .unwrap();
-    for (listener, protocol, status) in [("upgrade", "HTTP/1.1", 101), ("connect", "HTTP/2", 200)] {
+    let visits = [("upgrade", "HTTP/1.1", 101), ("connect", "HTTP/2", 200)];
+    for (number, (listener, protocol, status)) in visits.into_iter().enumerate() {
         let address = address(&mut gateway, listener).await;
-        let profile = tempfile::tempdir().unwrap();
-        let mut window = Command::new(browser)
-            .args(["--no-sandbox", "--ignore-certificate-errors", "--remote-debugging-port=0"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(format!("https://{address}/"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        assert_eq!(line(&mut said).await, "closed 4001", "the server heard the browser's code");
+        let page = format!("https://{address}/");
+        let arguments = [
+            "--no-sandbox",
+            "--ignore-certificate-errors",
+            "--remote-debugging-port=0",
+            "--user-data-dir={dir}/profile",
+            &page,
+        ];
+        // A script on some systems: its browser, and what that starts, end by their group.
+        let window = Process::start(browser, arguments, &[]).unwrap();
+        heard(&mut server, number + 1).await;
         let records = timeout(WITHIN, records_of(&gateway, listener)).await.unwrap();
         let done = records.iter().find(|record| record["route"] == "done").unwrap();
         assert_eq!(done["path"], "/done/echo/pieces/ponged/4321", "{listener}");
         let live = records.iter().filter(|record| record["route"] == "live");
         let live: Vec<_> = live.map(|record| (&record["protocol"], &record["status"])).collect();
         assert_eq!(live, [(&protocol.into(), &status.into()); 2], "{listener}");
-        window.kill().await.unwrap();
+        window.end(WITHIN).await.unwrap();
     }
 }
 

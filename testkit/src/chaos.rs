@@ -32,6 +32,7 @@ use plan::Slot;
 pub use stage::Holding;
 use stage::Stage;
 
+use crate::lateness::Watch;
 use crate::process::ProcessError;
 
 /// How long the load runs before anything else happens.
@@ -73,6 +74,8 @@ pub struct Summary {
     pub seed: u64,
     pub counts: Counts,
     pub log_lines: u64,
+    /// The longest time for which this side itself did not run.
+    pub longest_stall: Duration,
     pub before: Holding,
     pub after: Holding,
 }
@@ -103,6 +106,7 @@ pub enum ChaosError {
 pub async fn chaos(run: Chaos<'_>, tell: &mut dyn FnMut(String)) -> Result<Summary, Box<Failed>> {
     tell(format!("seed {}: {} slots of {:?}", run.seed, run.slots, run.slot));
     let ledger = Arc::new(Ledger::new());
+    let _watch = Watch::start(&ledger.lateness);
     let mut place = "the start".to_owned();
     let failed = |place: &str, error, output| {
         Box::new(Failed { seed: run.seed, place: place.to_owned(), error, output })
@@ -168,7 +172,8 @@ async fn play(
     let log_lines = closing::settle(stage, ledger, &metrics).await?;
     // What ended last may have broken something, too.
     unless_broken(ledger, std::future::ready(())).await?;
-    Ok(Summary { seed: run.seed, counts, log_lines, before, after })
+    let longest_stall = ledger.lateness.longest();
+    Ok(Summary { seed: run.seed, counts, log_lines, longest_stall, before, after })
 }
 
 async fn play_slot(
@@ -214,10 +219,11 @@ impl fmt::Display for Line<'_> {
         let Holding { memory, descriptors } = self.holding;
         write!(
             out,
-            "sent {}, right {}, declared errors: {}; {}.{} MiB, {descriptors} descriptors",
+            "sent {}, right {}, declared errors: {}, excused {}; {}.{} MiB, {descriptors} descriptors",
             self.counts.sent,
             self.counts.right(),
             self.counts.errors(),
+            self.counts.excused,
             memory >> 20,
             ((memory % (1 << 20)) * 10) >> 20,
         )
@@ -226,9 +232,14 @@ impl fmt::Display for Line<'_> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, counts, log_lines, .. } = self;
+        let Self { seed, counts, log_lines, longest_stall, .. } = self;
         let (sent, right) = (counts.sent, counts.right());
         writeln!(out, "{sent} requests: {right} right, declared errors: {}", counts.errors())?;
+        let excused = counts.excused;
+        writeln!(
+            out,
+            "the run itself was late by {longest_stall:?} at most; by that, {excused} deadlines are excused"
+        )?;
         writeln!(out, "{log_lines} records in the log, {:?} after {:?}", self.after, self.before)?;
         write!(out, "seed {seed}: every promise was kept")
     }

@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod client;
 pub mod h2;
 pub mod http;
+pub mod lateness;
 pub mod load;
 pub mod origin;
 pub mod process;

@@ -1,9 +1,10 @@
 //! A built binary as a test runs it: started, awaited, signalled, measured, never left behind.
 
+mod group;
+mod ports;
+
 use std::collections::VecDeque;
-use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
-use std::hash::BuildHasher;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+pub use ports::free_address;
 pub use rustix::process::Signal;
 
 use crate::procfs;
+use group::Group;
 
 /// Lines of output kept for each process.
 const LINES: usize = 10_000;
@@ -39,10 +42,12 @@ pub enum ProcessError {
     Io(#[from] io::Error),
 }
 
-/// A running child. Dropping it kills it.
+/// A running child. Dropping it kills it, with all that it started and that stayed in its group;
+/// so does the end of this process, even by SIGKILL.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    group: Group,
     pid: u32,
     output: Arc<Output>,
     /// Files that live as long as the process, such as its configuration.
@@ -71,8 +76,10 @@ impl Process {
         let place = directory.path().display().to_string();
         let arguments =
             arguments.into_iter().map(|argument| argument.as_ref().replace("{dir}", &place));
+        let group = Group::start()?;
         let mut child = Command::new(program.as_ref())
             .args(arguments)
+            .process_group(group.number())
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -88,7 +95,7 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             collect(stderr, Arc::clone(&output));
         }
-        Ok(Self { child, pid, output, directory })
+        Ok(Self { child, group, pid, output, directory })
     }
 
     pub fn pid(&self) -> u32 {
@@ -181,6 +188,20 @@ impl Process {
         }
     }
 
+    /// Kills it and its group, and waits until none of them is left.
+    pub async fn end(mut self, within: Duration) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + within;
+        self.group.kill()?;
+        self.exit(within).await?;
+        while !self.group.is_empty() {
+            if Instant::now() >= deadline {
+                return Err(self.late("the end of its group"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
     pub fn resident_bytes(&self) -> io::Result<u64> {
         procfs::resident_bytes(self.pid)
     }
@@ -244,29 +265,6 @@ pub fn workspace_binary(name: &str) -> io::Result<PathBuf> {
     })
 }
 
-/// A loopback address that was free a moment ago, for programs that cannot report theirs.
-///
-/// Its port is one that the kernel gives to nobody who does not ask for it: of the ports that it
-/// chooses itself, the next outgoing connection of any process could be given this one.
-pub fn free_address() -> io::Result<SocketAddr> {
-    const ATTEMPTS: usize = 200;
-    const FIRST: u16 = 10_000;
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
-    let chosen_by_kernel =
-        range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
-    let count = chosen_by_kernel.unwrap_or(32_768_u16).saturating_sub(FIRST);
-    for _ in 0..ATTEMPTS {
-        // Every state has keys of its own: randomness without a crate for it.
-        let random = RandomState::new().hash_one(());
-        let Some(offset) = random.checked_rem(u64::from(count)) else { break };
-        let port = FIRST.saturating_add(u16::try_from(offset).unwrap_or(0));
-        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr();
-        }
-    }
-    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,5 +308,61 @@ mod tests {
         let mut process = shell("sleep 60");
         let error = process.line(Duration::from_millis(20), |_| true).await.unwrap_err();
         assert!(matches!(error, ProcessError::Deadline { .. }), "{error}");
+    }
+    /// A program that starts another and tells its number, as scripts do that stand for a program.
+    const PARENT: &str = "sleep 600 & echo $!; wait";
+
+    async fn told_number(process: &mut Process) -> u32 {
+        let line = process.line(LONG, |line| line.parse::<u32>().is_ok()).await.unwrap();
+        line.parse().unwrap()
+    }
+
+    /// What has ended and was not waited for yet counts as gone: that is its parent's affair.
+    fn runs(pid: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        state.is_some_and(|state| !"ZX".contains(state))
+    }
+
+    async fn until_gone(pid: u32) {
+        let deadline = Instant::now() + LONG;
+        while runs(pid) {
+            assert!(Instant::now() < deadline, "{pid} lives on");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_started_ends_with_it() {
+        let mut process = shell(PARENT);
+        let child = told_number(&mut process).await;
+        assert!(runs(child));
+        process.end(LONG).await.unwrap();
+        assert!(!runs(child));
+
+        let mut process = shell(PARENT);
+        let child = told_number(&mut process).await;
+        drop(process);
+        until_gone(child).await;
+    }
+
+    /// A second run of this binary starts a process and is killed: nothing is done by its code.
+    #[tokio::test]
+    async fn what_a_killed_test_started_ends_too() {
+        const INNER: &str = "PORTCULLIS_TEST_IS_KILLED";
+        if std::env::var_os(INNER).is_some() {
+            let mut process = shell(PARENT);
+            println!("\n{}", told_number(&mut process).await);
+            process.exit(LONG).await.unwrap_err();
+            return;
+        }
+        let own = std::env::current_exe().unwrap().display().to_string();
+        let name = "process::tests::what_a_killed_test_started_ends_too";
+        let inner = [&format!("{INNER}=1"), &own, "--exact", name, "--nocapture"];
+        let mut process = Process::start("env", inner, &[]).unwrap();
+        let child = told_number(&mut process).await;
+        assert!(runs(child));
+        process.signal(Signal::KILL).unwrap();
+        until_gone(child).await;
     }
 }

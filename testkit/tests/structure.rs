@@ -159,6 +159,43 @@ fn nothing_unfinished_and_no_global_imports() {
     });
 }
 
+/// The runner of `make test` runs none. Blocks of text are none.
+#[test]
+fn there_are_no_tests_in_documentation() {
+    check_files("rs", |_, text| {
+        let mut wrong = Vec::new();
+        let mut open = false;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            let comment = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+            if let Some(kind) = comment.and_then(|text| text.trim().strip_prefix("```")) {
+                open = !open;
+                if open && kind != "text" {
+                    wrong.push(format!("line {}: {line}", number + 1));
+                }
+            }
+        }
+        wrong
+    });
+}
+
+#[test]
+fn every_test_has_a_limit_of_time_and_none_is_tried_again() {
+    let text = std::fs::read_to_string(root().join(".config/nextest.toml")).unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert!(lines.contains(&"retries = 0"), "a test that fails now and then is a fault");
+    let limits: Vec<_> = lines.iter().filter(|line| line.starts_with("slow-timeout")).collect();
+    assert!(limits.len() >= 2, "the limits were found");
+    let minute = "period = \"20s\", terminate-after = 3,";
+    assert!(limits[0].contains(minute), "one minute for every test: {}", limits[0]);
+    for limit in limits {
+        assert!(limit.contains("terminate-after = "), "a hang is ended: {limit}");
+    }
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(".overrides]]")) {
+        assert!(lines[at + 1].starts_with("# "), "an exception says why: {}", lines[at + 1]);
+    }
+}
+
 #[test]
 fn every_exception_to_a_lint_says_why() {
     check_files("rs", |_, text| {

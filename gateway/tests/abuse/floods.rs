@@ -15,7 +15,7 @@ const LITTLE: usize = 4096;
 const MOST: u32 = 0x7fff_ffff;
 
 /// How a connection ended: the code of its goodbye, and the last stream that was looked at.
-fn farewell(seen: &[Seen]) -> (&'static str, u32) {
+pub(crate) fn farewell(seen: &[Seen]) -> (&'static str, u32) {
     let goodbye = seen.iter().rev().find_map(|seen| match seen {
         Seen::GoAway { last, code } => Some((code_name(*code), *last)),
         _ => None,

@@ -1,16 +1,23 @@
 """Somebody else's WebSocket, on both sides of the gateway.
 
-serve               echoes; prints its port, ends with its standard input
+serve               echoes; prints its port and how each visit was closed, until it is killed
 visit URL [CA]      plays every exchange through the gateway; prints what it has played
 """
 
 import asyncio
+import itertools
 import ssl
 import sys
 
 import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
+
+numbers = itertools.count(1)
+
+
+def say(closed):
+    print(f"visit {next(numbers)}: closed {closed}", flush=True)
 
 
 async def echo(peer):
@@ -27,15 +34,15 @@ async def echo(peer):
             else:
                 await peer.send(message)
         # The client's own code, for its next visit to ask for.
-        print(f"closed {peer.close_code}", flush=True)
+        say(peer.close_code)
     except websockets.ConnectionClosed as closed:
-        print(f"closed {closed.rcvd.code if closed.rcvd else 'badly'}", flush=True)
+        say(closed.rcvd.code if closed.rcvd else "badly")
 
 
 async def run_server():
     async with serve(echo, "127.0.0.1", 0, subprotocols=["chat"], max_size=None) as server:
         print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        await asyncio.Event().wait()
 
 
 async def visit(url, ca):

@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::h2::frame::{self, WHOLE, headers};
 use portcullis_testkit::h2::{H2Client, Seen};
+use portcullis_testkit::lateness::Control;
 use portcullis_testkit::load::{Load, LoadRequest, Outcome};
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::process::Signal;
@@ -89,12 +90,12 @@ async fn idle_connections_are_closed_soon_and_either_signal_does() {
         used.send(FAST).await.unwrap();
         assert!(used.response().await.unwrap().keep_alive());
         let mut fresh = RawClient::connect(address).await.unwrap();
-        let begun = Instant::now();
+        let control = Control::start();
         gateway.signal(signal);
         closed(&mut used).await;
         closed(&mut fresh).await;
         gateway.ends(Duration::from_secs(3), 0).await;
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(control.taken() < Duration::from_secs(2), "{:?}", control.taken());
     }
 }
 
@@ -236,14 +237,14 @@ async fn a_later_signal_ends_at_once() {
     let mut gateway = Gateway::start(&draining(&origin, "30s"));
     let address = gateway.address("public").await;
     let _client = in_flight(&origin, address, 20_000).await;
-    let begun = Instant::now();
+    let control = Control::start();
     let status = loop {
         gateway.signal(Signal::TERM);
         match gateway.process.exit(Duration::from_millis(50)).await {
             Ok(status) => break status,
-            Err(_) => assert!(begun.elapsed() < Duration::from_secs(3), "it drains on"),
+            Err(_) => assert!(control.taken() < Duration::from_secs(3), "it drains on"),
         }
     };
     assert_eq!(status.code(), Some(1));
-    assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(control.elapsed() > Duration::from_millis(500), "{:?}", control.elapsed());
 }

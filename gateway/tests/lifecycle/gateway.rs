@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_testkit::client::{End, RawClient, fetch};
 use portcullis_testkit::http::Response;
+use portcullis_testkit::lateness::Control;
 use portcullis_testkit::process::{Process, Signal};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -68,9 +69,11 @@ impl Gateway {
         text[..whole].lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Ends in order, with this exit code.
+    /// Ends in order, with this exit code, and no later than this on a machine that lets it run.
     pub(crate) async fn ends(&mut self, within: Duration, code: i32) {
-        let status = self.process.exit(within).await.unwrap();
+        let control = Control::start();
+        let status = self.process.exit(within + LONG).await.unwrap();
+        assert!(control.taken() <= within, "{:?}: {:#?}", control.taken(), self.process.lines());
         assert_eq!(status.code(), Some(code), "{:#?}", self.process.lines());
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use portcullis_testkit::client::End;
+use portcullis_testkit::lateness::Control;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -218,10 +219,10 @@ async fn a_client_that_goes_takes_its_upstream_with_it() {
             stream.read_buf(&mut seen).await.unwrap();
         }
         stream.set_zero_linger().unwrap();
-        let left = Instant::now();
+        let control = Control::start();
         drop(stream);
         assert!(origin.until(WITHIN, |all| all[0].ended).await, "{what}: the upstream is kept");
-        assert!(left.elapsed() < Duration::from_secs(1), "{what}: after {:?}", left.elapsed());
+        assert!(control.taken() < Duration::from_secs(1), "{what}: after {:?}", control.taken());
         assert_eq!(verdicts(&gate.records().await), verdict, "{what}");
     }
 }
@@ -301,7 +302,7 @@ async fn a_trickle_does_not_hold_a_connection() {
     let gate = Gate::new(settings, &[origin.address()]).await;
     let stream = TcpStream::connect(gate.address).await.unwrap();
     let (mut reads, mut writes) = stream.into_split();
-    let start = Instant::now();
+    let control = Control::start();
     let trickle = tokio::spawn(async move {
         let head = post("/", &["content-length: 1000"], "");
         writes.write_all(head.as_bytes()).await.unwrap();
@@ -316,7 +317,7 @@ async fn a_trickle_does_not_hold_a_connection() {
     while !bytes.ends_with(b"}\n") {
         assert!(reads.read_buf(&mut bytes).await.unwrap() > 0);
     }
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(control.taken() < Duration::from_secs(3), "{:?}", control.taken());
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&bytes));
     trickle.abort();
     drop(reads);

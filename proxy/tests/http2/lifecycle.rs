@@ -7,6 +7,7 @@ use portcullis_testkit::h2::frame::{
     headers, ping, pong, request, reset, window_update,
 };
 use portcullis_testkit::h2::{H2Client, Seen};
+use portcullis_testkit::lateness::Control;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
 
 use crate::harness::{Gate, KINDS, Kind, always};
@@ -209,7 +210,7 @@ async fn a_head_that_dribbles_in_ends_its_connection() {
     for (name, before, first, piece) in cases {
         let mut client = gate.open(Kind::Plain, &[]).await;
         client.send(&[before, first].concat()).await.unwrap();
-        let begun = tokio::time::Instant::now();
+        let control = Control::start();
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let mut sent = 0;
         let ended = loop {
@@ -227,8 +228,9 @@ async fn a_head_that_dribbles_in_ends_its_connection() {
             }
         };
         assert_eq!(ended, "ENHANCE_YOUR_CALM", "{name}");
-        let taken = begun.elapsed();
-        assert!((400..1000).contains(&taken.as_millis()), "{name}: after {taken:?}");
+        let (elapsed, taken) = (control.elapsed(), control.taken());
+        assert!(elapsed.as_millis() >= 400, "{name}: after {elapsed:?} already");
+        assert!(taken.as_millis() < 1000, "{name}: after {taken:?}");
     }
 }
 
@@ -239,7 +241,7 @@ async fn a_dribbling_reader_of_a_refusal_is_cut() {
     let gate = Gate::with("timeouts: {body: 1s}", "", gone).await;
     let mut client = gate.open(Kind::Plain, &[(INITIAL_WINDOW_SIZE, 1)]).await;
     client.send(&headers(1, WHOLE, get("/", &[]))).await.unwrap();
-    let begun = tokio::time::Instant::now();
+    let control = Control::start();
     let mut more = tokio::time::interval(Duration::from_millis(50));
     let ended = loop {
         tokio::select! {
@@ -251,7 +253,7 @@ async fn a_dribbling_reader_of_a_refusal_is_cut() {
         }
     };
     assert!(matches!(ended, Seen::Reset { .. }), "{ended:?}");
-    assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
+    assert!(control.taken() < Duration::from_secs(2), "after {:?}", control.taken());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,7 +262,7 @@ async fn a_body_that_dribbles_in_is_cut() {
     let gate = Gate::with("timeouts: {body: 1s}", "", origin.address()).await;
     let mut client = gate.open(Kind::Plain, &[]).await;
     client.send(&headers(1, END_HEADERS, request("POST", "/", &[]))).await.unwrap();
-    let begun = tokio::time::Instant::now();
+    let control = Control::start();
     let mut more = tokio::time::interval(Duration::from_millis(50));
     let status = loop {
         tokio::select! {
@@ -270,7 +272,8 @@ async fn a_body_that_dribbles_in_is_cut() {
             _ = more.tick() => client.send(&data(1, 0, "x")).await.unwrap(),
         }
     };
-    let taken = begun.elapsed();
+    let (elapsed, taken) = (control.elapsed(), control.taken());
     assert_eq!(status, "408");
-    assert!((900..2_000).contains(&taken.as_millis()), "after {taken:?}");
+    assert!(elapsed.as_millis() >= 900, "after {elapsed:?} already");
+    assert!(taken.as_millis() < 2_000, "after {taken:?}");
 }

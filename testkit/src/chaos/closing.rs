@@ -1,12 +1,12 @@
 //! The account at the end: what the metrics, the log and the process say against the ledger.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ChaosError;
 use super::ledger::{Ending, Ledger};
 use super::metrics::Metrics;
-use super::stage::{Holding, Stage};
+use super::stage::{Holding, PATIENCE, Stage};
 use crate::process::Signal;
 
 /// `shutdown.drainTimeout` and a second.
@@ -39,8 +39,11 @@ pub(super) async fn settle(
     metrics: &Metrics,
 ) -> Result<u64, ChaosError> {
     stage.process.signal(Signal::TERM)?;
-    let status = stage.process.exit(DRAIN).await?;
+    let begun = Instant::now();
+    let status = stage.process.exit(PATIENCE).await?;
+    let taken = begun.elapsed().saturating_sub(ledger.lateness.between(begun, Instant::now()));
     require(status.code() == Some(0), || format!("the drain ended with {status}"))?;
+    require(taken <= DRAIN, || format!("the drain took {taken:?}"))?;
     quiet(stage)?;
     let (lines, records) = read_log(stage)?;
     let finished = metrics.sum("portcullis_requests_total", "");
