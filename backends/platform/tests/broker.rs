@@ -7,8 +7,12 @@ use std::time::Duration;
 use shop_platform::testing::{Nats, nats};
 use shop_platform::{Broker, Event, RequestContext, UnixTime};
 
+#[path = "broker/network.rs"]
+mod network;
 #[path = "broker/promises.rs"]
 mod promises;
+#[path = "broker/relay.rs"]
+mod relay;
 
 /// Nothing here takes long; what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -70,6 +74,9 @@ on_each_engine!(
     an_acknowledgement_after_the_lease_counts,
     a_wait_that_is_given_up_loses_nothing,
     no_more_than_allowed_is_in_flight,
+    sixteen_slow_events_come_once_and_in_order,
+    what_waits_for_its_turn_keeps_its_lease,
+    what_waits_too_long_for_its_turn_is_for_others,
 );
 
 #[tokio::test]

@@ -296,6 +296,56 @@ pub(super) async fn no_more_than_allowed_is_in_flight(broker: &Broker) {
     assert_eq!(take(&mut mail).await, ids[2]);
 }
 
+/// The last is taken when a question for events has long been over.
+pub(super) async fn sixteen_slow_events_come_once_and_in_order(broker: &Broker) {
+    let ids = publish(broker, 16).await;
+    let mut mail = join(broker, "mail", QUICK).await;
+    for (number, id) in ids.into_iter().enumerate() {
+        let delivery = next(&mut mail).await;
+        assert_eq!((delivery.event.id, delivery.attempt), (id, 1), "event {number}");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        delivery.ack().await.unwrap();
+    }
+}
+
+/// The last waits behind the others for longer than its lease. Two thirds of a lease are room for a
+/// machine that is busy.
+pub(super) async fn what_waits_for_its_turn_keeps_its_lease(broker: &Broker) {
+    let policy = Policy { lease: Duration::from_secs(3), ..QUICK };
+    let mut left = publish(broker, 10).await.len();
+    let mut mail = join(broker, "mail", policy).await;
+    let mut in_hand = Some(next(&mut mail).await);
+    let mut other = join(broker, "mail", policy).await;
+    while left > 0 {
+        let delivery = match in_hand.take() {
+            Some(delivery) => delivery,
+            None => tokio::select! {
+                mine = next(&mut mail) => mine,
+                theirs = next(&mut other) => theirs,
+            },
+        };
+        assert_eq!(delivery.attempt, 1, "{left} are left");
+        // The other member is there for what the first one loses.
+        let handled = Duration::from_millis(500);
+        in_hand = tokio::time::timeout(handled, next(&mut other)).await.ok();
+        delivery.ack().await.unwrap();
+        left -= 1;
+    }
+}
+
+/// Its member lives, but has not asked for the next event in a long time.
+pub(super) async fn what_waits_too_long_for_its_turn_is_for_others(broker: &Broker) {
+    // It may come to the first member more than once, while a question of that is open.
+    let policy = Policy { attempts: 20, ..BRIEF };
+    let ids = publish(broker, 3).await;
+    let mut stuck = join(broker, "mail", policy).await;
+    assert_eq!(take(&mut stuck).await, ids[0]);
+    let mut other = join(broker, "mail", policy).await;
+    let found = HashSet::from([take(&mut other).await, take(&mut other).await]);
+    assert_eq!(found, ids[1..].iter().copied().collect());
+    drop(stuck);
+}
+
 pub(super) async fn before_a_restart(broker: &Broker) {
     let mut mail = join(broker, "mail", BRIEF).await;
     publish(broker, 5).await;
