@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
-use std::time::Duration;
-
-use shop_platform::testing::{Nats, nats};
+use shop_platform::testing::{Nats, nats, next_event, until, within};
 use shop_platform::{Broker, Event, RequestContext, UnixTime};
 
 #[path = "broker/network.rs"]
@@ -13,14 +11,6 @@ mod network;
 mod promises;
 #[path = "broker/relay.rs"]
 mod relay;
-
-/// Nothing here takes long; what takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(30);
-
-fn within<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let work = Box::pin(work);
-    async { tokio::time::timeout(LIMIT, work).await.expect("in time") }
-}
 
 fn event(kind: &'static str, subject: &str, number: u64) -> Event {
     let (time, context) = (UnixTime::from_seconds(1), RequestContext::begin());
@@ -34,7 +24,7 @@ macro_rules! on_each_engine {
             $(#[tokio::test]
             async fn $promise() {
                 let broker = super::Broker::open("log::memory:").await.unwrap();
-                super::within(super::promises::$promise(&broker)).await;
+                super::within(stringify!($promise), super::promises::$promise(&broker)).await;
             })+
         }
         mod file {
@@ -43,7 +33,7 @@ macro_rules! on_each_engine {
                 let directory = tempfile::tempdir().unwrap();
                 let url = format!("log:{}/deep/events.db", directory.path().display());
                 let broker = super::Broker::open(&url).await.unwrap();
-                super::within(super::promises::$promise(&broker)).await;
+                super::within(stringify!($promise), super::promises::$promise(&broker)).await;
                 broker.close().await;
             })+
         }
@@ -52,7 +42,7 @@ macro_rules! on_each_engine {
             async fn $promise() {
                 let Some(server) = super::nats() else { return };
                 let broker = super::Broker::open(&server.url()).await.unwrap();
-                super::within(super::promises::$promise(&broker)).await;
+                super::within(stringify!($promise), super::promises::$promise(&broker)).await;
                 broker.close().await;
             })+
         }
@@ -84,10 +74,10 @@ async fn a_log_that_is_opened_again_knows_everything() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("log:{}/events.db", directory.path().display());
     let first = Broker::open(&url).await.unwrap();
-    within(promises::before_a_restart(&first)).await;
+    within("five events, two taken", promises::before_a_restart(&first)).await;
     first.close().await;
     let again = Broker::open(&url).await.unwrap();
-    let numbers = within(promises::after_a_restart(&again)).await;
+    let numbers = within("the other three", promises::after_a_restart(&again)).await;
     assert_eq!(numbers.len(), 3, "what was acknowledged does not come: {numbers:?}");
 }
 
@@ -96,19 +86,19 @@ async fn a_log_is_shared_by_several_who_opened_it() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("log:{}/events.db", directory.path().display());
     let (one, two) = (Broker::open(&url).await.unwrap(), Broker::open(&url).await.unwrap());
-    within(promises::two_processes(&one, &two)).await;
+    within("forty events", promises::two_processes(&one, &two)).await;
 }
 
 #[tokio::test]
 async fn a_nats_server_that_was_killed_knows_everything() {
     let Some(mut server) = nats() else { return };
     let first = Broker::open(&server.url()).await.unwrap();
-    within(promises::before_a_restart(&first)).await;
+    within("five events, two taken", promises::before_a_restart(&first)).await;
     restart(&mut server);
     // The server writes acknowledgements a little later: some may be lost with it, which is why
     // receivers have an inbox.
     let again = Broker::open(&server.url()).await.unwrap();
-    within(promises::after_a_restart(&again)).await;
+    within("the other three", promises::after_a_restart(&again)).await;
 }
 
 #[tokio::test]
@@ -116,7 +106,7 @@ async fn two_clients_of_a_nats_server_share_it() {
     let Some(server) = nats() else { return };
     let url = server.url();
     let (one, two) = (Broker::open(&url).await.unwrap(), Broker::open(&url).await.unwrap());
-    within(promises::two_processes(&one, &two)).await;
+    within("forty events", promises::two_processes(&one, &two)).await;
 }
 
 #[tokio::test]
@@ -126,7 +116,7 @@ async fn a_client_of_nats_goes_on_after_the_server_was_killed() {
     let mut mail = broker.subscribe("mail", &["order.*"], promises::QUICK).await.unwrap();
     let first = event("order.placed", "o-1", 1);
     broker.publish(&first).await.unwrap();
-    within(mail.next()).await.unwrap().ack().await.unwrap();
+    next_event(&mut mail).await.ack().await.unwrap();
     let known = first.id;
     // The member waits with a question that the new server has never heard.
     let waiting = tokio::spawn(async move {
@@ -140,11 +130,11 @@ async fn a_client_of_nats_goes_on_after_the_server_was_killed() {
         }
     });
     server.kill();
-    within(async { while broker.check().await.is_ok() {} }).await;
+    until("the server is missed", async || broker.check().await.is_err()).await;
     server.start_again();
     let second = event("order.placed", "o-1", 2);
-    within(async { while broker.publish(&second).await.is_err() {} }).await;
-    let delivery = within(waiting).await.unwrap();
+    until("the server is back", async || broker.publish(&second).await.is_ok()).await;
+    let delivery = within("the second event", waiting).await.unwrap();
     assert_eq!(delivery.event.id, second.id);
     delivery.ack().await.unwrap();
     broker.check().await.unwrap();

@@ -2,12 +2,12 @@
 //! its first try.
 
 use shop_platform::broker::Subscription;
-use shop_platform::testing::nats;
+use shop_platform::testing::{nats, next_event, within};
 use shop_platform::{Broker, Event};
 
+use super::event;
 use super::promises::QUICK;
 use super::relay::{Cut, Hold, Relay};
-use super::{event, within};
 
 async fn join(broker: &Broker) -> Subscription {
     broker.subscribe("mail", &["order.*"], QUICK).await.unwrap()
@@ -28,12 +28,12 @@ async fn publish(broker: &Broker, numbers: std::ops::Range<u64>) -> Vec<Event> {
 async fn what_was_there_before_its_member_comes_at_its_first_try() {
     let Some(server) = nats() else { return };
     let direct = Broker::open(&server.url()).await.unwrap();
-    let events = within(publish(&direct, 0..20)).await;
+    let events = within("published events", publish(&direct, 0..20)).await;
     let relay = Relay::start(&server.url(), Hold::AfterQuestions).await;
-    let broker = within(Broker::open(&relay.url())).await.unwrap();
-    let mut mail = within(join(&broker)).await;
+    let broker = within("a connection", Broker::open(&relay.url())).await.unwrap();
+    let mut mail = within("a member", join(&broker)).await;
     for (number, event) in events.iter().enumerate() {
-        let delivery = within(mail.next()).await.unwrap();
+        let delivery = next_event(&mut mail).await;
         let got = (&delivery.event.data["number"], delivery.attempt);
         assert_eq!(got, (&number.into(), 1), "{number}");
         assert_eq!(delivery.event.id, event.id);
@@ -46,8 +46,8 @@ async fn a_cut_while_a_member_waits(cut: Cut) {
     let Some(server) = nats() else { return };
     let direct = Broker::open(&server.url()).await.unwrap();
     let relay = Relay::start(&server.url(), Hold::BeforeItAsksAnew).await;
-    let broker = within(Broker::open(&relay.url())).await.unwrap();
-    let mut mail = within(join(&broker)).await;
+    let broker = within("a connection", Broker::open(&relay.url())).await.unwrap();
+    let mut mail = within("a member", join(&broker)).await;
     let waiting = tokio::spawn(async move {
         let mut got = Vec::new();
         while got.len() < 3 {
@@ -57,14 +57,14 @@ async fn a_cut_while_a_member_waits(cut: Cut) {
         }
         got
     });
-    within(relay.asked()).await;
+    within("a question", relay.asked()).await;
     // With it, the server has all that was sent before.
-    within(broker.check()).await.unwrap();
+    within("an answer", broker.check()).await.unwrap();
     relay.cut(cut);
-    within(relay.holds_again()).await;
-    let events = within(publish(&direct, 0..3)).await;
+    within("another connection", relay.holds_again()).await;
+    let events = within("published events", publish(&direct, 0..3)).await;
     let expected: Vec<_> = events.iter().map(|event| (event.id, 1)).collect();
-    assert_eq!(within(waiting).await.unwrap(), expected);
+    assert_eq!(within("three events", waiting).await.unwrap(), expected);
 }
 
 #[tokio::test]
