@@ -8,6 +8,7 @@
 //! Everything here blocks and panics, as is fit for tests and for nothing else.
 
 mod daemon;
+mod folder;
 mod nats;
 mod patience;
 mod postgres;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
+use std::time::Duration;
+
 use shop_platform::testing::{Nats, nats, next_event, until, within};
 use shop_platform::{Broker, Event, RequestContext, UnixTime};
 
@@ -138,6 +140,32 @@ async fn a_client_of_nats_goes_on_after_the_server_was_killed() {
     assert_eq!(delivery.event.id, second.id);
     delivery.ack().await.unwrap();
     broker.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_whose_group_was_deleted_makes_it_anew() {
+    let Some(server) = nats() else { return };
+    let broker = Broker::open(&server.url()).await.unwrap();
+    let mut mail = broker.subscribe("mail", &["order.*"], promises::QUICK).await.unwrap();
+    // It has asked: the server will tell it.
+    let none = tokio::time::timeout(Duration::from_millis(100), mail.next()).await;
+    assert!(none.is_err());
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream("SHOP").await.unwrap();
+    stream.delete_consumer("mail").await.unwrap();
+    let placed = event("order.placed", "o-1", 1);
+    broker.publish(&placed).await.unwrap();
+    let mut errors = 0;
+    let delivery = within("an event of the new group", async {
+        loop {
+            match mail.next().await {
+                Ok(delivery) => return delivery,
+                Err(_) => errors += 1,
+            }
+        }
+    });
+    assert_eq!(delivery.await.event.id, placed.id);
+    assert_eq!(errors, 1, "it is told once");
 }
 
 fn restart(server: &mut Nats) {

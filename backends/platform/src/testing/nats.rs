@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::daemon::{Daemon, free_port, log, tied};
-use super::program;
+use super::{folder, program};
 
 /// A server that has accepted and says nothing is asked again.
 const GREETING_LIMIT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub struct Nats {
 impl Nats {
     pub(super) fn start() -> Option<Self> {
         let program = program("nats-server", "nats-server", [])?;
-        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let directory = folder::new();
         let port = free_port();
         let daemon = launch(&program, port, &directory);
         Some(Self { daemon, program, port, directory })

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::daemon::{Daemon, free_port, log, tied};
-use super::program;
+use super::{folder, program};
 
 /// Where Debian keeps the programs, by version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -41,7 +41,7 @@ impl Postgres {
     pub fn start() -> Option<Self> {
         let initdb = program("initdb", "postgresql", debian_folders())?;
         let programs = initdb.parent().map(Path::to_owned).unwrap_or_default();
-        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let directory = folder::new();
         let user = user_for(directory.path());
         let launch = Launch { programs, port: free_port(), directory, user };
         launch.make();

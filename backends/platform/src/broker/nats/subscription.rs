@@ -87,6 +87,10 @@ impl NatsSubscription {
 
     pub(in crate::broker) async fn next(&mut self) -> Result<(Event, NatsReceipt), BrokerError> {
         loop {
+            if self.waiting.is_empty() {
+                // Before anything more is asked for: what has arrived is no longer to come.
+                self.fetch_what_has_arrived().await;
+            }
             let message = match self.waiting.pop_front() {
                 Some(waiting) => waiting.message,
                 None => self.receive().await?,
@@ -169,7 +173,7 @@ impl NatsSubscription {
 
     async fn ask(&mut self) -> Result<(), BrokerError> {
         let Some(batch) = self.questions.to_ask() else { return Ok(()) };
-        let Some(consumer) = &self.consumer else { return self.make_consumer().await };
+        let consumer = self.consumer().await?;
         let config = BatchConfig { batch, expires: Some(EXPIRES), ..BatchConfig::default() };
         let inbox = format!("{}.{}", self.inbox, self.questions.next());
         consumer.request_batch(config, inbox.into()).await.map_err(failed("ask for events"))?;
@@ -177,7 +181,10 @@ impl NatsSubscription {
         Ok(())
     }
 
-    async fn make_consumer(&mut self) -> Result<(), BrokerError> {
+    async fn consumer(&mut self) -> Made {
+        if let Some(consumer) = &self.consumer {
+            return Ok(consumer.clone());
+        }
         let making = self.making.get_or_insert_with(|| {
             let (nats, group) = (Arc::clone(&self.nats), Arc::clone(&self.group));
             let (filter, policy) = (self.filter.clone(), self.policy);
@@ -185,8 +192,9 @@ impl NatsSubscription {
         });
         let made = making.as_mut().await;
         self.making = None;
-        self.consumer = Some(made?);
-        Ok(())
+        let consumer = made?;
+        self.consumer = Some(consumer.clone());
+        Ok(consumer)
     }
 
     async fn fetch_what_has_arrived(&mut self) {
