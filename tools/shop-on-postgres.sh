@@ -36,8 +36,9 @@ if [ "$(id -u)" = 0 ]; then
 fi
 cd "$folder"
 $as "$programs/initdb" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync -D "$folder/data" >log
-# Each test has a schema of its own, and some connections.
-$as "$programs/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c fsync=off \
+# Each test has a schema of its own, and some connections. The server ends with this script, even if
+# that is killed.
+$as setpriv --pdeathsig QUIT "$programs/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c fsync=off \
     -c max_connections=500 -c deadlock_timeout=100ms >>log 2>&1 &
 server=$!
 tries=0

@@ -1,35 +1,30 @@
 //! The service as a process: what it prints, how it starts and how it ends.
 #![allow(clippy::unwrap_used, reason = "it is how a test fails, in its helpers too")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
+
+use shop_platform::testing::{self, PATIENCE, Program, Signal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_shop-orders");
 
 struct Service {
-    child: Child,
+    program: Program,
     address: String,
 }
 
 impl Service {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(folder, arguments).spawn().unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let Some(address) = line.trim().strip_prefix("listening on http://") else {
-            let ended = child.wait_with_output().unwrap();
-            panic!("{line:?} {}", String::from_utf8_lossy(&ended.stderr));
-        };
-        Self { address: address.to_owned(), child }
+        let mut program = Program::start(&mut command(folder, arguments));
+        let address = program.line_after("listening on http://");
+        Self { address, program }
     }
 
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -38,20 +33,16 @@ impl Service {
     }
 
     fn stop(self) -> Output {
-        // The shell's own kill: a bare machine may not have the program.
-        let kill = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        self.child.wait_with_output().unwrap()
+        self.program.stop(Signal::TERM)
     }
 }
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let file = |name: &str| folder.join(name).display().to_string();
-    let mut command = Command::new(PROGRAM);
+    let mut command = testing::command(PROGRAM);
     command.args(["--listen", "127.0.0.1:0"]);
     command.args(["--database", &format!("sqlite:{}", file("orders.db"))]);
     command.args(["--broker", &format!("log:{}", file("events.db"))]).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -91,7 +82,7 @@ fn it_ends_with_two_for_wrong_flags_and_one_for_a_world_that_is_not_ready() {
     for (flag, value, code) in
         [("--database", "mysql://localhost", 2), ("--database", &not_a_file, 1)]
     {
-        let output = Command::new(PROGRAM).args([flag, value]).output().unwrap();
+        let output = testing::command(PROGRAM).args([flag, value]).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{flag} {value}");
     }
 }

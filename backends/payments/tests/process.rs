@@ -1,40 +1,33 @@
 //! The service as a process: what it prints, what it answers, how it ends.
 #![allow(clippy::unwrap_used, reason = "it is how a test fails, in its helpers too")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
+
+use shop_platform::testing::{self, PATIENCE, Program, Signal};
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shop-payments"));
+    let mut command = testing::command(env!("CARGO_BIN_EXE_shop-payments"));
     command.args(["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]);
     command.args(["--broker", "log::memory:"]).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 #[test]
 fn it_says_where_it_listens_and_ends_when_asked() {
-    let mut child = command(&["--database", ":memory:"]).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut address = |prefix: &str| {
-        let line = lines.next().unwrap().unwrap();
-        line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line:?}")).to_owned()
-    };
-    let (rest, grpc) = (address("listening on http://"), address("grpc on http://"));
+    let mut service = Program::start(&mut command(&["--database", ":memory:"]));
+    let rest = service.line_after("listening on http://");
+    let grpc = service.line_after("grpc on http://");
     TcpStream::connect(grpc).unwrap();
     let mut stream = TcpStream::connect(rest).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET /readyz HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    // The shell's own kill: a bare machine may not have the program.
-    let kill = format!("kill -TERM {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(service.stop(Signal::TERM).status.code(), Some(0));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::request::RequestContext;
 
 mod delivery;
 mod filter;
+mod keeper;
 mod log;
 mod nats;
 mod policy;

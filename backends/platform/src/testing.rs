@@ -1,15 +1,24 @@
-//! Real servers for tests: PostgreSQL and NATS on ports of their own, with data that goes with
-//! them.
+//! Real servers for tests: PostgreSQL and NATS at places of their own, with data that goes with
+//! them; services as processes; and waits that have an end.
+//!
+//! A server belongs to the process of the test that started it, and ends with that, even if it is
+//! killed. So tests that run in processes of their own have servers of their own.
 //!
 //! Where a program is missing, tests that need it are skipped, loudly; with `CI=true` they fail.
 //! Everything here blocks and panics, as is fit for tests and for nothing else.
 
 mod daemon;
+mod folder;
 mod nats;
+mod patience;
 mod postgres;
+mod process;
 
 pub use nats::Nats;
+pub use patience::{PATIENCE, next_event, until, within};
 pub use postgres::Postgres;
+pub use process::{Program, command};
+pub use rustix::process::Signal;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -4,19 +4,15 @@
 
 use std::time::Duration;
 
-use shop_platform::testing::{Nats, nats};
+use shop_platform::testing::{Nats, nats, next_event, until, within};
 use shop_platform::{Broker, Event, RequestContext, UnixTime};
 
+#[path = "broker/network.rs"]
+mod network;
 #[path = "broker/promises.rs"]
 mod promises;
-
-/// Nothing here takes long; what takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(30);
-
-fn within<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let work = Box::pin(work);
-    async { tokio::time::timeout(LIMIT, work).await.expect("in time") }
-}
+#[path = "broker/relay.rs"]
+mod relay;
 
 fn event(kind: &'static str, subject: &str, number: u64) -> Event {
     let (time, context) = (UnixTime::from_seconds(1), RequestContext::begin());
@@ -30,7 +26,7 @@ macro_rules! on_each_engine {
             $(#[tokio::test]
             async fn $promise() {
                 let broker = super::Broker::open("log::memory:").await.unwrap();
-                super::within(super::promises::$promise(&broker)).await;
+                super::within(stringify!($promise), super::promises::$promise(&broker)).await;
             })+
         }
         mod file {
@@ -39,7 +35,7 @@ macro_rules! on_each_engine {
                 let directory = tempfile::tempdir().unwrap();
                 let url = format!("log:{}/deep/events.db", directory.path().display());
                 let broker = super::Broker::open(&url).await.unwrap();
-                super::within(super::promises::$promise(&broker)).await;
+                super::within(stringify!($promise), super::promises::$promise(&broker)).await;
                 broker.close().await;
             })+
         }
@@ -48,7 +44,7 @@ macro_rules! on_each_engine {
             async fn $promise() {
                 let Some(server) = super::nats() else { return };
                 let broker = super::Broker::open(&server.url()).await.unwrap();
-                super::within(super::promises::$promise(&broker)).await;
+                super::within(stringify!($promise), super::promises::$promise(&broker)).await;
                 broker.close().await;
             })+
         }
@@ -70,6 +66,9 @@ on_each_engine!(
     an_acknowledgement_after_the_lease_counts,
     a_wait_that_is_given_up_loses_nothing,
     no_more_than_allowed_is_in_flight,
+    sixteen_slow_events_come_once_and_in_order,
+    what_waits_for_its_turn_keeps_its_lease,
+    what_waits_too_long_for_its_turn_is_for_others,
 );
 
 #[tokio::test]
@@ -77,10 +76,10 @@ async fn a_log_that_is_opened_again_knows_everything() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("log:{}/events.db", directory.path().display());
     let first = Broker::open(&url).await.unwrap();
-    within(promises::before_a_restart(&first)).await;
+    within("five events, two taken", promises::before_a_restart(&first)).await;
     first.close().await;
     let again = Broker::open(&url).await.unwrap();
-    let numbers = within(promises::after_a_restart(&again)).await;
+    let numbers = within("the other three", promises::after_a_restart(&again)).await;
     assert_eq!(numbers.len(), 3, "what was acknowledged does not come: {numbers:?}");
 }
 
@@ -89,19 +88,19 @@ async fn a_log_is_shared_by_several_who_opened_it() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("log:{}/events.db", directory.path().display());
     let (one, two) = (Broker::open(&url).await.unwrap(), Broker::open(&url).await.unwrap());
-    within(promises::two_processes(&one, &two)).await;
+    within("forty events", promises::two_processes(&one, &two)).await;
 }
 
 #[tokio::test]
 async fn a_nats_server_that_was_killed_knows_everything() {
     let Some(mut server) = nats() else { return };
     let first = Broker::open(&server.url()).await.unwrap();
-    within(promises::before_a_restart(&first)).await;
+    within("five events, two taken", promises::before_a_restart(&first)).await;
     restart(&mut server);
     // The server writes acknowledgements a little later: some may be lost with it, which is why
     // receivers have an inbox.
     let again = Broker::open(&server.url()).await.unwrap();
-    within(promises::after_a_restart(&again)).await;
+    within("the other three", promises::after_a_restart(&again)).await;
 }
 
 #[tokio::test]
@@ -109,7 +108,7 @@ async fn two_clients_of_a_nats_server_share_it() {
     let Some(server) = nats() else { return };
     let url = server.url();
     let (one, two) = (Broker::open(&url).await.unwrap(), Broker::open(&url).await.unwrap());
-    within(promises::two_processes(&one, &two)).await;
+    within("forty events", promises::two_processes(&one, &two)).await;
 }
 
 #[tokio::test]
@@ -119,7 +118,7 @@ async fn a_client_of_nats_goes_on_after_the_server_was_killed() {
     let mut mail = broker.subscribe("mail", &["order.*"], promises::QUICK).await.unwrap();
     let first = event("order.placed", "o-1", 1);
     broker.publish(&first).await.unwrap();
-    within(mail.next()).await.unwrap().ack().await.unwrap();
+    next_event(&mut mail).await.ack().await.unwrap();
     let known = first.id;
     // The member waits with a question that the new server has never heard.
     let waiting = tokio::spawn(async move {
@@ -133,14 +132,40 @@ async fn a_client_of_nats_goes_on_after_the_server_was_killed() {
         }
     });
     server.kill();
-    within(async { while broker.check().await.is_ok() {} }).await;
+    until("the server is missed", async || broker.check().await.is_err()).await;
     server.start_again();
     let second = event("order.placed", "o-1", 2);
-    within(async { while broker.publish(&second).await.is_err() {} }).await;
-    let delivery = within(waiting).await.unwrap();
+    until("the server is back", async || broker.publish(&second).await.is_ok()).await;
+    let delivery = within("the second event", waiting).await.unwrap();
     assert_eq!(delivery.event.id, second.id);
     delivery.ack().await.unwrap();
     broker.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_whose_group_was_deleted_makes_it_anew() {
+    let Some(server) = nats() else { return };
+    let broker = Broker::open(&server.url()).await.unwrap();
+    let mut mail = broker.subscribe("mail", &["order.*"], promises::QUICK).await.unwrap();
+    // It has asked: the server will tell it.
+    let none = tokio::time::timeout(Duration::from_millis(100), mail.next()).await;
+    assert!(none.is_err());
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream("SHOP").await.unwrap();
+    stream.delete_consumer("mail").await.unwrap();
+    let placed = event("order.placed", "o-1", 1);
+    broker.publish(&placed).await.unwrap();
+    let mut errors = 0;
+    let delivery = within("an event of the new group", async {
+        loop {
+            match mail.next().await {
+                Ok(delivery) => return delivery,
+                Err(_) => errors += 1,
+            }
+        }
+    });
+    assert_eq!(delivery.await.event.id, placed.id);
+    assert_eq!(errors, 1, "it is told once");
 }
 
 fn restart(server: &mut Nats) {

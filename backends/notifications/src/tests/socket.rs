@@ -1,15 +1,13 @@
 //! A feed's client: a real socket, and the frames that come by it.
 
 use futures_util::{SinkExt, StreamExt};
+use shop_platform::testing::within;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::*;
-
-/// Longer than anything takes; what waits for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Client {
     socket: WebSocketStream<TcpStream>,
@@ -77,7 +75,7 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, text).await.unwrap()
+        within("a frame that says something", text).await
     }
 
     /// The kinds of the next notifications.
@@ -105,7 +103,7 @@ impl Client {
             while let Some(Ok(_)) = self.socket.next().await {}
             code
         };
-        tokio::time::timeout(PATIENCE, code).await.unwrap()
+        within("the close of a feed", code).await
     }
 
     pub(super) async fn say(&mut self, text: &str) {
@@ -114,8 +112,8 @@ impl Client {
 
     pub(super) async fn leave(mut self) {
         self.socket.close(None).await.unwrap();
-        // Until the service has answered.
-        while let Some(Ok(_)) = self.socket.next().await {}
+        let answered = async { while let Some(Ok(_)) = self.socket.next().await {} };
+        within("the service's answer to a close", answered).await;
     }
 }
 
@@ -140,6 +138,6 @@ impl Running {
     /// Stops as a signal would, and says how that went.
     pub(super) async fn end(self) -> Drained {
         self.stop.send(()).unwrap();
-        tokio::time::timeout(PATIENCE, self.ended).await.unwrap().unwrap()
+        within("the end of the service", self.ended).await.unwrap()
     }
 }

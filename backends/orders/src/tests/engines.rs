@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use shop_platform::RequestContext;
+use shop_platform::testing::within;
 use tokio::sync::Barrier;
 
 use super::world::Trouble;
@@ -183,7 +184,7 @@ async fn writers_and_the_making_anew_do_not_disturb_each_other() {
         for _ in 0..20 {
             orders.push(placed(database).await);
         }
-        let write = async {
+        let write = within("all complaints are written", async {
             for number in 0..5 {
                 for order in &mut orders {
                     while let Err(error) = execute(database, order, [complaint(number)]).await {
@@ -192,7 +193,7 @@ async fn writers_and_the_making_anew_do_not_disturb_each_other() {
                     }
                 }
             }
-        };
+        });
         let rebuild = async {
             for _ in 0..10 {
                 rebuild::rebuild(database).await.unwrap();

@@ -1,5 +1,7 @@
 //! The driver as it runs in the service, and customers who wait for it, in real time.
 
+use shop_platform::testing::within;
+
 use super::*;
 
 /// Drives the sagas of `shop` while `work` goes on.
@@ -8,6 +10,19 @@ async fn drive<T>(shop: &Shop, work: impl Future<Output = T>) -> T {
         never = Arc::clone(&shop.driver).run() => match never {},
         done = work => done,
     }
+}
+
+/// The order at its end, which a busy machine may take several waits for.
+async fn ended(shop: &Shop, id: Uuid, prefer: &str) -> Answer {
+    within("the end of an order", async {
+        loop {
+            let answer = wait(shop, id, prefer).await;
+            if answer.body["state"] != "pending" && answer.body["state"] != "cancelling" {
+                return answer;
+            }
+        }
+    })
+    .await
 }
 
 async fn wait(shop: &Shop, id: Uuid, prefer: &str) -> Answer {
@@ -21,11 +36,11 @@ async fn an_order_is_driven_as_soon_as_it_is_placed() {
     drive(&shop, async {
         for _ in 0..3 {
             let id = shop.place(1, "pm_1").await;
-            let answer = wait(&shop, id, "wait=5").await;
+            let answer = ended(&shop, id, "wait=5").await;
             assert_eq!(answer.body["state"], "confirmed", "{}", answer.text);
             assert_eq!(answer.headers["preference-applied"], "wait=5");
             shop.cancel(id).await;
-            let answer = wait(&shop, id, "respond-async, wait=5").await;
+            let answer = ended(&shop, id, "respond-async, wait=5").await;
             assert_eq!(answer.body["state"], "cancelled", "{}", answer.text);
         }
     })
@@ -41,7 +56,7 @@ async fn more_orders_than_are_driven_at_once_come_to_their_end() {
     }
     drive(&shop, async {
         for id in &orders {
-            assert_eq!(wait(&shop, *id, "wait=9").await.body["state"], "confirmed");
+            assert_eq!(ended(&shop, *id, "wait=9").await.body["state"], "confirmed");
         }
     })
     .await;
@@ -73,6 +88,6 @@ async fn an_order_that_another_process_ends_is_seen() {
     let shop = Shop::new(5).await;
     let id = shop.place(1, "pm_1").await;
     let other = shop.another();
-    let (answer, _) = tokio::join!(wait(&shop, id, "wait=9"), other.driver.run_due());
+    let (answer, _) = tokio::join!(ended(&shop, id, "wait=9"), other.driver.run_due());
     assert_eq!(answer.body["state"], "confirmed");
 }

@@ -2,6 +2,7 @@
 //! histories, and many calls at once.
 
 use prometheus::Registry;
+use shop_platform::testing::until;
 use shop_platform::{ManualClock, UnixTime};
 
 use super::*;
@@ -68,6 +69,14 @@ impl Till {
 
     async fn undo(&self, order: Uuid) -> Result<Undone, PaymentError> {
         self.payments.undo(order, &RequestContext::begin()).await
+    }
+
+    /// A card's processor may be away once.
+    async fn undo_at_last(&self, order: Uuid) {
+        until("a payment is undone", async || {
+            word_of_undo(&self.undo(order).await) != "! unavailable"
+        })
+        .await;
     }
 
     /// The kinds of all events so far, in their order.

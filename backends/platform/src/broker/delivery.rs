@@ -1,14 +1,25 @@
 //! One event at its receiver, and what the receiver answers.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::keeper::{Keep, Keeper};
 use super::log::{LogReceipt, LogSubscription};
 use super::nats::{NatsReceipt, NatsSubscription};
 use super::{BrokerError, Policy};
 use crate::event::Event;
 
+/// For how long `close` waits for what is being done for the member.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
 /// A member of a group. Dropping it is as a crash: what it holds comes again after the lease.
 #[derive(Debug)]
 pub struct Subscription {
-    engine: Engine,
+    engine: Arc<Mutex<Engine>>,
+    _keeper: Keeper,
 }
 
 #[derive(Debug)]
@@ -44,17 +55,26 @@ pub enum Failed {
 
 impl Subscription {
     pub(super) fn log(subscription: LogSubscription) -> Self {
-        Self { engine: Engine::Log(Box::new(subscription)) }
+        let lease = subscription.policy.lease;
+        Self::new(Engine::Log(Box::new(subscription)), lease)
     }
 
     pub(super) fn nats(subscription: NatsSubscription) -> Self {
-        Self { engine: Engine::Nats(Box::new(subscription)) }
+        let lease = subscription.policy.lease;
+        Self::new(Engine::Nats(Box::new(subscription)), lease)
+    }
+
+    fn new(engine: Engine, lease: Duration) -> Self {
+        let engine = Arc::new(Mutex::new(engine));
+        let _keeper = Keeper::start(&engine, lease);
+        Self { engine, _keeper }
     }
 
     /// Waits for the next event. Nothing is lost if the wait is given up, and after an error it
-    /// may be called again.
+    /// may be called again. What has been sent ahead keeps its lease until it is its turn, for ten
+    /// leases at most.
     pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
-        match &mut self.engine {
+        match &mut *self.engine.lock().await {
             Engine::Log(subscription) => {
                 let (event, receipt) = subscription.next().await?;
                 let (attempt, policy) = (receipt.attempt, subscription.policy);
@@ -70,9 +90,22 @@ impl Subscription {
 
     /// Leaves the group in good order: what was fetched ahead goes to another member at once.
     pub async fn close(self) {
-        match self.engine {
+        let Ok(mut engine) = timeout(CLOSE_LIMIT, self.engine.lock()).await else {
+            tracing::debug!("events wait for the end of their lease");
+            return;
+        };
+        match &mut *engine {
             Engine::Log(subscription) => subscription.close().await,
             Engine::Nats(subscription) => subscription.close().await,
+        }
+    }
+}
+
+impl Keep for Engine {
+    async fn keep(&mut self) -> Result<(), BrokerError> {
+        match self {
+            Self::Log(subscription) => subscription.keep().await,
+            Self::Nats(subscription) => subscription.keep().await,
         }
     }
 }
@@ -124,7 +157,7 @@ impl Delivery {
     }
 
     /// How long the delivery is the receiver's.
-    pub fn lease(&self) -> std::time::Duration {
+    pub fn lease(&self) -> Duration {
         self.policy.lease
     }
 }

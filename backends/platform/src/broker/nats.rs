@@ -21,9 +21,12 @@ use uuid::Uuid;
 use super::filter::Filter;
 use super::{BrokerError, Policy, Published, SUBJECT_PREFIX};
 
+mod questions;
+mod receipt;
 mod subscription;
 
-pub(super) use subscription::{NatsReceipt, NatsSubscription};
+pub(super) use receipt::NatsReceipt;
+pub(super) use subscription::NatsSubscription;
 
 const STREAM: &str = "SHOP";
 /// How long events are kept, read or not: the server knows no limit that follows the readers.
@@ -50,8 +53,10 @@ impl Nats {
         if url.parse::<async_nats::ServerAddr>().is_err() {
             return Err(BrokerError::Url(url.to_owned()));
         }
-        let (count, connections) = watch::channel(0);
+        let (count, mut connections) = watch::channel(0);
         let client = connect(url, count).await?;
+        // The first connection is told of a little later, and is none that replaces another.
+        drop(tokio::time::timeout(CHECK_TIMEOUT, connections.wait_for(|count| *count > 0)).await);
         let jetstream = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
         let nats = Self { client, jetstream, connections };
         nats.ensure_stream().await?;

@@ -12,6 +12,7 @@ use crate::broker::{Broker, Policy};
 use crate::clock::SystemClock;
 use crate::metrics::EventMetrics;
 use crate::request::RequestContext;
+use crate::testing::{next_event, within};
 
 const NOTES: (&str, &str) = ("notes", "CREATE TABLE notes (event_id TEXT NOT NULL)");
 const MIGRATIONS: &[(&str, &str)] = &[MIGRATION, NOTES];
@@ -122,12 +123,15 @@ impl Running {
 async fn an_event_is_handled_once_however_often_it_is_delivered() {
     let mut shop = running().await;
     let event = shop.publish("").await;
-    assert_eq!(shop.done.recv().await.unwrap(), event.id.to_string());
+    assert_eq!(
+        within("the commit of an event", shop.done.recv()).await.unwrap(),
+        event.id.to_string()
+    );
     // Another broker, or the same one after it forgot: the same event comes again.
     let mut again = event.clone();
     again.subject = "seen by the broker as another".to_owned();
     shop.stop.send_replace(true);
-    shop.ended.await.unwrap();
+    within("the end of the consumer", shop.ended).await.unwrap();
     let work = |database: &Database, notes: &Arc<Notes>| {
         let (handler, database) = (Arc::clone(notes) as Arc<dyn Handler>, database.clone());
         runner::work_for_tests(handler, "mail", database, again.clone())
@@ -147,7 +151,11 @@ async fn what_fails_comes_again_and_leaves_nothing_of_its_first_try() {
     for what in ["panic", "later", "lose the database"] {
         let mut shop = running().await;
         let event = shop.publish(what).await;
-        assert_eq!(shop.done.recv().await.unwrap(), event.id.to_string(), "{what}");
+        assert_eq!(
+            within("the commit of an event", shop.done.recv()).await.unwrap(),
+            event.id.to_string(),
+            "{what}"
+        );
         assert_eq!(shop.tries(), 2, "{what}");
         assert_eq!((shop.rows("notes").await, shop.rows("inbox").await), (1, 1), "{what}");
     }
@@ -160,14 +168,17 @@ async fn what_cannot_be_handled_goes_to_the_dead_letters_and_the_next_is_handled
     for (what, tries) in [("be unusable", 1), ("fail always", 3)] {
         let before = shop.tries();
         let event = shop.publish(what).await;
-        let letter = dead.next().await.unwrap();
+        let letter = next_event(&mut dead).await;
         assert_eq!(letter.event.data["event"]["id"], event.id.to_string(), "{what}");
         assert_eq!(letter.event.context.request_id(), event.context.request_id());
         letter.ack().await.unwrap();
         assert_eq!(shop.tries() - before, tries, "{what}");
     }
     let event = shop.publish("").await;
-    assert_eq!(shop.done.recv().await.unwrap(), event.id.to_string());
+    assert_eq!(
+        within("the commit of an event", shop.done.recv()).await.unwrap(),
+        event.id.to_string()
+    );
     assert_eq!((shop.rows("notes").await, shop.rows("inbox").await), (1, 1));
 }
 
@@ -175,7 +186,7 @@ async fn what_cannot_be_handled_goes_to_the_dead_letters_and_the_next_is_handled
 async fn the_inbox_forgets_what_is_two_weeks_old() {
     let mut shop = running().await;
     shop.publish("").await;
-    shop.done.recv().await.unwrap();
+    within("the commit of an event", shop.done.recv()).await.unwrap();
     let now = crate::clock::Clock::now(&SystemClock);
     let days = |days: u64| now.plus(Duration::from_secs(days * 24 * 3600));
     prune(&shop.database, days(13)).await.unwrap();

@@ -6,6 +6,7 @@ use super::*;
 use crate::broker::Policy;
 use crate::clock::UnixTime;
 use crate::request::RequestContext;
+use crate::testing::{next_event, within};
 
 const MIGRATIONS: &[(&str, &str)] = &[MIGRATION];
 
@@ -47,7 +48,7 @@ async fn what_is_committed_is_published_in_order_and_forgotten() {
     assert_eq!(relay.metrics.published.get(), 150);
     let mut orders = broker.subscribe("mail", &["order.*"], Policy::default()).await.unwrap();
     for sent in &events {
-        let delivery = orders.next().await.unwrap();
+        let delivery = next_event(&mut orders).await;
         assert_eq!(delivery.event.id, sent.id);
         assert_eq!(delivery.event.context.request_id(), sent.context.request_id());
         delivery.ack().await.unwrap();
@@ -65,7 +66,7 @@ async fn an_event_published_before_a_crash_is_not_there_twice() {
     relay.send_all().await.unwrap();
     let mut orders = broker.subscribe("mail", &["order.*"], Policy::default()).await.unwrap();
     for number in 1..=2 {
-        let delivery = orders.next().await.unwrap();
+        let delivery = next_event(&mut orders).await;
         assert_eq!(delivery.event.data["number"], number);
         delivery.ack().await.unwrap();
     }
@@ -78,13 +79,13 @@ async fn the_relay_is_woken_by_a_commit_and_stops_when_told() {
     let relay = tokio::spawn(relay.run(stopping));
     let mut orders = broker.subscribe("mail", &["order.*"], Policy::default()).await.unwrap();
     add_one(&database, &event(7)).await;
-    assert_eq!(orders.next().await.unwrap().event.data["number"], 7);
+    assert_eq!(next_event(&mut orders).await.event.data["number"], 7);
     stop.send_replace(true);
-    let relay = relay.await.unwrap();
+    let relay = within("the end of the relay", relay).await.unwrap();
     // The last ones, after the stop.
     add_one(&database, &event(8)).await;
     relay.send_all().await.unwrap();
-    assert_eq!(orders.next().await.unwrap().event.data["number"], 8);
+    assert_eq!(next_event(&mut orders).await.event.data["number"], 8);
 }
 
 #[tokio::test]

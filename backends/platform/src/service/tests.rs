@@ -13,6 +13,7 @@ use crate::database::Database;
 use crate::extract::JsonBody;
 use crate::request::RequestContext;
 use crate::settings::ServerOptions;
+use crate::testing::within;
 
 use super::*;
 
@@ -184,12 +185,12 @@ async fn send(address: SocketAddr) -> TcpStream {
 async fn a_request_in_flight_is_answered_while_idle_connections_close() {
     let mut service = running(ServerOptions::default()).await;
     let mut idle = send(service.address).await;
-    service.reached.recv().await.unwrap().send(()).unwrap();
+    within("a request in flight", service.reached.recv()).await.unwrap().send(()).unwrap();
     let mut head = [0; 17];
     idle.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 200 OK\r\n");
     let mut busy = send(service.address).await;
-    let release = service.reached.recv().await.unwrap();
+    let release = within("a request in flight", service.reached.recv()).await.unwrap();
 
     service.stop.send(()).unwrap();
     let mut rest = String::new();
@@ -202,7 +203,7 @@ async fn a_request_in_flight_is_answered_while_idle_connections_close() {
     busy.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("done"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
-    assert_eq!(service.ended.await.unwrap(), server::Drained { cut: 0 });
+    assert_eq!(within("the end", service.ended).await.unwrap(), server::Drained { cut: 0 });
 }
 
 #[tokio::test]
@@ -210,9 +211,9 @@ async fn a_request_that_outlasts_the_drain_is_cut() {
     let options = ServerOptions { drain_timeout: Duration::from_millis(20), ..Default::default() };
     let mut service = running(options).await;
     let mut stuck = send(service.address).await;
-    let _release = service.reached.recv().await.unwrap();
+    let _release = within("a request in flight", service.reached.recv()).await.unwrap();
     service.stop.send(()).unwrap();
-    assert_eq!(service.ended.await.unwrap(), server::Drained { cut: 1 });
+    assert_eq!(within("the end", service.ended).await.unwrap(), server::Drained { cut: 1 });
     let mut answer = Vec::new();
     let read = stuck.read_to_end(&mut answer).await;
     assert!(read.is_err() || answer.is_empty());
@@ -223,13 +224,13 @@ async fn connections_beyond_the_limit_wait_for_a_slot() {
     let options = ServerOptions { max_connections: 1, ..Default::default() };
     let mut service = running(options).await;
     let first = send(service.address).await;
-    let release = service.reached.recv().await.unwrap();
+    let release = within("a request in flight", service.reached.recv()).await.unwrap();
     let mut second = send(service.address).await;
     tokio::task::yield_now().await;
     assert!(service.reached.try_recv().is_err(), "the second is not accepted yet");
     release.send(()).unwrap();
     drop(first);
-    service.reached.recv().await.unwrap().send(()).unwrap();
+    within("a request in flight", service.reached.recv()).await.unwrap().send(()).unwrap();
     let mut head = [0; 17];
     second.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 200 OK\r\n");

@@ -3,13 +3,17 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, free_port, log};
-use super::program;
+use super::daemon::{Daemon, free_port, log, tied};
+use super::{folder, program};
+
+/// A server that has accepted and says nothing is asked again.
+const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Nats {
@@ -22,7 +26,7 @@ pub struct Nats {
 impl Nats {
     pub(super) fn start() -> Option<Self> {
         let program = program("nats-server", "nats-server", [])?;
-        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let directory = folder::new();
         let port = free_port();
         let daemon = launch(&program, port, &directory);
         Some(Self { daemon, program, port, directory })
@@ -45,9 +49,11 @@ impl Nats {
 
 fn launch(program: &PathBuf, port: u16, directory: &TempDir) -> Daemon {
     let path = directory.path().join("log");
+    // No two servers are ever taken for each other, whoever had the port first.
+    let name = directory.path().display().to_string();
     let command = || {
-        let mut command = Command::new(program);
-        command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]);
+        let mut command = tied(program, "KILL");
+        command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-n", &name, "-sd"]);
         command.arg(directory.path()).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(log(&path));
         command
@@ -56,7 +62,9 @@ fn launch(program: &PathBuf, port: u16, directory: &TempDir) -> Daemon {
     let greets = || {
         let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
         let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("INFO ")
+        let read = stream.set_read_timeout(Some(GREETING_LIMIT));
+        let read = read.and_then(|()| BufReader::new(stream).read_line(&mut line));
+        read.is_ok() && line.starts_with("INFO ") && line.contains(&name)
     };
     Daemon::start(command, Signal::KILL, greets, &path)
 }

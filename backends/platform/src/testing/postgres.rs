@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, free_port, log};
-use super::program;
+use super::daemon::{Daemon, free_port, log, tied};
+use super::{folder, program};
 
 /// Where Debian keeps the programs, by version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -41,7 +41,7 @@ impl Postgres {
     pub fn start() -> Option<Self> {
         let initdb = program("initdb", "postgresql", debian_folders())?;
         let programs = initdb.parent().map(Path::to_owned).unwrap_or_default();
-        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let directory = folder::new();
         let user = user_for(directory.path());
         let launch = Launch { programs, port: free_port(), directory, user };
         launch.make();
@@ -81,7 +81,10 @@ impl Launch {
     }
 
     fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        self.set_up(Command::new(self.programs.join(name)))
+    }
+
+    fn set_up(&self, mut command: Command) -> Command {
         // The present folder may be closed to the other user.
         command.current_dir(self.directory.path()).stdin(Stdio::null());
         if let Some(user) = self.user {
@@ -101,7 +104,7 @@ impl Launch {
     fn start(&self) -> Daemon {
         let port = self.port.to_string();
         let command = || {
-            let mut postgres = self.command("postgres");
+            let mut postgres = self.set_up(tied(self.programs.join("postgres"), "QUIT"));
             postgres.args(["-h", "127.0.0.1", "-p", &port, "-c", "deadlock_timeout=100ms"]);
             // It survives the death of the process, if not that of the machine.
             postgres.args(["-c", "fsync=off", "-c", "unix_socket_directories=", "-D"]);

@@ -18,6 +18,8 @@ pub(super) const QUICK: Policy = Policy {
 };
 /// As short as both engines keep to. Tests that use it wait for it by waiting for the event.
 const BRIEF: Policy = Policy { lease: Duration::from_millis(400), ..QUICK };
+/// For tests that must be within a lease, on a machine that is busy.
+const ROOMY: Policy = Policy { lease: Duration::from_secs(2), ..QUICK };
 
 async fn publish(broker: &Broker, count: u64) -> Vec<Uuid> {
     let mut ids = Vec::new();
@@ -98,13 +100,13 @@ pub(super) async fn what_a_dead_member_held_comes_again_after_the_lease(broker: 
 }
 
 pub(super) async fn an_extended_lease_lasts(broker: &Broker) {
-    let mut mail = join(broker, "mail", BRIEF).await;
+    let mut mail = join(broker, "mail", ROOMY).await;
     let ids = publish(broker, 1).await;
     let held = next(&mut mail).await;
     let started = Instant::now();
-    while started.elapsed() < 3 * BRIEF.lease {
+    while started.elapsed() < 2 * ROOMY.lease {
         held.extend().await.unwrap();
-        let none = tokio::time::timeout(BRIEF.lease / 4, mail.next()).await;
+        let none = tokio::time::timeout(ROOMY.lease / 8, mail.next()).await;
         assert!(none.is_err(), "it came again within its lease");
     }
     held.ack().await.unwrap();
@@ -232,14 +234,14 @@ pub(super) async fn a_new_group_begins_with_the_oldest_event(broker: &Broker) {
 }
 
 pub(super) async fn an_acknowledgement_after_the_lease_counts(broker: &Broker) {
-    let mut slow = join(broker, "mail", BRIEF).await;
+    let mut slow = join(broker, "mail", ROOMY).await;
     let ids = publish(broker, 1).await;
     let first = next(&mut slow).await;
     let second = next(&mut slow).await;
     assert_eq!((first.event.id, second.event.id, second.attempt), (ids[0], ids[0], 2));
     first.ack().await.unwrap();
     drop(second);
-    let more = tokio::time::timeout(2 * BRIEF.lease, slow.next()).await;
+    let more = tokio::time::timeout(ROOMY.lease * 3 / 2, slow.next()).await;
     assert!(more.is_err(), "what is handled does not come again");
 }
 
@@ -294,6 +296,56 @@ pub(super) async fn no_more_than_allowed_is_in_flight(broker: &Broker) {
     assert!(third.is_err(), "two are out");
     one.ack().await.unwrap();
     assert_eq!(take(&mut mail).await, ids[2]);
+}
+
+/// The last is taken when a question for events has long been over.
+pub(super) async fn sixteen_slow_events_come_once_and_in_order(broker: &Broker) {
+    let ids = publish(broker, 16).await;
+    let mut mail = join(broker, "mail", QUICK).await;
+    for (number, id) in ids.into_iter().enumerate() {
+        let delivery = next(&mut mail).await;
+        assert_eq!((delivery.event.id, delivery.attempt), (id, 1), "event {number}");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        delivery.ack().await.unwrap();
+    }
+}
+
+/// The last waits behind the others for longer than its lease. Two thirds of a lease are room for a
+/// machine that is busy.
+pub(super) async fn what_waits_for_its_turn_keeps_its_lease(broker: &Broker) {
+    let policy = Policy { lease: Duration::from_secs(3), ..QUICK };
+    let mut left = publish(broker, 10).await.len();
+    let mut mail = join(broker, "mail", policy).await;
+    let mut in_hand = Some(next(&mut mail).await);
+    let mut other = join(broker, "mail", policy).await;
+    while left > 0 {
+        let delivery = match in_hand.take() {
+            Some(delivery) => delivery,
+            None => tokio::select! {
+                mine = next(&mut mail) => mine,
+                theirs = next(&mut other) => theirs,
+            },
+        };
+        assert_eq!(delivery.attempt, 1, "{left} are left");
+        // The other member is there for what the first one loses.
+        let handled = Duration::from_millis(500);
+        in_hand = tokio::time::timeout(handled, next(&mut other)).await.ok();
+        delivery.ack().await.unwrap();
+        left -= 1;
+    }
+}
+
+/// Its member lives, but has not asked for the next event in a long time.
+pub(super) async fn what_waits_too_long_for_its_turn_is_for_others(broker: &Broker) {
+    // It may come to the first member more than once, while a question of that is open.
+    let policy = Policy { attempts: 20, ..BRIEF };
+    let ids = publish(broker, 3).await;
+    let mut stuck = join(broker, "mail", policy).await;
+    assert_eq!(take(&mut stuck).await, ids[0]);
+    let mut other = join(broker, "mail", policy).await;
+    let found = HashSet::from([take(&mut other).await, take(&mut other).await]);
+    assert_eq!(found, ids[1..].iter().copied().collect());
+    drop(stuck);
 }
 
 pub(super) async fn before_a_restart(broker: &Broker) {

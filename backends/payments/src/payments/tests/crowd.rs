@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shop_platform::database::is_transient;
-use shop_platform::testing;
+use shop_platform::testing::{self, within};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -13,16 +13,19 @@ async fn persist<T, F>(mut call: impl FnMut() -> F) -> Result<T, PaymentError>
 where
     F: Future<Output = Result<T, PaymentError>>,
 {
-    loop {
-        match call().await {
-            Err(
-                PaymentError::Database(error)
-                | PaymentError::Processor(ProcessorError::Database(error)),
-            ) if is_transient(&error) => {}
-            Err(PaymentError::Processor(ProcessorError::Unavailable)) => {}
-            answer => return answer,
+    within("an answer that is none to be repeated", async {
+        loop {
+            match call().await {
+                Err(
+                    PaymentError::Database(error)
+                    | PaymentError::Processor(ProcessorError::Database(error)),
+                ) if is_transient(&error) => {}
+                Err(PaymentError::Processor(ProcessorError::Unavailable)) => {}
+                answer => return answer,
+            }
         }
-    }
+    })
+    .await
 }
 
 /// Orders that are authorized, captured and undone by several callers at once.

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::take::{self, Taken};
 use super::{Log, LogReceipt};
 use crate::broker::filter::Filter;
+use crate::broker::keeper::{tell_of_given_back, waits_too_long};
 use crate::broker::{BrokerError, Policy};
 use crate::event::Event;
 
@@ -23,8 +24,8 @@ pub(in crate::broker) struct LogSubscription {
     group: Arc<str>,
     filter: Arc<Filter>,
     pub(in crate::broker) policy: Policy,
-    /// Leased already, not handed out yet.
-    fetched: VecDeque<(Event, LogReceipt)>,
+    /// Leased already, not handed out yet, and how often the lease was extended meanwhile.
+    fetched: VecDeque<(Event, LogReceipt, u32)>,
     /// A take-over under way: a task of its own, so that giving up `next` neither breaks it off (what
     /// it leases would be nobody's until the lease runs out) nor stops it while it holds the log's
     /// write lock.
@@ -39,8 +40,8 @@ impl LogSubscription {
 
     pub(in crate::broker) async fn next(&mut self) -> Result<(Event, LogReceipt), BrokerError> {
         loop {
-            if let Some(next) = self.fetched.pop_front() {
-                return Ok(next);
+            if let Some((event, receipt, _)) = self.fetched.pop_front() {
+                return Ok((event, receipt));
             }
             if self.taking.is_none() {
                 self.until_due().await?;
@@ -49,13 +50,35 @@ impl LogSubscription {
         }
     }
 
-    pub(in crate::broker) async fn close(mut self) {
+    /// Keeps the leases of what waits for its turn. What has waited too long is for other members.
+    pub(in crate::broker) async fn keep(&mut self) -> Result<(), BrokerError> {
+        if self.taking.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.take().await?;
+        }
+        for (_, receipt, beats) in &mut self.fetched {
+            if !waits_too_long(*beats) {
+                receipt.extend(self.policy.lease).await?;
+                *beats += 1;
+            }
+        }
+        let before = self.fetched.len();
+        // The oldest are in front.
+        while self.fetched.front().is_some_and(|(_, _, beats)| waits_too_long(*beats)) {
+            if let Some((_, receipt, _)) = self.fetched.pop_front() {
+                receipt.give_back().await?;
+            }
+        }
+        tell_of_given_back(&self.group, before - self.fetched.len());
+        Ok(())
+    }
+
+    pub(in crate::broker) async fn close(&mut self) {
         if self.taking.is_some()
             && let Err(error) = self.take().await
         {
             tracing::debug!(%error, "the last events were not taken over");
         }
-        for (_, receipt) in self.fetched {
+        for (_, receipt, _) in std::mem::take(&mut self.fetched) {
             if let Err(error) = receipt.give_back().await {
                 // Its lease gives it back, later.
                 tracing::debug!(%error, "an event was not given back");
@@ -88,7 +111,8 @@ impl LogSubscription {
         let taken = taking.await;
         self.taking = None;
         // It neither panics nor is aborted, but for the end of the runtime.
-        self.fetched.extend(taken.map_err(|_| sqlx::Error::WorkerCrashed)??);
+        let taken = taken.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        self.fetched.extend(taken.into_iter().map(|(event, receipt)| (event, receipt, 0)));
         Ok(())
     }
 }

@@ -1,28 +1,36 @@
-//! A member of a group: it asks its consumer for a batch at a time, and answers one by one.
+//! A member of a group: one subscription for as long as it lives, by which it asks its consumer for
+//! a batch at a time and gets all answers, whenever they come.
+//!
+//! The server leases an event when it sends it. An answer that arrives where nobody listens any more
+//! comes again only when its lease is over: late, out of order, and with one try used. So nothing
+//! here gives up a question: not a wait that is given up, not a new connection, not a slow receiver.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{Consumer, pull};
-use async_nats::jetstream::message::{AckKind, Acker, Message};
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::Consumer;
+use async_nats::jetstream::consumer::pull::{self, BatchConfig};
+use async_nats::jetstream::message::{AckKind, Acker};
+use async_nats::{Message, StatusCode, Subscriber};
 use futures_core::future::BoxFuture;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::StreamExt;
 
-use super::{Nats, failed};
+use super::questions::{EXPIRES, Questions};
+use super::receipt::GIVE_BACK;
+use super::{CHECK_TIMEOUT, Nats, NatsReceipt, failed, not_connected};
 use crate::broker::filter::Filter;
-use crate::broker::{BrokerError, Policy, dead_letter, dead_rubbish, dead_text};
+use crate::broker::keeper::{tell_of_given_back, waits_too_long};
+use crate::broker::{BrokerError, Policy, dead_rubbish};
 use crate::event::Event;
 
-/// Events asked for at once; they are leased to this member from when they are sent.
-const BATCH: usize = 16;
-/// How long the server remembers that it was asked.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Nearly at once: what is given back before the server has forgotten the question that is open here
-/// would be its answer, and so nobody's.
-const GIVE_BACK: AckKind = AckKind::Nak(Some(Duration::from_millis(5)));
 const ABANDONED: &str = "delivered as often as allowed, and never answered";
+
+type Made = Result<Consumer<pull::Config>, BrokerError>;
 
 pub(in crate::broker) struct NatsSubscription {
     nats: Arc<Nats>,
@@ -31,21 +39,22 @@ pub(in crate::broker) struct NatsSubscription {
     pub(in crate::broker) policy: Policy,
     /// None after an error, which may mean that the server lost it.
     consumer: Option<Consumer<pull::Config>>,
-    batch: Option<pull::Batch>,
-    /// A question under way. It is kept here so that giving up `next` does not break it off: its
-    /// answers would be nobody's until their lease runs out.
-    asking: Option<BoxFuture<'static, Result<Asked, BrokerError>>>,
+    /// A consumer that is being made. It is kept here so that giving up `next` does not break it
+    /// off, or short waits would never have one.
+    making: Option<BoxFuture<'static, Made>>,
+    /// Gets the answers to all questions: to each, under its number below `inbox`.
+    subscriber: Subscriber,
+    inbox: String,
+    questions: Questions,
+    /// What has come while nobody waited for it. No more than the questions asked for.
+    waiting: VecDeque<Waiting>,
     connections: watch::Receiver<u64>,
 }
 
-type Asked = (Consumer<pull::Config>, pull::Batch);
-
-/// The right to answer for one delivery.
-pub(in crate::broker) struct NatsReceipt {
-    nats: Arc<Nats>,
-    group: Arc<str>,
-    pub(in crate::broker) attempt: u32,
-    acker: Acker,
+/// A message, and how often its lease was extended while it waits for its turn.
+struct Waiting {
+    message: Message,
+    beats: u32,
 }
 
 impl NatsSubscription {
@@ -55,100 +64,181 @@ impl NatsSubscription {
         filter: Filter,
         policy: Policy,
     ) -> Result<Self, BrokerError> {
+        let mut connections = nats.connections.clone();
+        connections.mark_unchanged();
         let consumer = Some(nats.consumer(group, &filter, &policy).await?);
-        let connections = nats.connections.clone();
-        let group = group.into();
-        Ok(Self { nats, group, filter, policy, consumer, batch: None, asking: None, connections })
+        let inbox = nats.client.new_inbox();
+        let answers = format!("{inbox}.*");
+        let subscriber = nats.client.subscribe(answers).await.map_err(failed("subscribe"))?;
+        Ok(Self {
+            nats,
+            group: group.into(),
+            filter,
+            policy,
+            consumer,
+            making: None,
+            subscriber,
+            inbox,
+            questions: Questions::default(),
+            waiting: VecDeque::new(),
+            connections,
+        })
     }
 
     pub(in crate::broker) async fn next(&mut self) -> Result<(Event, NatsReceipt), BrokerError> {
         loop {
-            if self.batch.is_none() {
-                self.ask().await?;
+            if self.waiting.is_empty() {
+                // Before anything more is asked for: what has arrived is no longer to come.
+                self.fetch_what_has_arrived().await;
             }
-            let Some(batch) = &mut self.batch else { continue };
-            // What has arrived first: a new connection only means that nothing else will.
-            let arrived = tokio::select! {
-                biased;
-                arrived = batch.next() => arrived,
-                changed = self.connections.changed() => match changed {
-                    Ok(()) => None,
-                    Err(_) => batch.next().await,
-                },
+            let message = match self.waiting.pop_front() {
+                Some(waiting) => waiting.message,
+                None => self.receive().await?,
             };
-            match arrived {
-                Some(Ok(message)) => {
-                    if let Some(next) = self.open_message(message).await? {
-                        return Ok(next);
-                    }
-                }
-                Some(Err(error)) => {
-                    (self.batch, self.consumer) = (None, None);
-                    return Err(failed("deliver")(error));
-                }
-                None => self.batch = None,
+            if let Some(next) = self.judge(message).await? {
+                return Ok(next);
             }
         }
     }
 
+    /// Keeps the leases of what waits for its turn. What has waited too long is for other members.
+    pub(in crate::broker) async fn keep(&mut self) -> Result<(), BrokerError> {
+        self.fetch_what_has_arrived().await;
+        if self.nats.client.connection_state() != State::Connected {
+            // There is no telling the server, and the queue to it is bounded.
+            return Ok(());
+        }
+        // In place: if this is given up in between, nothing is lost.
+        for index in 0..self.waiting.len() {
+            let Waiting { message, beats } = &self.waiting[index];
+            if message.status.is_none() {
+                let kind = if waits_too_long(*beats) { GIVE_BACK } else { AckKind::Progress };
+                self.acker(message).ack_with(kind).await.map_err(failed("keep a lease"))?;
+            }
+            self.waiting[index].beats += 1;
+        }
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| !waits_too_long(waiting.beats.saturating_sub(1)));
+        tell_of_given_back(&self.group, before - self.waiting.len());
+        Ok(())
+    }
+
     /// Leaves what has arrived to the other members.
-    pub(in crate::broker) async fn close(mut self) {
+    pub(in crate::broker) async fn close(&mut self) {
         // What the server has sent before this answer has arrived with it.
         if let Err(error) = self.nats.check().await {
-            tracing::debug!(%error, "events may be leased to nobody");
+            tracing::debug!(%error, "events may wait for the end of their lease");
         }
-        let now = Duration::ZERO;
-        if self.asking.is_some() {
-            drop(tokio::time::timeout(now, self.ask()).await);
+        self.fetch_what_has_arrived().await;
+        // The question first: what is given back would come here again. What the server sends
+        // until it hears of that still arrives.
+        if self.nats.client.connection_state() == State::Connected
+            && self.subscriber.drain().await.is_ok()
+        {
+            let rest = async {
+                while let Some(message) = self.subscriber.next().await {
+                    self.waiting.push_back(Waiting { message, beats: 0 });
+                }
+            };
+            drop(timeout(CHECK_TIMEOUT, rest).await);
         }
-        let Some(mut batch) = self.batch else { return };
-        let mut arrived = Vec::new();
-        // No time at all: it is polled once.
-        while let Ok(Some(Ok(message))) = tokio::time::timeout(now, batch.next()).await {
-            arrived.push(message);
-        }
-        // The question first: what is given back would come here again.
-        drop(batch);
-        for message in arrived {
-            if let Err(error) = message.ack_with(GIVE_BACK).await {
+        for Waiting { message, .. } in std::mem::take(&mut self.waiting) {
+            if message.status.is_none()
+                && let Err(error) = self.acker(&message).ack_with(GIVE_BACK).await
+            {
                 tracing::debug!(%error, "an event was not given back");
             }
         }
     }
 
+    /// The next message, asked for if it is not yet. Giving it up loses nothing: all that is begun
+    /// here stays in `self`.
+    async fn receive(&mut self) -> Result<Message, BrokerError> {
+        loop {
+            self.questions.forget_what_is_over(Instant::now());
+            self.ask().await?;
+            let over = self.questions.next_over();
+            tokio::select! {
+                biased;
+                // What has arrived first.
+                message = self.subscriber.next() => return message.ok_or_else(not_connected),
+                changed = self.connections.changed() => {
+                    changed.map_err(|_| not_connected())?;
+                    self.questions.doubt();
+                }
+                () = sleep_until(over.unwrap_or_else(Instant::now)), if over.is_some() => {}
+            }
+        }
+    }
+
     async fn ask(&mut self) -> Result<(), BrokerError> {
-        let asking = match &mut self.asking {
-            Some(asking) => asking,
-            none => none.insert(Box::pin(ask(
-                Arc::clone(&self.nats),
-                Arc::clone(&self.group),
-                self.filter.clone(),
-                self.policy,
-                self.consumer.clone(),
-            ))),
-        };
-        let asked = asking.as_mut().await;
-        self.asking = None;
-        let (consumer, batch) = asked?;
-        (self.consumer, self.batch) = (Some(consumer), Some(batch));
+        let Some(batch) = self.questions.to_ask() else { return Ok(()) };
+        let consumer = self.consumer().await?;
+        let config = BatchConfig { batch, expires: Some(EXPIRES), ..BatchConfig::default() };
+        let inbox = format!("{}.{}", self.inbox, self.questions.next());
+        consumer.request_batch(config, inbox.into()).await.map_err(failed("ask for events"))?;
+        self.questions.asked(batch, Instant::now());
         Ok(())
     }
 
-    /// The event, unless it is none of the group's or has no try left.
+    async fn consumer(&mut self) -> Made {
+        if let Some(consumer) = &self.consumer {
+            return Ok(consumer.clone());
+        }
+        let making = self.making.get_or_insert_with(|| {
+            let (nats, group) = (Arc::clone(&self.nats), Arc::clone(&self.group));
+            let (filter, policy) = (self.filter.clone(), self.policy);
+            Box::pin(async move { nats.consumer(&group, &filter, &policy).await })
+        });
+        let made = making.as_mut().await;
+        self.making = None;
+        let consumer = made?;
+        self.consumer = Some(consumer.clone());
+        Ok(consumer)
+    }
+
+    async fn fetch_what_has_arrived(&mut self) {
+        // No time at all: it is polled once.
+        while let Ok(Some(message)) = timeout(Duration::ZERO, self.subscriber.next()).await {
+            self.waiting.push_back(Waiting { message, beats: 0 });
+        }
+    }
+
+    /// The event, unless the message is none, or it is none of the group's or has no try left.
+    async fn judge(
+        &mut self,
+        message: Message,
+    ) -> Result<Option<(Event, NatsReceipt)>, BrokerError> {
+        let number = message.subject.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
+        match (message.status, number) {
+            (None, _) => self.questions.answered(),
+            (Some(StatusCode::IDLE_HEARTBEAT), _) | (Some(_), None) => return Ok(None),
+            (Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND), Some(number)) => {
+                self.questions.ended(number);
+                return Ok(None);
+            }
+            (Some(status), Some(number)) => {
+                self.questions.ended(number);
+                self.consumer = None;
+                let text = format!("{status} {}", message.description.unwrap_or_default());
+                return Err(failed("deliver")(std::io::Error::other(text)));
+            }
+        }
+        self.open_message(message).await
+    }
+
     async fn open_message(
         &mut self,
         message: Message,
     ) -> Result<Option<(Event, NatsReceipt)>, BrokerError> {
+        let acker = self.acker(&message);
+        let message =
+            async_nats::jetstream::Message { message, context: self.nats.jetstream.clone() };
         let info = message.info().map_err(failed("say what it delivers"))?;
         let attempt = u32::try_from(info.delivered).unwrap_or(u32::MAX);
         let sequence = info.stream_sequence;
-        let (message, acker) = message.split();
-        let receipt = NatsReceipt {
-            nats: Arc::clone(&self.nats),
-            group: Arc::clone(&self.group),
-            attempt,
-            acker,
-        };
+        let (nats, group) = (Arc::clone(&self.nats), Arc::clone(&self.group));
+        let receipt = NatsReceipt { nats, group, attempt, acker };
         let event = match Event::from_json(&message.payload) {
             Ok(event) => event,
             Err(error) => {
@@ -169,56 +259,9 @@ impl NatsSubscription {
         }
         Ok(Some((event, receipt)))
     }
-}
 
-/// Makes the consumer if it may be lost, and asks it for a batch.
-async fn ask(
-    nats: Arc<Nats>,
-    group: Arc<str>,
-    filter: Filter,
-    policy: Policy,
-    consumer: Option<Consumer<pull::Config>>,
-) -> Result<Asked, BrokerError> {
-    let consumer = match consumer {
-        Some(consumer) => consumer,
-        None => nats.consumer(&group, &filter, &policy).await?,
-    };
-    let batch = consumer.batch().max_messages(BATCH).expires(ASK_AGAIN).messages().await;
-    Ok((consumer, batch.map_err(failed("ask for events"))?))
-}
-
-impl NatsReceipt {
-    pub(in crate::broker) async fn ack(self) -> Result<(), BrokerError> {
-        self.acker.ack().await.map_err(failed("acknowledge"))
-    }
-
-    pub(in crate::broker) async fn again(self, wait: Duration) -> Result<(), BrokerError> {
-        let again = self.acker.ack_with(AckKind::Nak(Some(wait))).await;
-        again.map_err(failed("take back"))
-    }
-
-    pub(in crate::broker) async fn give_back(self) -> Result<(), BrokerError> {
-        self.acker.ack_with(GIVE_BACK).await.map_err(failed("give back"))
-    }
-
-    pub(in crate::broker) async fn extend(&self) -> Result<(), BrokerError> {
-        self.acker.ack_with(AckKind::Progress).await.map_err(failed("extend a lease"))
-    }
-
-    pub(in crate::broker) async fn bury(
-        self,
-        event: &Event,
-        reason: &str,
-    ) -> Result<(), BrokerError> {
-        let dead = dead_letter(&self.group, event, reason, self.attempt);
-        self.end_with(&dead).await
-    }
-
-    /// The dead letter first: if this process dies in between, the event comes again and is buried
-    /// again, under the same id.
-    async fn end_with(self, dead: &Event) -> Result<(), BrokerError> {
-        self.nats.publish(dead.id, &dead.kind, dead_text(dead)?).await?;
-        self.acker.ack_with(AckKind::Term).await.map_err(failed("end a delivery"))
+    fn acker(&self, message: &Message) -> Acker {
+        Acker::new(self.nats.jetstream.clone(), message.reply.clone())
     }
 }
 
@@ -227,16 +270,6 @@ impl fmt::Debug for NatsSubscription {
         formatter
             .debug_struct("NatsSubscription")
             .field("group", &self.group)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for NatsReceipt {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("NatsReceipt")
-            .field("group", &self.group)
-            .field("attempt", &self.attempt)
             .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ use crate::database::Transaction;
 use crate::event::Event;
 use crate::outbox;
 use crate::server::Drained;
+use crate::testing::{next_event, until, within};
 
 const NOTES: (&str, &str) = ("notes", "CREATE TABLE notes (event_id TEXT NOT NULL)");
 const MIGRATIONS: &[(&str, &str)] = &[outbox::MIGRATION, consumer::MIGRATION, NOTES];
@@ -77,7 +78,7 @@ async fn an_event_is_consumed_and_answered_under_the_same_request() {
     let context = RequestContext::from_parts(Some("abc-1"), None);
     let placed = new_event("order.placed", json!(1), &context);
     shop.broker.publish(&placed).await.unwrap();
-    let answer = answers.next().await.unwrap();
+    let answer = next_event(&mut answers).await;
     assert_eq!(answer.event.data["of"], placed.id.to_string());
     assert_eq!(answer.event.context.request_id(), "abc-1");
     assert_eq!(answer.event.context.traceparent(), context.traceparent());
@@ -88,16 +89,15 @@ async fn an_event_in_hand_is_finished_and_its_answer_sent_before_the_end() {
     let mut shop = shop(Vec::new()).await;
     let placed = new_event("order.placed", Value::Null, &RequestContext::begin());
     shop.broker.publish(&placed).await.unwrap();
-    let release = shop.entered.recv().await.unwrap();
+    let release = within("an event in hand", shop.entered.recv()).await.unwrap();
     shop.stop.send(()).unwrap();
-    while TcpStream::connect(shop.address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let closed = async || TcpStream::connect(shop.address).await.is_err();
+    until("the listener is closed", closed).await;
     release.send(()).unwrap();
-    assert_eq!(shop.ended.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(within("the end", shop.ended).await.unwrap(), Drained { cut: 0 });
     let mut answers =
         shop.broker.subscribe("tests", &["order.confirmed"], Policy::default()).await.unwrap();
-    let answer = answers.next().await.unwrap();
+    let answer = next_event(&mut answers).await;
     assert_eq!(answer.event.data["of"], placed.id.to_string());
 }
 
@@ -123,7 +123,7 @@ async fn tasks_run_until_the_shutdown() {
     begun.await.unwrap();
     assert!(!*dropped.lock().unwrap());
     shop.stop.send(()).unwrap();
-    shop.ended.await.unwrap();
+    within("the end", shop.ended).await.unwrap();
     assert!(*dropped.lock().unwrap());
 }
 
@@ -131,17 +131,17 @@ async fn tasks_run_until_the_shutdown() {
 async fn a_service_whose_task_broke_down_is_not_ready() {
     let run = Box::pin(async { panic!("as the test wants") });
     let shop = shop(vec![Task { name: "broken", run }]).await;
-    loop {
+    until("the service is not ready", async || {
         let mut stream = TcpStream::connect(shop.address).await.unwrap();
         let request = b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         stream.write_all(request).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        if answer.starts_with("HTTP/1.1 503 ") {
-            break;
-        }
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    }
+        let (ready, not_ready) = ("HTTP/1.1 200 ", "HTTP/1.1 503 ");
+        assert!(answer.starts_with(ready) || answer.starts_with(not_ready), "{answer}");
+        answer.starts_with(not_ready)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Many calls at once, on each engine: what is there is given out once.
 
 use shop_platform::database::is_transient;
-use shop_platform::testing;
+use shop_platform::testing::{self, within};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -28,13 +28,16 @@ async fn persist<T, F>(mut call: impl FnMut() -> F) -> Result<T, InventoryError>
 where
     F: Future<Output = Result<T, InventoryError>>,
 {
-    loop {
-        match call().await {
-            Err(InventoryError::Database(error)) if is_transient(&error) => {}
-            Err(InventoryError::Contended) => {}
-            answer => return answer,
+    within("an answer that is none to be repeated", async {
+        loop {
+            match call().await {
+                Err(InventoryError::Database(error)) if is_transient(&error) => {}
+                Err(InventoryError::Contended) => {}
+                answer => return answer,
+            }
         }
-    }
+    })
+    .await
 }
 
 async fn the_last_hundred(url: &str) {
