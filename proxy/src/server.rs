@@ -72,7 +72,7 @@ impl Server {
     pub async fn start_with(config: Arc<Config>, give_back: GiveBack) -> Result<Self, StartError> {
         let signals = Some(Signals::install()?);
         crate::tls::install_provider();
-        crate::sockets::raise_descriptor_limit();
+        crate::descriptors::raise_limit();
         let count = worker_count(config.workers);
         let registry = Registry::new();
         let metrics = Metrics::new(count, &registry)?;

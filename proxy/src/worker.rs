@@ -181,10 +181,14 @@ impl Worker {
         }
     }
 
-    fn dismiss_revoked(&self) {
+    /// Looks over each listener: clients that were revoked since go, and one that has left its
+    /// limit says so.
+    fn look_over_listeners(&self) {
         for bound in &*self.listeners.borrow() {
             let current = self.current_of(bound);
-            if let Some(tls) = current.live(bound.id).as_ref().and_then(Live::tls) {
+            let Some(live) = current.live(bound.id) else { continue };
+            bound.tell_recovery(&live);
+            if let Some(tls) = live.tls() {
                 bound.dismiss_revoked(tls);
             }
         }
@@ -361,7 +365,7 @@ async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
             for upstream in &worker.current().upstreams {
                 upstream.sweep(now);
             }
-            worker.dismiss_revoked();
+            worker.look_over_listeners();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
         if ebb.look(worker.afoot()) {

@@ -127,4 +127,5 @@ async fn each_level_takes_more_from_clients() {
     }
 }
 
-const REFUSED: &str = "portcullis_listener_refused_connections_total{listener=\"public\"}";
+const REFUSED: &str =
+    "portcullis_listener_refused_connections_total{listener=\"public\",reason=\"memory-limit\"}";

@@ -144,6 +144,11 @@ impl ServerTls {
         names.has_choice() && names.select(sni.as_bytes()) != names.select(host)
     }
 
+    /// Whether a certificate is for this name; any other name gets the first one.
+    pub fn has_certificate_for(&self, name: &str) -> bool {
+        self.current.load().names.has(name.as_bytes())
+    }
+
     /// Who the client of a finished handshake is; `None` if it showed no certificate and need not.
     ///
     /// To be called for every connection before its first request: rustls does not verify the
