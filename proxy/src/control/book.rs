@@ -7,6 +7,7 @@ use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
 use crate::crowd::{Crowd, Inbox};
+use crate::descriptors;
 use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets};
@@ -104,11 +105,14 @@ impl AddressBook {
                         inboxes,
                     });
                 }
-                Err(error) => faults.push(WorldError::new(
-                    &listener.location,
-                    format!("listener `{}` cannot be bound: {error}", listener.name),
-                    "free the address, or choose another one",
-                )),
+                Err(error) => {
+                    let help = match descriptors::is_shortage(&error) {
+                        true => descriptors::cure(&error),
+                        false => "free the address, or choose another one".to_owned(),
+                    };
+                    let message = format!("listener `{}` cannot be bound: {error}", listener.name);
+                    faults.push(WorldError::new(&listener.location, message, help));
+                }
             }
         }
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }
