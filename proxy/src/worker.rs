@@ -224,11 +224,15 @@ impl Worker {
         self.young.begin()
     }
 
-    /// Whether no request is to be taken in. What the other workers have begun is not looked up:
-    /// as much as here.
+    /// Whether no request is to be taken in: the one that asks is refused then, and counted. What
+    /// the other workers have begun is not looked up: as much as here.
     pub fn is_full(&self) -> bool {
         let young = u64::from(self.young.count()) * self.metrics.workers() as u64;
-        self.memory().is_full(young)
+        let is_full = self.memory().is_full(young);
+        if is_full {
+            self.memory().count_refused();
+        }
+        is_full
     }
 
     /// Gives way while memory is short: nothing is kept that is not in use, and whoever stands
@@ -246,7 +250,7 @@ impl Worker {
             };
         }
         if shed > 0 {
-            tracing::warn!(shed, "connections that stand still are cut for want of memory");
+            self.memory().count_cut(shed);
         }
         if level > Level::Enough {
             self.buffers.clear();
