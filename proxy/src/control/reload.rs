@@ -248,6 +248,7 @@ pub async fn renew_certificates(publisher: &Publisher) -> bool {
     if let Err(error) = work.await {
         tracing::error!(%error, "the certificates could not be read");
     }
+    publisher.certificates_changed.notify_one();
     true
 }
 

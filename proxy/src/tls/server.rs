@@ -18,6 +18,7 @@ use super::certificate::{self, Certificate, CertificateInfo, Purpose, Source};
 use super::client_auth::{ClientTrust, RevocationListInfo};
 use super::identity::PeerIdentity;
 use super::names::{NameTable, host_name};
+use super::trust::BundleInfo;
 use super::world::WorldError;
 use super::{protocol_versions, provider};
 
@@ -181,6 +182,12 @@ impl ServerTls {
     pub fn certificates(&self) -> Vec<CertificateInfo> {
         let current = self.current.load();
         current.certificates.iter().map(|certificate| certificate.information.clone()).collect()
+    }
+
+    /// The authorities of client certificates.
+    pub fn authorities(&self) -> Option<BundleInfo> {
+        let current = self.current.load();
+        current.client_trust.as_ref().map(|trust| trust.bundle.clone())
     }
 
     pub fn revocation_lists(&self) -> Vec<RevocationListInfo> {
