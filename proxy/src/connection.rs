@@ -19,7 +19,7 @@ use crate::drain::Registration;
 use crate::handler::{self, Next};
 use crate::http2;
 use crate::io::{Io, PeerState};
-use crate::listener::{Bound, Held};
+use crate::listener::{Bound, Held, notice_leaving, notice_tls};
 use crate::peer::PeerText;
 use crate::proxy_protocol::Ends;
 use crate::relay::read_some;
@@ -124,8 +124,22 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
             match wait_for_request(&worker, &client, &mut buffer, served).await {
                 Wait::Request => {}
                 Wait::Close => break,
-                Wait::Gone => return,
+                Wait::Left => {
+                    if served == 0 {
+                        notice_leaving(&worker, &client, None);
+                    }
+                    break;
+                }
+                Wait::Gone(error) => {
+                    if served == 0 {
+                        notice_leaving(&worker, &client, error.as_ref());
+                    }
+                    return;
+                }
             }
+        }
+        if served == 0 {
+            notice_tls(&worker, &client, buffer.as_ref().map_or(&[], Buffer::filled));
         }
         if served == 0 && Box::pin(is_http2(&worker, &client, &mut buffer)).await {
             return go_on_as_http2(worker, client, buffer);
@@ -182,8 +196,10 @@ enum Wait {
     Request,
     /// Say goodbye and close.
     Close,
-    /// The client has closed already.
-    Gone,
+    /// The same to a client that has said it first.
+    Left,
+    /// The client has closed already, or the connection broke.
+    Gone(Option<std::io::Error>),
 }
 
 async fn wait_for_request(
@@ -218,8 +234,9 @@ async fn wait_for_request(
     };
     match outcome {
         // Under TLS a goodbye is answered: a client cannot tell the end from an attack otherwise.
-        Some(Ok(0)) if client.tls.is_some() => Wait::Close,
-        Some(Ok(0) | Err(_)) => Wait::Gone,
+        Some(Ok(0)) if client.tls.is_some() => Wait::Left,
+        Some(Ok(0)) => Wait::Gone(None),
+        Some(Err(error)) => Wait::Gone(Some(error)),
         Some(Ok(_)) => Wait::Request,
         None if client.registration.is_dismissed() => Wait::Close,
         // Bytes that came in the very last moment are a request, and answered.
@@ -228,7 +245,7 @@ async fn wait_for_request(
             let last = read_some(&client.io, worker.buffers(), buffer);
             match Box::pin(client.deadline.bound(last)).await {
                 Ok(Ok(count)) if count > 0 => Wait::Request,
-                _ => Wait::Gone,
+                _ => Wait::Gone(None),
             }
         }
         None => Wait::Close,

@@ -8,11 +8,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::io::Socket;
 use crate::observe::counter::WorkerId;
@@ -22,12 +24,23 @@ const UNDER_WAY: usize = 256;
 /// A worker may have so much more than the one with the least: a part of that one's connections.
 /// Handing on costs two system calls and a wake-up, and clients come and go.
 const SLACK: u32 = 8;
+/// A listener has left its limit when it refused no client for so long.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// How many connections there are, and where.
 pub struct Crowd {
     /// Of all workers.
     open: CachePadded<AtomicU32>,
     desks: Box<[Desk]>,
+    refused: Refused,
+}
+
+/// Connections that were refused, since the listener was last below its limit.
+struct Refused {
+    count: AtomicU64,
+    /// Of the last one, in milliseconds since `begun`.
+    last: AtomicU64,
+    begun: Instant,
 }
 
 struct Desk {
@@ -66,7 +79,9 @@ impl Crowd {
                 (Desk { open: CachePadded::default(), inbox }, arrivals)
             })
             .unzip::<_, _, Vec<_>, _>();
-        (Arc::new(Self { open: CachePadded::default(), desks: desks.into() }), inboxes)
+        let refused =
+            Refused { count: AtomicU64::new(0), last: AtomicU64::new(0), begun: Instant::now() };
+        (Arc::new(Self { open: CachePadded::default(), desks: desks.into(), refused }), inboxes)
     }
 
     /// A place for what `worker` has accepted, at itself or where there is more room. `None` at
@@ -79,6 +94,30 @@ impl Crowd {
         let worker = self.roomier_than(worker).unwrap_or(worker);
         self.desks[worker.0].open.fetch_add(1, Ordering::Relaxed);
         Some(Place { crowd: Arc::clone(self), worker })
+    }
+
+    /// A client was refused for want of a place.
+    pub fn refused(&self, now: Instant) {
+        let Refused { count, last, begun } = &self.refused;
+        last.store(millis(now.saturating_duration_since(*begun)), Ordering::Relaxed);
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Once after the limit was left: how many were refused. A tenth must be free, and no client
+    /// refused for [`QUIET`], so that a listener whose connections come and go stays at its limit.
+    pub fn recovered(&self, limit: u32, now: Instant) -> Option<u64> {
+        let Refused { count, last, begun } = &self.refused;
+        if count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let since = millis(now.saturating_duration_since(*begun))
+            .saturating_sub(last.load(Ordering::Relaxed));
+        let open = self.open.load(Ordering::Relaxed);
+        if since < millis(QUIET) || open >= limit || open > limit - limit / 10 {
+            return None;
+        }
+        // Of several workers that look one says it.
+        Some(count.swap(0, Ordering::Relaxed)).filter(|count| *count > 0)
     }
 
     /// The worker with the fewest, where this one has clearly more.
@@ -108,6 +147,10 @@ impl Crowd {
         permit.send(Arrival { place, peer, socket: Bare::of(socket)? });
         Ok(None)
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Place {
@@ -191,6 +234,26 @@ mod tests {
         let (crowd, _inboxes) = Crowd::new(2);
         let places = [0, 1, 1].map(|worker| crowd.place(WorkerId(worker), 2));
         assert_eq!(places.map(|place| place.is_some()), [true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_is_left_when_there_is_room_and_no_client_was_refused_for_a_while() {
+        let (crowd, _inboxes) = Crowd::new(1);
+        let recovered = || crowd.recovered(20, Instant::now());
+        let mut places: Vec<_> = (0..20).map(|_| crowd.place(WorkerId(0), 20).unwrap()).collect();
+        assert_eq!(recovered(), None, "no client was refused");
+        assert!(crowd.place(WorkerId(0), 20).is_none());
+        crowd.refused(Instant::now());
+        crowd.refused(Instant::now());
+        tokio::time::advance(QUIET).await;
+        places.pop();
+        assert_eq!(recovered(), None, "too little room");
+        places.pop();
+        crowd.refused(Instant::now());
+        assert_eq!(recovered(), None, "too soon");
+        tokio::time::advance(QUIET).await;
+        assert_eq!(recovered(), Some(3));
+        assert_eq!(recovered(), None, "said once");
     }
 
     #[tokio::test]

@@ -276,7 +276,7 @@ async fn read_head(
             client.deadline.set(Instant::now() + *listener.settings.timeouts.head);
         }
         // Whoever takes its time with a head holds a buffer.
-        if exchange.worker.is_full() && slot.is_some() {
+        if slot.is_some() && exchange.worker.is_full() {
             return Err(Reason::MemoryLimit.into());
         }
         let read = read_some(&client.io, exchange.worker.buffers(), &mut slot);

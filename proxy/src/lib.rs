@@ -12,6 +12,7 @@ pub mod control;
 pub mod crowd;
 pub mod deadline;
 pub mod decide;
+pub mod descriptors;
 pub mod drain;
 pub mod ebb;
 pub mod error;

@@ -3,7 +3,12 @@
 //! Every worker has its own socket of each listener. Knows limits, PROXY protocol headers and TLS;
 //! what is spoken above is decided here by the listener's kind and done elsewhere.
 
+mod failed;
+mod first;
+mod handshake;
 mod live;
+mod plain;
+mod unserved;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -15,8 +20,7 @@ use std::time::Duration;
 use portcullis_config::model::ProxyProtocol;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::connection::{self, Client, TlsFacts};
@@ -26,6 +30,7 @@ use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
 use crate::memory::Level;
 use crate::observe::counter::WorkerId;
+use crate::observe::failure::Failure;
 use crate::observe::things::ListenerMetrics;
 use crate::peer::PeerText;
 use crate::proxy_protocol::{self, Received};
@@ -34,7 +39,9 @@ use crate::stream;
 use crate::tls::ServerTls;
 use crate::worker::{Current, Worker};
 
+pub use failed::Failed;
 pub use live::Live;
+pub use unserved::{notice_leaving, notice_tls};
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
 /// short enough to be back within a second.
@@ -111,6 +118,15 @@ impl Bound {
         let count = self.connections.dismiss(|peer| tls.is_revoked(peer));
         if count > 0 {
             info!(count, "connections of revoked clients end");
+        }
+    }
+
+    /// Says when it takes connections again after it was at its limit.
+    pub fn tell_recovery(&self, listener: &Live) {
+        let limit = listener.most_connections().get();
+        if let Some(refused) = self.crowd.recovered(limit, Instant::now()) {
+            let listener = &**listener.name();
+            info!(listener, limit, refused, "connections are taken again: below the limit");
         }
     }
 
@@ -205,7 +221,7 @@ async fn take(
     let (socket, peer) = match accepted {
         Ok(accepted) => accepted,
         Err(error) if is_exhausted(&error) => {
-            warn!(%error, "accepting pauses: out of descriptors or memory");
+            failed::tell_exhausted(worker, bound, &error);
             sleep(EXHAUSTED_PAUSE).await;
             return;
         }
@@ -216,8 +232,7 @@ async fn take(
     let over = worker.memory().level() >= Level::Over;
     let limit = listener.most_connections().get();
     let Some(place) = bound.crowd.place(worker.id(), limit).filter(|_| !over) else {
-        listener.metrics().of(worker.id()).refused.increment();
-        return;
+        return failed::tell_refused(worker, bound, &listener, peer, over);
     };
     match Crowd::hand_on(place, socket, peer, worker.id()) {
         Ok(Some((place, socket))) => serve(worker, bound, listener, place, socket, peer),
@@ -308,15 +323,25 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
             let header = proxy_protocol::receive(socket, mode, trusted);
             let header = Box::pin(timeout_at(until, header));
             let received = tokio::select! {
-                received = header => received.ok(),
-                () = registration.drained() => None,
+                received = header => match received {
+                    Ok(received) => received.map_err(|refused| {
+                        (failed::of_header(&refused), refused.to_string())
+                    }),
+                    Err(_) => {
+                        let patience = listener.head_timeout();
+                        let cause = format!("no whole header came within {patience:?}");
+                        Err((Failure::ProxyHeaderTimeout, cause))
+                    }
+                },
+                () = registration.drained() => {
+                    let cause = "the listener or the process ends".to_owned();
+                    Err((Failure::ProxyHeaderDraining, cause))
+                }
             };
             match received {
-                Some(Ok(received)) => received,
-                failed => {
-                    metrics.of(worker.id()).proxy_header_failures.increment();
-                    let error = failed.and_then(Result::err).map(tracing::field::display);
-                    debug!(listener = &**listener.name(), error, "no PROXY protocol header");
+                Ok(received) => received,
+                Err((failure, cause)) => {
+                    Failed::new(failure, &metrics, worker.id(), address).tell(cause);
                     return None;
                 }
             }
@@ -326,50 +351,39 @@ async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<R
     let (io, tls) = match listener.tls() {
         None => (Io::plain(socket), None),
         Some(tls) => {
-            let acceptor = TlsAcceptor::from(tls.server_config());
-            let patience = listener.handshake_timeout();
-            // Boxed: a handshake's state is large, and gone before the first request.
-            let handshake = Box::pin(timeout(patience, acceptor.accept(socket)));
-            let accepted = tokio::select! {
-                accepted = handshake => accepted.ok(),
-                () = registration.drained() => None,
-            };
-            match accepted {
-                Some(Ok(stream)) => {
-                    let (_, session) = stream.get_ref();
-                    // By the rules of now: the listener may have been configured anew meanwhile.
-                    let current = worker.current_of(&bound);
-                    let live = current.live(bound.id);
-                    let rules = live.as_ref().and_then(Live::tls).unwrap_or(tls);
-                    let identity = match rules.peer(session) {
-                        Ok(identity) => identity.map(Rc::new),
-                        Err(error) => {
-                            metrics.of(worker.id()).handshake_failures.increment();
-                            debug!(listener = &**listener.name(), %error, "client refused");
-                            return None;
-                        }
-                    };
-                    if let Some(identity) = &identity {
-                        registration.identify(Rc::clone(identity));
+            let shaken = handshake::shake(socket, tls, listener.handshake_timeout(), &registration);
+            let (stream, sni) = match shaken.await {
+                Ok(shaken) => shaken,
+                Err(handshake::Failed { failure, alert, sni, cause, plain_http }) => {
+                    let failed = Failed::new(failure, &metrics, worker.id(), address);
+                    Failed { sni: sni.as_deref(), alert, ..failed }.tell(cause);
+                    if let Some(socket) = plain_http
+                        && matches!(listener, Live::Http(_))
+                    {
+                        Box::pin(plain::answer(socket, &registration)).await;
                     }
-                    let facts = TlsFacts {
-                        sni: session.server_name().map(str::to_owned),
-                        version: version_name(session.protocol_version()),
-                        identity,
-                    };
-                    (Io::server(stream), Some(Box::new(facts)))
-                }
-                Some(Err(error)) => {
-                    metrics.of(worker.id()).handshake_failures.increment();
-                    debug!(listener = &**listener.name(), %error, "TLS handshake failed");
                     return None;
                 }
-                None => {
-                    metrics.of(worker.id()).handshake_failures.increment();
-                    debug!(listener = &**listener.name(), "TLS handshake timed out");
+            };
+            let (_, session) = stream.get_ref();
+            // By the rules of now: the listener may have been configured anew meanwhile.
+            let current = worker.current_of(&bound);
+            let live = current.live(bound.id);
+            let rules = live.as_ref().and_then(Live::tls).unwrap_or(tls);
+            let identity = match rules.peer(session) {
+                Ok(identity) => identity.map(Rc::new),
+                Err(error) => {
+                    let failure = handshake::failure_of_peer(&error);
+                    let failed = Failed::new(failure, &metrics, worker.id(), address);
+                    Failed { sni: sni.as_deref(), ..failed }.tell(error);
                     return None;
                 }
+            };
+            if let Some(identity) = &identity {
+                registration.identify(Rc::clone(identity));
             }
+            let version = version_name(session.protocol_version());
+            (Io::server(stream), Some(Box::new(TlsFacts { sni, version, identity })))
         }
     };
     let ready = Instant::now();

@@ -4,6 +4,7 @@
 //! served. What it measures is what is resident, which is what a container is killed for.
 
 mod container;
+mod report;
 mod young;
 
 use std::fs::File;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::snapshot::Snapshot;
 
+use report::Report;
 pub use young::{Young, YoungOne};
 
 /// How often memory is measured while there is enough of it, and while there is not: at the speed
@@ -90,6 +92,9 @@ pub struct Memory {
     /// How many requests can be taken in before the process is full; nobody counts so far
     /// without a limit.
     room: AtomicU64,
+    /// Requests that were refused, and connections that were cut, since the process began.
+    refused: AtomicU64,
+    cut: AtomicU64,
 }
 
 impl Default for Memory {
@@ -99,6 +104,8 @@ impl Default for Memory {
             resident: AtomicU64::default(),
             limit: AtomicU64::default(),
             room: AtomicU64::new(u64::MAX),
+            refused: AtomicU64::default(),
+            cut: AtomicU64::default(),
         }
     }
 }
@@ -113,6 +120,16 @@ impl Memory {
     /// seen yet what they will take.
     pub fn is_full(&self, young: u64) -> bool {
         young > self.room.load(Relaxed)
+    }
+
+    /// A request was refused for want of memory.
+    pub fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Connections that stood still were cut for want of memory.
+    pub fn count_cut(&self, connections: usize) {
+        self.cut.fetch_add(connections as u64, Relaxed);
     }
 
     pub fn resident(&self) -> u64 {
@@ -148,12 +165,17 @@ pub async fn watch(memory: Arc<Memory>, published: Arc<ArcSwap<Snapshot>>) {
         Ok(statm) => statm,
         Err(error) => return tracing::error!(%error, "memory cannot be measured"),
     };
-    let mut container = container::limit();
+    let mut report = Report::default();
+    let mut container = container::limit().unwrap_or_default();
     let mut look = Instant::now() + LOOK_EVERY;
     let mut told = None;
     loop {
         if Instant::now() >= look {
-            container = container::limit();
+            match container::limit() {
+                Ok(limit) => container = limit,
+                // A process without descriptors reads nothing: what was read before holds.
+                Err(error) => tracing::debug!(%error, "the container's limit was not read"),
+            }
             look = Instant::now() + LOOK_EVERY;
         }
         let limit = allowed(*published.load().config.limits.memory, container);
@@ -163,9 +185,8 @@ pub async fn watch(memory: Arc<Memory>, published: Arc<ArcSwap<Snapshot>>) {
         }
         let pause = match statm.resident() {
             Ok(resident) => {
-                if let Some(level) = memory.observe(resident, limit) {
-                    tell(level, resident, limit);
-                }
+                memory.observe(resident, limit);
+                report.look(&memory, Instant::now());
                 pause(resident, limit)
             }
             Err(error) => {
@@ -174,13 +195,6 @@ pub async fn watch(memory: Arc<Memory>, published: Arc<ArcSwap<Snapshot>>) {
             }
         };
         sleep(pause).await;
-    }
-}
-
-fn tell(level: Level, resident: u64, limit: Option<u64>) {
-    match level {
-        Level::Enough => tracing::info!(resident, limit, "there is enough memory again"),
-        _ => tracing::warn!(resident, limit, level = level.word(), "memory is short"),
     }
 }
 

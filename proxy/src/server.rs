@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::control::apply::{Publisher, prepare, tell};
 use crate::control::book::AddressBook;
+use crate::control::expiry;
 use crate::control::retired::Retired;
 use crate::control::signals::Signals;
 use crate::ebb::GiveBack;
@@ -58,7 +59,7 @@ pub struct Server {
     pub(crate) signals: Option<Signals>,
     pub(crate) give_back: GiveBack,
     threads: Vec<JoinHandle<()>>,
-    _memory: AbortOnDropHandle<()>,
+    _watches: [AbortOnDropHandle<()>; 2],
 }
 
 impl Server {
@@ -72,7 +73,7 @@ impl Server {
     pub async fn start_with(config: Arc<Config>, give_back: GiveBack) -> Result<Self, StartError> {
         let signals = Some(Signals::install()?);
         crate::tls::install_provider();
-        crate::sockets::raise_descriptor_limit();
+        crate::descriptors::raise_limit();
         let count = worker_count(config.workers);
         let registry = Registry::new();
         let metrics = Metrics::new(count, &registry)?;
@@ -128,12 +129,17 @@ impl Server {
             book,
             workers,
             retired: Retired::default(),
+            certificates_changed: Arc::default(),
         };
         publisher.publish(first).await;
         let memory = Arc::clone(publisher.metrics.memory());
         let watch = memory::watch(memory, Arc::clone(&publisher.published));
         let watch = AbortOnDropHandle::new(tokio::spawn(watch));
-        Ok(Self { publisher, registry, signals, give_back, threads, _memory: watch })
+        let published = Arc::clone(&publisher.published);
+        let changed = Arc::clone(&publisher.certificates_changed);
+        let expiry = AbortOnDropHandle::new(tokio::spawn(expiry::watch(published, changed)));
+        let watches = [watch, expiry];
+        Ok(Self { publisher, registry, signals, give_back, threads, _watches: watches })
     }
 
     /// Where the listeners and the admin API are bound, by name.

@@ -159,17 +159,6 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Raises the soft limit of open descriptors to the hard one: each connection needs one or two.
-pub fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open descriptors could not be raised");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -181,10 +181,14 @@ impl Worker {
         }
     }
 
-    fn dismiss_revoked(&self) {
+    /// Looks over each listener: clients that were revoked since go, and one that has left its
+    /// limit says so.
+    fn look_over_listeners(&self) {
         for bound in &*self.listeners.borrow() {
             let current = self.current_of(bound);
-            if let Some(tls) = current.live(bound.id).as_ref().and_then(Live::tls) {
+            let Some(live) = current.live(bound.id) else { continue };
+            bound.tell_recovery(&live);
+            if let Some(tls) = live.tls() {
                 bound.dismiss_revoked(tls);
             }
         }
@@ -220,11 +224,15 @@ impl Worker {
         self.young.begin()
     }
 
-    /// Whether no request is to be taken in. What the other workers have begun is not looked up:
-    /// as much as here.
+    /// Whether no request is to be taken in: the one that asks is refused then, and counted. What
+    /// the other workers have begun is not looked up: as much as here.
     pub fn is_full(&self) -> bool {
         let young = u64::from(self.young.count()) * self.metrics.workers() as u64;
-        self.memory().is_full(young)
+        let is_full = self.memory().is_full(young);
+        if is_full {
+            self.memory().count_refused();
+        }
+        is_full
     }
 
     /// Gives way while memory is short: nothing is kept that is not in use, and whoever stands
@@ -242,7 +250,7 @@ impl Worker {
             };
         }
         if shed > 0 {
-            tracing::warn!(shed, "connections that stand still are cut for want of memory");
+            self.memory().count_cut(shed);
         }
         if level > Level::Enough {
             self.buffers.clear();
@@ -361,7 +369,7 @@ async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
             for upstream in &worker.current().upstreams {
                 upstream.sweep(now);
             }
-            worker.dismiss_revoked();
+            worker.look_over_listeners();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
         if ebb.look(worker.afoot()) {

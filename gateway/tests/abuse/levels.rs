@@ -110,6 +110,20 @@ async fn each_level_takes_more_from_clients() {
     assert!(late.read_to_end().await.unwrap().0.is_empty());
     assert!(gateway.metric(REFUSED).await > before);
 
+    let lines = gateway.process.lines();
+    let says =
+        |parts: &[&str]| lines.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+    for (level, effect) in [
+        ("tight", "connections are not kept"),
+        ("full", "requests are refused"),
+        ("over", "new connections are closed"),
+    ] {
+        let level = format!("level=\"{level}\"");
+        assert!(says(&["memory is short", "resident=", "limit=", &level, effect]), "{lines:#?}");
+    }
+    assert!(says(&["requests are refused, or connections cut", "refused=", "cut="]), "{lines:#?}");
+    assert!(says(&["a connection was refused", "memory-limit", "client="]), "{lines:#?}");
+
     gateway.change("limits: {memory: disabled}\n");
     gateway.reaches("portcullis_memory_level", |now| now == 0).await;
     // Workers hear of it a moment later.
@@ -127,4 +141,5 @@ async fn each_level_takes_more_from_clients() {
     }
 }
 
-const REFUSED: &str = "portcullis_listener_refused_connections_total{listener=\"public\"}";
+const REFUSED: &str =
+    "portcullis_listener_refused_connections_total{listener=\"public\",reason=\"memory-limit\"}";

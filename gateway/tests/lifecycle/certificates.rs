@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_testkit::ca::{Authority, Leaf};
-use portcullis_testkit::client::{RawClient, Stream, Tls};
+use portcullis_testkit::ca::{Authority, Leaf, LeafBuilder};
+use portcullis_testkit::client::{RawClient, Stream, Tls, fetch};
 use portcullis_testkit::h2::frame::{self, WHOLE, headers};
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::lateness::Control;
@@ -109,6 +109,49 @@ async fn a_corrupt_certificate_leaves_the_last_good_one() {
     replace(&gateway, &second);
     gateway.says(&["renewed certificates serve"]).await;
     assert_eq!(served(address, &tls).await, *second.chain_der()[0]);
+}
+
+/// Before and after, of each kind, with its owner and a cure; and no more once it is renewed.
+#[tokio::test]
+async fn certificates_that_end_are_told() {
+    const DAYS: i64 = 24 * 60 * 60;
+    let authority = Authority::root("test");
+    let dying = |leaf: LeafBuilder<'_>| leaf.valid(-10 * DAYS, 12).issue();
+    let shop = dying(authority.server("shop.example"));
+    let client = dying(authority.client("gateway"));
+    let anchor = dying(authority.server("anchor.example"));
+    let upstream = "upstreams:\n  - {name: orders, endpoints: [{address: \"127.0.0.1:1\"}], \
+                    tls: {mode: mutual, caFile: ca.pem, certFile: me.crt, keyFile: me.key}}\nroutes:\n  \
+                    - {name: orders, match: {path: {prefix: /orders}}, backends: [{upstream: orders}]}";
+    let status = "  - {name: status, address: \"127.0.0.1:0\", kind: status}\n";
+    let text = configuration().replace("routes:", &format!("{status}{upstream}"));
+    let mut gateway = Gateway::start_with(&[
+        (FILE, &text),
+        ("shop.crt", &shop.chain_pem()),
+        ("shop.key", &shop.key_pem()),
+        ("me.crt", &client.chain_pem()),
+        ("me.key", &client.key_pem()),
+        ("ca.pem", &anchor.chain_pem()),
+    ]);
+    let status = gateway.address("status").await;
+    let owners = [
+        ("public/0", "shop.example", "a listener's certificate has expired"),
+        ("upstream/orders/client", "CN=gateway", "the certificate for an upstream has expired"),
+        ("upstream/orders/ca", "CN=server", "every authority of a bundle has expired"),
+    ];
+    let metrics = fetch(status, "GET", "/metrics", &[]).await.unwrap().text();
+    for (owner, name, after) in owners {
+        let owner = format!("certificate=\"{owner}\"");
+        let series = format!("portcullis_certificate_expiry_timestamp_seconds{{{owner}}} ");
+        assert!(metrics.contains(&series), "{metrics}");
+        let names = format!("names=\"{name}\"");
+        gateway.says(&["expires soon", "days=1", &owner, &names, "cure="]).await;
+        gateway.says(&[after, &owner, &names, "cure="]).await;
+    }
+    replace(&gateway, &authority.server("shop.example").valid(-DAYS, 90 * DAYS).issue());
+    gateway.says(&["renewed certificates serve", "public"]).await;
+    let lines = gateway.process.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("cure=")).count(), 6, "{lines:#?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
 mod certificates;
+mod connections;
 mod drain;
 mod endpoints;
 mod examples;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use portcullis_config::model::{Config, ListenAddress};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::admin::Door;
 use crate::control::book::{AddressBook, Reservation, WithReservations};
+use crate::control::expiry::expiring;
 use crate::control::retired::Retired;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct Publisher {
     pub book: AddressBook,
     pub workers: Vec<mpsc::Sender<Command>>,
     pub retired: Retired,
+    /// Those that serve may be others now.
+    pub certificates_changed: Arc<Notify>,
 }
 
 /// A generation that is ready but not published.
@@ -93,6 +96,7 @@ impl Publisher {
         self.retired.add(self.published.swap(Arc::clone(&snapshot)));
         // Those before it: where reloads follow each other closely they do not pile up.
         self.retired.let_go();
+        self.certificates_changed.notify_one();
         self.metrics.set_generation(generation);
         for reservation in &reservations {
             reservation.listen();
@@ -137,14 +141,6 @@ pub async fn tell(worker: &mpsc::Sender<Command>, command: Command) {
 
 /// Says when each certificate expires.
 pub fn report_certificates(metrics: &Metrics, snapshot: &Snapshot) {
-    let expiries: Vec<_> = snapshot
-        .server_tls()
-        .flat_map(|(name, tls)| {
-            tls.certificates()
-                .into_iter()
-                .enumerate()
-                .map(move |(index, certificate)| (format!("{name}/{index}"), certificate.not_after))
-        })
-        .collect();
-    metrics.set_certificates(expiries.iter().map(|(name, expiry)| (name.as_str(), *expiry)));
+    let expiring = expiring(snapshot);
+    metrics.set_certificates(expiring.iter().map(|one| (one.label.as_str(), one.not_after)));
 }

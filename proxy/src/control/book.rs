@@ -7,6 +7,7 @@ use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
 use crate::crowd::{Crowd, Inbox};
+use crate::descriptors;
 use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets};
@@ -104,14 +105,17 @@ impl AddressBook {
                         inboxes,
                     });
                 }
-                Err(error) => faults.push(WorldError::new(
-                    &listener.location,
-                    format!(
+                Err(error) => {
+                    let help = match descriptors::is_shortage(&error) {
+                        true => descriptors::cure(&error),
+                        false => sockets::cure(&listener.address, &error),
+                    };
+                    let message = format!(
                         "listener `{}` cannot be bound to `{}`: {error}",
                         listener.name, listener.address
-                    ),
-                    sockets::cure(&listener.address, &error),
-                )),
+                    );
+                    faults.push(WorldError::new(&listener.location, message, help));
+                }
             }
         }
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }

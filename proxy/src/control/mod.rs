@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod book;
 pub mod check;
+pub mod expiry;
 pub mod fingerprint;
 pub mod reload;
 pub mod retired;

@@ -3,12 +3,15 @@
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
 
 use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
 use crate::control::book::AddressBook;
 use crate::control::fingerprint::{Fingerprint, of_configuration};
+use crate::descriptors;
+use crate::observe::failure::LineLimit;
 use crate::observe::metrics::{Metrics, ReloadResult};
 use crate::snapshot::Snapshot;
 use crate::tls::{Changed, WorldError};
@@ -32,7 +35,13 @@ pub struct Reloader {
     path: PathBuf,
     /// Of what was read last, good or not.
     seen: Fingerprint,
+    /// Of what is said while nothing can be read.
+    lines: LineLimit,
+    begun: Instant,
 }
+
+/// How often it is said that nothing can be read.
+const REPEAT: Duration = Duration::from_secs(10);
 
 /// Why a reload is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +57,13 @@ impl Reloader {
     /// `seen` is from before that, so that what changed meanwhile is noticed.
     pub fn new(loader: Loader, seen: Fingerprint) -> Self {
         let path = loader.path().to_owned();
-        Self { loader: Arc::new(Mutex::new(loader)), path, seen }
+        Self {
+            loader: Arc::new(Mutex::new(loader)),
+            path,
+            seen,
+            lines: LineLimit::default(),
+            begun: Instant::now(),
+        }
     }
 
     /// `None` when what was noticed concerns no file of ours.
@@ -57,6 +72,10 @@ impl Reloader {
         publisher: &mut Publisher,
         trigger: Trigger,
     ) -> Option<LastReload> {
+        // Else each file would look as if it were gone, and the configuration wrong.
+        if let Err(error) = descriptors::spare() {
+            return self.put_off(publisher, trigger, &error);
+        }
         let path = self.path.clone();
         // A panic there shows as a change, and the load after it tells.
         let seen = tokio::task::spawn_blocking(move || of_configuration(&path)).await.ok();
@@ -67,6 +86,36 @@ impl Reloader {
             self.seen = seen;
         }
         Some(self.load(publisher).await)
+    }
+
+    /// Without descriptors nothing is known of the files, so what serves goes on. The next look
+    /// tries again.
+    fn put_off(
+        &self,
+        publisher: &Publisher,
+        trigger: Trigger,
+        error: &std::io::Error,
+    ) -> Option<LastReload> {
+        let cure = descriptors::cure(error);
+        let line = self.lines.admit(self.begun.elapsed(), REPEAT);
+        if trigger == Trigger::Asked || line.is_some() {
+            let suppressed = line.filter(|count| *count > 0);
+            tracing::warn!(
+                %error,
+                cure,
+                suppressed,
+                "out of descriptors: the configuration is not read, and what serves goes on"
+            );
+        }
+        if trigger == Trigger::Noticed {
+            return None;
+        }
+        publisher.metrics.reloaded(ReloadResult::Failure);
+        Some(LastReload {
+            problems: format!("out of descriptors: {error}\n{cure}\n"),
+            refused: true,
+            ..current(publisher)
+        })
     }
 
     async fn load(&mut self, publisher: &mut Publisher) -> LastReload {
@@ -118,7 +167,12 @@ impl Reloader {
                 publisher.metrics.reloaded(ReloadResult::Failure);
             }
         }
-        if !problems.is_empty() {
+        if !problems.is_empty()
+            && let Err(error) = descriptors::spare()
+        {
+            let cure = descriptors::cure(&error);
+            tracing::error!(%error, cure, "out of descriptors: what serves goes on\n{problems}");
+        } else if !problems.is_empty() {
             tracing::error!("the last good configuration stays in force\n{problems}");
         }
         let stale = stale.into_iter().map(|stale| stale.file).collect();
@@ -163,8 +217,13 @@ fn current(publisher: &Publisher) -> LastReload {
 }
 
 /// Reads certificates again, listener by listener and upstream by upstream, under their own
-/// generations. A bad file keeps its last good version.
-pub async fn renew_certificates(publisher: &Publisher) {
+/// generations. A bad file keeps its last good version. False when nothing could be read for want
+/// of descriptors.
+pub async fn renew_certificates(publisher: &Publisher) -> bool {
+    if descriptors::spare().is_err() {
+        // The configuration, which is looked at next, says so.
+        return false;
+    }
     let snapshot = publisher.published.load_full();
     let metrics = Arc::clone(&publisher.metrics);
     let work = tokio::task::spawn_blocking(move || {
@@ -189,6 +248,8 @@ pub async fn renew_certificates(publisher: &Publisher) {
     if let Err(error) = work.await {
         tracing::error!(%error, "the certificates could not be read");
     }
+    publisher.certificates_changed.notify_one();
+    true
 }
 
 /// Faults of the world as a report, on the places of the configuration that lead to them.

@@ -139,7 +139,9 @@ impl Control {
                     continue;
                 }
                 _ = renewal.tick() => {
-                    renew_certificates(&self.server.publisher).await;
+                    if !renew_certificates(&self.server.publisher).await {
+                        self.certificates = None;
+                    }
                     continue;
                 }
                 _ = retire.tick(), if !self.server.publisher.retired.is_empty() => {
@@ -162,9 +164,9 @@ impl Control {
             let Some((trigger, answer)) = trigger else { break None };
             let certificates = Some(versions(&self.server));
             if trigger == Trigger::Asked || certificates != self.certificates {
-                self.certificates = certificates;
                 calm_at = Some(Instant::now() + CALM);
-                renew_certificates(&self.server.publisher).await;
+                let read = renew_certificates(&self.server.publisher).await;
+                self.certificates = certificates.filter(|_| read);
             }
             let before = self.server.publisher.published.load().generation;
             let reloaded = self.reloader.reload(&mut self.server.publisher, trigger).await;

@@ -11,6 +11,23 @@ pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 pub(super) const PADDED: u8 = 8;
 
+/// As RFC 9113 names a frame's type.
+pub(super) fn name(kind: u8) -> &'static str {
+    const NAMES: [&str; 10] = [
+        "DATA",
+        "HEADERS",
+        "PRIORITY",
+        "RST_STREAM",
+        "SETTINGS",
+        "PUSH_PROMISE",
+        "PING",
+        "GOAWAY",
+        "WINDOW_UPDATE",
+        "CONTINUATION",
+    ];
+    NAMES.get(usize::from(kind)).copied().unwrap_or("of an unknown type")
+}
+
 /// What a header says of its frame.
 pub(super) struct Frame {
     pub(super) length: u32,

@@ -49,6 +49,9 @@ pub(super) struct Meter {
     /// The last frame that began is of a head, whose last one it may not be.
     in_head: bool,
     unended: bool,
+    /// The client's last frame, and the one that cost most of those that came with it.
+    last: u8,
+    dearest: u8,
     /// Bytes that went to the client.
     sent: u64,
     income: Income,
@@ -64,6 +67,8 @@ impl Meter {
             head: 0,
             in_head: false,
             unended: false,
+            last: DATA,
+            dearest: DATA,
             sent: 0,
             income: Income::new(PER_SECOND, now),
         }
@@ -75,9 +80,10 @@ impl Meter {
             return false;
         }
         let (mut cost, mut earned) = (0_u32, 0_u32);
-        let Self { head, in_head, unended, .. } = self;
+        let mut highest = 0;
+        let Self { head, in_head, unended, last, dearest, .. } = self;
         self.from_client.pass(bytes, |frame| {
-            cost = cost.saturating_add(match frame.kind {
+            let price = match frame.kind {
                 DATA => {
                     earned = earned.saturating_add(frame.length / BODY_BYTES);
                     0
@@ -88,7 +94,12 @@ impl Meter {
                 6 => PING,
                 frame::CONTINUATION => CONTINUATION,
                 _ => ODD,
-            });
+            };
+            cost = cost.saturating_add(price);
+            *last = frame.kind;
+            if price > highest {
+                (highest, *dearest) = (price, frame.kind);
+            }
             *in_head = matches!(frame.kind, HEADERS | frame::CONTINUATION);
             if *in_head {
                 *unended = frame.flags & END_HEADERS == 0;
@@ -133,6 +144,11 @@ impl Meter {
 
     pub(super) fn is_spent(&self) -> bool {
         self.left == 0
+    }
+
+    /// The type of the client's last frame, and of the one that cost most of the last ones.
+    pub(super) fn last_frames(&self) -> (&'static str, &'static str) {
+        (frame::name(self.last), frame::name(self.dearest))
     }
 
     pub(super) fn sent(&self) -> u64 {

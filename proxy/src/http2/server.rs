@@ -22,7 +22,8 @@ use crate::connection::{self, Client};
 use crate::error::Reason;
 use crate::handler;
 use crate::io::Io;
-use crate::observe::things::BrokenOff;
+use crate::listener::Failed;
+use crate::observe::failure::Failure;
 use crate::worker::Worker;
 
 /// What every client's connection begins with (RFC 9113, section 3.4).
@@ -99,6 +100,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
         Ok(Ok(connection)) => {
             client.quiet_since.set(Instant::now());
             let idle = if idle.is_zero() { head } else { idle };
+            let meter = Rc::clone(&meter);
             let mut session = Session::new(connection, &client, meter, head, idle);
             let mut served = 0;
             loop {
@@ -119,20 +121,20 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>
                 }
             }
         }
-        Ok(Err(error)) => broken(&error),
+        Ok(Err(error)) => Broken::of(&error, &meter.borrow()),
         Err(_) => None,
     };
-    if let Some(reason) = ended {
-        metrics.of(worker.id()).broken_off(reason);
-        let (listener, reason) = (&*client.listener_name, reason.label());
-        tracing::debug!(listener, reason, peer = ?client.address, "broke an HTTP/2 connection off");
+    if let Some(Broken { failure, cause }) = ended {
+        let sni = client.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+        let failed = Failed::new(failure, &metrics, worker.id(), client.address);
+        Failed { sni, ..failed }.tell(cause);
     }
     connection::close(&worker, &client).await;
 }
 
 /// What comes next on a connection: a stream, or its end with what was wrong with the client, if
 /// anything was.
-type Step = ControlFlow<Option<BrokenOff>, Stream>;
+type Step = ControlFlow<Option<Broken>, Stream>;
 
 /// A connection between two of its streams.
 struct Session<'a> {
@@ -224,7 +226,8 @@ impl<'a> Session<'a> {
                     return Poll::Ready(ControlFlow::Continue(Stream { head, body, respond }));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(ControlFlow::Break(self.verdict().or(broken(&error))));
+                    let broken = || Broken::of(&error, &self.meter.borrow());
+                    return Poll::Ready(ControlFlow::Break(self.verdict().or_else(broken)));
                 }
                 Poll::Ready(None) => return Poll::Ready(ControlFlow::Break(self.verdict())),
                 Poll::Pending => {}
@@ -306,10 +309,17 @@ impl<'a> Session<'a> {
         self.late
     }
 
-    fn verdict(&self) -> Option<BrokenOff> {
+    fn verdict(&self) -> Option<Broken> {
+        let (_, dearest) = self.meter.borrow().last_frames();
         match self.phase {
-            Phase::Flooded => Some(BrokenOff::Flood),
-            Phase::Slow => Some(BrokenOff::SlowHead),
+            Phase::Flooded => Some(Broken {
+                failure: Failure::Flood,
+                cause: format!("too many frames that lead to nothing, at last {dearest}"),
+            }),
+            Phase::Slow => Some(Broken {
+                failure: Failure::SlowHead,
+                cause: format!("a head was not whole within {:?}", self.head),
+            }),
             Phase::Open | Phase::Leaving | Phase::Left => None,
         }
     }
@@ -335,13 +345,24 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What was wrong with a client of which the library wants to hear no more; nothing when it is
-/// the client that left.
-fn broken(error: &h2::Error) -> Option<BrokenOff> {
-    error.is_library().then(|| match error.reason() {
-        Some(h2::Reason::ENHANCE_YOUR_CALM) => BrokenOff::Flood,
-        _ => BrokenOff::Protocol,
-    })
+/// What was wrong with a client whose connection is broken off.
+struct Broken {
+    failure: Failure,
+    cause: String,
+}
+
+impl Broken {
+    /// Of a client of which the library wants to hear no more; nothing when it is the client that
+    /// left.
+    fn of(error: &h2::Error, meter: &Meter) -> Option<Self> {
+        let failure = match error.reason() {
+            _ if !error.is_library() => return None,
+            Some(h2::Reason::ENHANCE_YOUR_CALM) => Failure::Flood,
+            _ => Failure::Protocol,
+        };
+        let (last, _) = meter.last_frames();
+        Some(Self { failure, cause: format!("{error}; the client's last frame was {last}") })
+    }
 }
 
 /// The streams that are being handled.

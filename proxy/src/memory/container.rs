@@ -1,41 +1,67 @@
 //! What the process's container may take, as the kernel tells: control groups of either version.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::descriptors;
 
 /// From here on the kernel means "no limit".
 const UNLIMITED: u64 = 1 << 60;
 
 /// The tightest limit of memory over this process; `None` where there is none.
-pub(super) fn limit() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+///
+/// # Errors
+/// When nothing can be read for want of descriptors. That there is nothing to read is no error.
+pub(super) fn limit() -> io::Result<Option<u64>> {
+    let groups = text(Path::new("/proc/self/cgroup"))?.unwrap_or_default();
     limit_under(Path::new("/sys/fs/cgroup"), &groups)
 }
 
-fn limit_under(root: &Path, groups: &str) -> Option<u64> {
-    groups.lines().filter_map(|line| tightest(root, line)).min()
+fn limit_under(root: &Path, groups: &str) -> io::Result<Option<u64>> {
+    let mut least = None;
+    for line in groups.lines() {
+        least = tighter(least, tightest(root, line)?);
+    }
+    Ok(least)
 }
 
 /// Of one line of `/proc/self/cgroup`, `number:controllers:path`: a group is bound by those above
 /// it too. In a container the path may be that of the host, and the limit stands at the root.
-fn tightest(root: &Path, line: &str) -> Option<u64> {
+fn tightest(root: &Path, line: &str) -> io::Result<Option<u64>> {
     let mut parts = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (parts.next()?, parts.next()?);
+    let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { return Ok(None) };
     let (root, file) = match controllers {
         "" => (root.to_owned(), "memory.max"),
         _ if controllers.split(',').any(|one| one == "memory") => {
             (root.join("memory"), "memory.limit_in_bytes")
         }
-        _ => return None,
+        _ => return Ok(None),
     };
     let path = PathBuf::from(path.trim_start_matches('/'));
-    path.ancestors().filter_map(|group| read(&root.join(group).join(file))).min()
+    let mut least = None;
+    for group in path.ancestors() {
+        least = tighter(least, read(&root.join(group).join(file))?);
+    }
+    Ok(least)
 }
 
-fn read(file: &Path) -> Option<u64> {
+fn tighter(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
+fn read(file: &Path) -> io::Result<Option<u64>> {
     // `max` is no number.
-    let limit = fs::read_to_string(file).ok()?.trim().parse().ok()?;
-    Some(limit).filter(|limit| (1..UNLIMITED).contains(limit))
+    let limit = text(file)?.and_then(|text| text.trim().parse().ok());
+    Ok(limit.filter(|limit| (1..UNLIMITED).contains(limit)))
+}
+
+fn text(file: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if descriptors::is_shortage(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +75,7 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         }
-        assert_eq!(limit_under(root.path(), groups), expected, "{groups}");
+        assert_eq!(limit_under(root.path(), groups).unwrap(), expected, "{groups}");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, MetricType};
 use prometheus::{Registry, TextEncoder};
 
+use super::failure::{Failure, Group};
 use super::family::Family;
 use super::histogram::Distribution;
 use super::metrics::{Metrics, ReloadResult, locked};
 use super::status;
 use super::things::{
-    BrokenOff, ConnectFailure, EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics,
+    ConnectFailure, EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics,
 };
 use crate::error::Reason;
 
@@ -99,15 +100,17 @@ impl Samples {
         let labels = &[name];
         self.counter(Family::ListenerAccepted, labels, shards.sum(|shard| &shard.accepted));
         self.gauge(Family::ListenerActive, labels, shards.level(|shard| &shard.active));
-        self.counter(Family::ListenerRefused, labels, shards.sum(|shard| &shard.refused));
-        let failures = shards.sum(|shard| &shard.handshake_failures);
-        self.counter(Family::ListenerHandshakeFailures, labels, failures);
-        for reason in BrokenOff::ALL {
-            let count = shards.sum(|shard| &shard.broken_off[*reason as usize]);
-            self.event(Family::ListenerBrokenOff, &[name, reason.label()], count);
+        for failure in Failure::ALL {
+            let count = shards.sum(|shard| &shard.failures[*failure as usize]);
+            let family = match failure.group() {
+                Group::Handshake => Family::ListenerHandshakeFailures,
+                Group::ProxyHeader => Family::ListenerProxyHeaderFailures,
+                Group::Refused => Family::ListenerRefused,
+                Group::BrokenOff => Family::ListenerBrokenOff,
+                Group::Accept => Family::ListenerAcceptFailures,
+            };
+            self.event(family, &[name, failure.label()], count);
         }
-        let failures = shards.sum(|shard| &shard.proxy_header_failures);
-        self.counter(Family::ListenerProxyHeaderFailures, labels, failures);
         self.counter(Family::ListenerRequests, labels, shards.sum(|shard| &shard.requests));
     }
 

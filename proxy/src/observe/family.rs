@@ -50,14 +50,16 @@ families! {
         "Client connections accepted.";
     ListenerActive = "portcullis_listener_connections", GAUGE, ["listener"],
         "Client connections open now.";
-    ListenerRefused = "portcullis_listener_refused_connections_total", COUNTER, ["listener"],
+    ListenerAcceptFailures = "portcullis_listener_accept_failures_total", COUNTER, ["listener", "reason"],
+        "Times that a waiting client could not be accepted for want of descriptors or memory.";
+    ListenerRefused = "portcullis_listener_refused_connections_total", COUNTER, ["listener", "reason"],
         "Client connections closed at once because the listener or the memory was at its limit.";
-    ListenerHandshakeFailures = "portcullis_listener_handshake_failures_total", COUNTER, ["listener"],
-        "TLS handshakes with clients that failed or took too long.";
+    ListenerHandshakeFailures = "portcullis_listener_handshake_failures_total", COUNTER, ["listener", "reason"],
+        "TLS handshakes with clients that failed or took too long, by reason.";
     ListenerBrokenOff = "portcullis_listener_broken_off_connections_total", COUNTER, ["listener", "reason"],
         "HTTP/2 connections broken off for what the client sent, by reason.";
-    ListenerProxyHeaderFailures = "portcullis_listener_proxy_header_failures_total", COUNTER, ["listener"],
-        "Client connections closed for want of a PROXY protocol header of a trusted proxy.";
+    ListenerProxyHeaderFailures = "portcullis_listener_proxy_header_failures_total", COUNTER, ["listener", "reason"],
+        "Client connections closed for want of a PROXY protocol header of a trusted proxy, by reason.";
     ListenerRequests = "portcullis_listener_requests_total", COUNTER, ["listener"],
         "Requests that arrived, counted at their head.";
 

@@ -8,6 +8,7 @@ pub mod access_log;
 pub mod clock;
 mod collector;
 pub mod counter;
+pub mod failure;
 mod family;
 pub mod histogram;
 pub mod metrics;
@@ -19,6 +20,7 @@ pub use access_log::{AccessLog, AccessLogWorker, Answerer, LogFormat, OpenSink, 
 pub use clock::Clock;
 pub use collector::exposition;
 pub use counter::WorkerId;
+pub use failure::Failure;
 pub use metrics::{AccessLogMetrics, Metrics, ReloadResult};
 pub use things::{
     ConnectFailure, EndpointMetrics, ListenerMetrics, RequestOutcome, RouteMetrics, UpstreamMetrics,

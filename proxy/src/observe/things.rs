@@ -5,9 +5,10 @@
 //! write a cache line that all workers share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::counter::{Counter, Gauge, Shards, WorkerId};
+use super::failure::{Failure, LineLimit};
 use super::histogram::Histogram;
 use super::status;
 use crate::error::Reason;
@@ -102,39 +103,59 @@ impl Default for RouteShard {
 pub struct ListenerMetrics {
     pub(super) name: Arc<str>,
     pub(super) shards: Shards<ListenerShard>,
+    /// Of the process log, by failure.
+    lines: Box<[LineLimit]>,
+    begun: Instant,
 }
 
 /// A worker's part of [`ListenerMetrics`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ListenerShard {
     /// Connections accepted.
     pub accepted: Counter,
     /// Connections open now.
     pub active: Gauge,
-    /// Connections closed at once because of the limit.
-    pub refused: Counter,
-    pub handshake_failures: Counter,
-    /// Connections closed for want of a PROXY protocol header of a trusted proxy.
-    pub proxy_header_failures: Counter,
     /// Requests whose head arrived.
     pub requests: Counter,
-    pub(super) broken_off: [Counter; BrokenOff::ALL.len()],
+    /// By failure.
+    pub(super) failures: [Counter; Failure::COUNT],
 }
 
-impl ListenerShard {
-    pub fn broken_off(&self, reason: BrokenOff) {
-        self.broken_off[reason as usize].increment();
+impl Default for ListenerShard {
+    fn default() -> Self {
+        Self {
+            accepted: Counter::default(),
+            active: Gauge::default(),
+            requests: Counter::default(),
+            failures: std::array::from_fn(|_| Counter::default()),
+        }
     }
 }
 
 impl ListenerMetrics {
     pub(super) fn new(name: &str, workers: usize) -> Self {
-        Self { name: name.into(), shards: Shards::new(workers) }
+        Self {
+            name: name.into(),
+            shards: Shards::new(workers),
+            lines: Failure::ALL.iter().map(|_| LineLimit::default()).collect(),
+            begun: Instant::now(),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The worker's own counters.
     pub fn of(&self, worker: WorkerId) -> &ListenerShard {
         self.shards.of(worker)
+    }
+
+    /// Counts a failure. `Some` when the log may say it, with how many lines were suppressed
+    /// since the last one of its kind.
+    pub fn failed(&self, worker: WorkerId, failure: Failure) -> Option<u64> {
+        self.of(worker).failures[failure as usize].increment();
+        self.lines[failure as usize].admit(self.begun.elapsed(), failure.interval())
     }
 
     /// Connections open now, over all workers.
@@ -167,17 +188,6 @@ macro_rules! labelled {
             }
         }
     };
-}
-
-labelled! {
-    /// Why an HTTP/2 connection of a client was broken off.
-    BrokenOff:
-    /// It sent too much that led to nothing.
-    Flood = "flood";
-    /// It broke the rules of the protocol.
-    Protocol = "protocol";
-    /// A head that it had begun did not come to its end in time.
-    SlowHead = "slow-head";
 }
 
 labelled! {

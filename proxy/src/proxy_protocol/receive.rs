@@ -22,6 +22,8 @@ pub enum Refused {
     Untrusted,
     #[error("the connection does not begin with a header")]
     Absent,
+    #[error("the peer closed before its first byte")]
+    Closed,
     #[error(transparent)]
     Header(#[from] HeaderError),
     #[error("the connection broke: {0}")]
@@ -54,6 +56,9 @@ async fn read(mut socket: Socket, mode: ProxyProtocol) -> Result<Received, Refus
                 let count = limited.read_buf(&mut bytes).await.map_err(Refused::Socket)?;
                 if count > 0 {
                     continue;
+                }
+                if bytes.is_empty() && mode == ProxyProtocol::Require {
+                    return Err(Refused::Closed);
                 }
                 // It has closed its side: what there is, is all there will be.
                 Parsed::Absent

@@ -18,6 +18,8 @@ use crate::buffer::Buffer;
 use crate::connection::Client;
 use crate::drain::Registration;
 use crate::error::Reason;
+use crate::listener::Failed;
+use crate::observe::failure::Failure;
 use crate::observe::things::UpstreamMetrics;
 use crate::relay::read_some;
 use crate::tls::hello::{Hello, HelloReader};
@@ -50,9 +52,19 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
             let limit = *listener.settings.timeouts.handshake;
             let read = read_hello(&facts.worker, &client, limit).await;
             let (buffer, name) = read.inspect_err(|reason| {
-                if *reason != Reason::ClientAborted {
-                    listener.metrics.of(facts.worker.id()).handshake_failures.increment();
-                }
+                let failure = match reason {
+                    Reason::ClientAborted => return,
+                    Reason::HeadTimeout => Failure::HandshakeTimeout,
+                    Reason::Draining => Failure::HandshakeDraining,
+                    _ => Failure::HandshakeMalformed,
+                };
+                let worker = facts.worker.id();
+                let failed = Failed::new(failure, &listener.metrics, worker, client.address);
+                failed.tell(match failure {
+                    Failure::HandshakeTimeout => "no whole first message of TLS came in time",
+                    Failure::HandshakeDraining => "the listener or the process ends",
+                    _ => "the client's first message is no beginning of a TLS handshake",
+                });
             })?;
             facts.name = name;
             Some(buffer)

@@ -339,7 +339,8 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-pub(super) fn unix_now() -> i64 {
+/// Seconds since 1970.
+pub fn unix_now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, SignatureScheme};
 use super::certificate::{self, Certificate, CertificateInfo, Purpose, Source};
 use super::files::{self, Digest, sha256};
 use super::server::Changed;
+use super::trust::{Anchors, BundleInfo};
 use super::verify::{Expected, Unverified, chain_verifier};
 use super::world::WorldError;
 use super::{protocol_versions, provider, trust};
@@ -56,6 +57,8 @@ struct Generation {
 struct Verifier {
     digest: Digest,
     verifier: Arc<dyn ServerCertVerifier>,
+    /// Of a `caFile`.
+    bundle: Option<BundleInfo>,
 }
 
 /// What is shown to an upstream that asks for a certificate.
@@ -198,6 +201,11 @@ impl ClientTls {
         &self.watched
     }
 
+    /// The authorities of a `caFile`; the system's own are the system's to look after.
+    pub fn authorities(&self) -> Option<BundleInfo> {
+        self.current.load().verifier.bundle.clone()
+    }
+
     /// The certificate that is shown to the upstream.
     pub fn certificate(&self) -> Option<CertificateInfo> {
         let current = self.current.load();
@@ -248,9 +256,9 @@ fn load_verifier(
             if let Some(previous) = previous {
                 return Ok(previous);
             }
-            let store = trust::anchors(file, &bytes)?.store;
+            let Anchors { store, bundle, .. } = trust::anchors(file, &bytes)?;
             let verifier = chain_verifier(store, expected, provider, &file.location)?;
-            Ok(Verifier { digest, verifier })
+            Ok(Verifier { digest, verifier, bundle: Some(bundle) })
         }
         TrustAnchors::System => {
             // A store that changes is taken at the next start, as elsewhere; no PEM file can be
@@ -261,12 +269,12 @@ fn load_verifier(
             }
             let store = trust::system_anchors(&trust::system_store(&settings.location)?)?;
             let verifier = chain_verifier(store, expected, provider, &settings.location)?;
-            Ok(Verifier { digest, verifier })
+            Ok(Verifier { digest, verifier, bundle: None })
         }
         TrustAnchors::InsecureNoVerify => {
             let (digest, previous) = known(b"insecure");
-            let verifier = || Verifier { digest, verifier: Arc::new(Unverified::new(provider)) };
-            Ok(previous.unwrap_or_else(verifier))
+            let verifier = || Arc::new(Unverified::new(provider));
+            Ok(previous.unwrap_or_else(|| Verifier { digest, verifier: verifier(), bundle: None }))
         }
     }
 }

@@ -21,7 +21,7 @@ use super::certificate::{AlternativeNames, both};
 use super::files::{self, Digest, Sections, sha256};
 use super::identity::{PeerIdentity, mark};
 use super::signatures::checks_signatures;
-use super::trust::{self, Anchors};
+use super::trust::{self, Anchors, BundleInfo};
 use super::world::WorldError;
 
 /// The client certificates that a listener accepts, as its files said when they were read.
@@ -30,6 +30,7 @@ pub(super) struct ClientTrust {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     pub(super) mode: ClientAuthMode,
     pub(super) lists: Vec<RevocationListInfo>,
+    pub(super) bundle: BundleInfo,
     revoked: HashSet<Digest, ahash::RandomState>,
     /// Of both files and the mode: a session begun under another may not be resumed.
     digest: Digest,
@@ -68,9 +69,17 @@ impl ClientTrust {
         if let Some(file) = &auth.crl {
             lists.belong_to(&anchors, file, auth).map_err(|problem| vec![problem])?;
         }
+        let bundle = anchors.bundle.clone();
         let verifier = verifier(auth, anchors, lists.der, provider)?;
         let Lists { information, revoked, .. } = lists;
-        Ok(Arc::new(Self { verifier, mode: auth.mode, lists: information, revoked, digest }))
+        Ok(Arc::new(Self {
+            verifier,
+            mode: auth.mode,
+            lists: information,
+            bundle,
+            revoked,
+            digest,
+        }))
     }
 
     /// Whether sessions begun under the other may be resumed under this one.

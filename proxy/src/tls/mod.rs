@@ -29,11 +29,12 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 
-pub use certificate::{CertificateInfo, CertificateOrigin};
+pub use certificate::{CertificateInfo, CertificateOrigin, unix_now};
 pub use client::{ClientTls, InvalidServerName};
 pub use client_auth::RevocationListInfo;
 pub use identity::PeerIdentity;
 pub use server::{Changed, PeerRefused, ServerTls};
+pub use trust::BundleInfo;
 pub use world::WorldError;
 
 /// Makes aws-lc-rs the process's provider, for libraries that ask for the default one. To be

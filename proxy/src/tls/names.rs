@@ -69,17 +69,26 @@ impl NameTable {
         self.keys.len() > 1
     }
 
+    /// Whether a certificate is for the name, rather than answering for it as the first one.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        self.find(name).is_some()
+    }
+
     fn candidates(&self, name: &[u8]) -> &Candidates {
+        self.find(name).unwrap_or(&self.default)
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&Candidates> {
         let mut buffer = [0; MAX_NAME];
         let name = name.strip_suffix(b".").unwrap_or(name);
-        let Some(lower) = buffer.get_mut(..name.len()) else { return &self.default };
+        let lower = buffer.get_mut(..name.len())?;
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
         if let Some(found) = self.exact.get(&*lower) {
-            return found;
+            return Some(found);
         }
         let parent = memchr::memchr(b'.', lower).map(|dot| &lower[dot + 1..]);
-        parent.and_then(|parent| self.wildcard.get(parent)).unwrap_or(&self.default)
+        parent.and_then(|parent| self.wildcard.get(parent))
     }
 
     fn insert(&mut self, name: &str, index: usize) -> Insertion {

@@ -18,6 +18,7 @@ use super::certificate::{self, Certificate, CertificateInfo, Purpose, Source};
 use super::client_auth::{ClientTrust, RevocationListInfo};
 use super::identity::PeerIdentity;
 use super::names::{NameTable, host_name};
+use super::trust::BundleInfo;
 use super::world::WorldError;
 use super::{protocol_versions, provider};
 
@@ -144,6 +145,11 @@ impl ServerTls {
         names.has_choice() && names.select(sni.as_bytes()) != names.select(host)
     }
 
+    /// Whether a certificate is for this name; any other name gets the first one.
+    pub fn has_certificate_for(&self, name: &str) -> bool {
+        self.current.load().names.has(name.as_bytes())
+    }
+
     /// Who the client of a finished handshake is; `None` if it showed no certificate and need not.
     ///
     /// To be called for every connection before its first request: rustls does not verify the
@@ -176,6 +182,12 @@ impl ServerTls {
     pub fn certificates(&self) -> Vec<CertificateInfo> {
         let current = self.current.load();
         current.certificates.iter().map(|certificate| certificate.information.clone()).collect()
+    }
+
+    /// The authorities of client certificates.
+    pub fn authorities(&self) -> Option<BundleInfo> {
+        let current = self.current.load();
+        current.client_trust.as_ref().map(|trust| trust.bundle.clone())
     }
 
     pub fn revocation_lists(&self) -> Vec<RevocationListInfo> {

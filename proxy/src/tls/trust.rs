@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use super::certificate::unix_now;
-use super::files::{self, Sections};
+use super::files::{self, Digest, Sections, sha256};
 use super::world::WorldError;
 
 /// Where systems keep their store in one file: Debian and Alpine, Fedora, OpenSUSE, the BSDs.
@@ -28,6 +28,22 @@ pub(super) struct Anchors {
     pub(super) store: Arc<RootCertStore>,
     /// In DER.
     pub(super) subjects: Vec<Vec<u8>>,
+    /// When the last of them expires.
+    pub(super) bundle: BundleInfo,
+}
+
+/// A bundle of authorities as the expiry metric and the log show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleInfo {
+    pub file: PathBuf,
+    /// Of the authority that lasts longest.
+    pub subject: String,
+    /// Seconds since 1970.
+    pub not_before: i64,
+    /// Seconds since 1970.
+    pub not_after: i64,
+    /// Of all that it holds.
+    pub fingerprint: Digest,
 }
 
 /// Every certificate of a `caFile` counts as an anchor; one that does not parse spoils the file.
@@ -41,6 +57,7 @@ pub(super) fn anchors(file: &FileRef, bytes: &[u8]) -> Result<Anchors, WorldErro
     let mut subjects = Vec::new();
     let mut store = RootCertStore::empty();
     let mut expired = None;
+    let mut last = (i64::MIN, i64::MIN, String::new());
     for (index, der) in sections.certificates.into_iter().enumerate() {
         let broken = || {
             let message = format!("certificate {} of it does not parse", index + 1);
@@ -52,6 +69,10 @@ pub(super) fn anchors(file: &FileRef, bytes: &[u8]) -> Result<Anchors, WorldErro
             expired = Some(not_after);
             continue;
         }
+        if not_after.timestamp() > last.0 {
+            let not_before = certificate.validity().not_before.timestamp();
+            last = (not_after.timestamp(), not_before, certificate.subject().to_string());
+        }
         subjects.push(certificate.subject().as_raw().to_vec());
         store.add(CertificateDer::from(der.as_ref())).map_err(|_| broken())?;
     }
@@ -61,7 +82,12 @@ pub(super) fn anchors(file: &FileRef, bytes: &[u8]) -> Result<Anchors, WorldErro
             let help = "name the authority's current certificate; nothing can verify against this";
             Err(WorldError::of_file(file, message, help))
         }
-        _ => Ok(Anchors { store: Arc::new(store), subjects }),
+        _ => {
+            let (file, fingerprint) = (file.path.clone(), sha256(&[bytes]));
+            let (not_after, not_before, subject) = last;
+            let bundle = BundleInfo { file, subject, not_before, not_after, fingerprint };
+            Ok(Anchors { store: Arc::new(store), subjects, bundle })
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 use super::*;
 use crate::error::Reason;
 use crate::observe::exposition;
+use crate::observe::failure::Failure;
 use crate::observe::family::Family;
-use crate::observe::things::{BrokenOff, ConnectFailure, RequestOutcome};
+use crate::observe::things::{ConnectFailure, RequestOutcome};
 
 fn started(workers: usize) -> (Arc<Metrics>, Registry) {
     let registry = Registry::new();
@@ -53,10 +54,16 @@ fn the_whole_exposition() {
     let shard = listener.of(WorkerId(0));
     shard.accepted.add(3);
     shard.active.add(2);
-    shard.refused.increment();
-    shard.handshake_failures.increment();
-    shard.broken_off(BrokenOff::Flood);
     shard.requests.add(4);
+    for failure in [
+        Failure::Descriptors,
+        Failure::ConnectionLimit,
+        Failure::NoCommonVersion,
+        Failure::Flood,
+        Failure::ProxyHeaderMissing,
+    ] {
+        listener.failed(WorkerId(0), failure);
+    }
     let upstream = metrics.upstream("orders");
     let shard = upstream.of(WorkerId(1));
     shard.opened.add(5);

@@ -1,0 +1,278 @@
+//! Certificates that will expire: who has them, and a line in the log in good time.
+//!
+//! Knows dates and owners. Files are read again elsewhere, and nothing is renewed here.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::observe::clock::rfc3339;
+use crate::snapshot::Snapshot;
+use crate::tls::{BundleInfo, CertificateInfo, CertificateOrigin, unix_now};
+
+const DAY: i64 = 24 * 60 * 60;
+/// Days before the end at which it is said. One counts only for a certificate that lives at least
+/// twice as long: those of a few days are renewed in their last hours.
+const DAYS: [i64; 5] = [30, 14, 7, 3, 1];
+/// How often the clock is looked at, which an administrator may set.
+const LOOK_EVERY: i64 = 60;
+
+/// What expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Listener,
+    /// What an upstream is shown.
+    Upstream,
+    /// All authorities of a bundle, by which clients or upstreams are verified.
+    Authorities,
+}
+
+/// One certificate, or a bundle of authorities by the one that lasts longest.
+#[derive(Debug, Clone)]
+pub struct Expiring {
+    /// The metric's label: its place in the configuration.
+    pub label: String,
+    /// Seconds since 1970.
+    pub not_after: i64,
+    not_before: i64,
+    kind: Kind,
+    /// Whom it is for: its names, or its subject if it has none.
+    names: String,
+    /// `None` of one that is made, and made anew, here.
+    file: Option<PathBuf>,
+    fingerprint: [u8; 32],
+}
+
+/// All that may expire in a generation.
+pub fn expiring(snapshot: &Snapshot) -> Vec<Expiring> {
+    let mut all = Vec::new();
+    for (name, tls) in snapshot.server_tls() {
+        let certificates = tls.certificates().into_iter().enumerate();
+        all.extend(certificates.map(|(index, certificate)| {
+            Expiring::of(format!("{name}/{index}"), Kind::Listener, certificate)
+        }));
+        let authorities = tls.authorities();
+        all.extend(authorities.map(|bundle| Expiring::of_bundle(format!("{name}/ca"), bundle)));
+    }
+    for upstream in &snapshot.upstreams {
+        let Some(tls) = &upstream.tls else { continue };
+        let label = |what: &str| format!("upstream/{}/{what}", upstream.name);
+        let shown = tls.certificate();
+        all.extend(shown.map(|shown| Expiring::of(label("client"), Kind::Upstream, shown)));
+        let authorities = tls.authorities();
+        all.extend(authorities.map(|bundle| Expiring::of_bundle(label("ca"), bundle)));
+    }
+    all
+}
+
+impl Expiring {
+    fn of(label: String, kind: Kind, certificate: CertificateInfo) -> Self {
+        let names = match certificate.names.as_slice() {
+            [] => certificate.subject,
+            names => names.join(", "),
+        };
+        Self {
+            label,
+            not_after: certificate.not_after,
+            not_before: certificate.not_before,
+            kind,
+            names,
+            file: match certificate.source {
+                CertificateOrigin::File(path) => Some(path),
+                CertificateOrigin::SelfSigned => None,
+            },
+            fingerprint: certificate.fingerprint,
+        }
+    }
+
+    fn of_bundle(label: String, bundle: BundleInfo) -> Self {
+        Self {
+            label,
+            not_after: bundle.not_after,
+            not_before: bundle.not_before,
+            kind: Kind::Authorities,
+            names: bundle.subject,
+            file: Some(bundle.file),
+            fingerprint: bundle.fingerprint,
+        }
+    }
+
+    /// The moments at which something is to be said, with the days that are left then.
+    fn marks(&self) -> impl Iterator<Item = (i64, i64)> {
+        let life = self.not_after - self.not_before;
+        let counts = move |days: &i64| *days == 0 || 2 * days * DAY <= life;
+        let days = DAYS.into_iter().chain([0]).filter(counts);
+        days.map(|days| (self.not_after - days * DAY, days))
+    }
+
+    fn say(&self, days: i64) {
+        let (certificate, names) = (&*self.label, &*self.names);
+        let file = self.file.as_ref().map(|file| tracing::field::display(file.display()));
+        let expires = rfc3339(self.not_after);
+        let cure = match self.kind {
+            Kind::Listener | Kind::Upstream => {
+                "renew it and replace its file, which is read again by itself; if an ACME client or \
+                 cert-manager does that, see why it did not"
+            }
+            Kind::Authorities => {
+                "add the authority's new certificate to caFile, which is read again by itself"
+            }
+        };
+        match (days, self.kind) {
+            (0, Kind::Listener) => tracing::error!(
+                certificate,
+                names,
+                file,
+                expires,
+                cure,
+                "a listener's certificate has expired: clients refuse it"
+            ),
+            (0, Kind::Upstream) => tracing::error!(
+                certificate,
+                names,
+                file,
+                expires,
+                cure,
+                "the certificate for an upstream has expired: the upstream refuses it"
+            ),
+            (0, Kind::Authorities) => tracing::error!(
+                certificate,
+                names,
+                file,
+                expires,
+                cure,
+                "every authority of a bundle has expired: no peer can be verified"
+            ),
+            (days, _) => tracing::warn!(
+                certificate,
+                names,
+                file,
+                expires,
+                days,
+                cure,
+                "a certificate expires soon"
+            ),
+        }
+    }
+}
+
+/// What was said of each certificate, and when there will be something to say.
+#[derive(Default)]
+struct Reported(HashMap<(String, [u8; 32]), i64>);
+
+impl Reported {
+    /// What is to be said now, each with the days that its mark stands for, 0 once it has expired;
+    /// and the seconds until the next mark. Of several marks that were passed the last one counts.
+    fn look<'a>(&mut self, all: &'a [Expiring], now: i64) -> (Vec<(&'a Expiring, i64)>, i64) {
+        let mut reported = HashMap::with_capacity(all.len());
+        let mut news = Vec::new();
+        let mut next = now + LOOK_EVERY;
+        // One that is made here is made anew here.
+        for one in all.iter().filter(|one| one.file.is_some()) {
+            let key = (one.label.clone(), one.fingerprint);
+            let passed = one.marks().filter(|(at, _)| *at <= now).last();
+            next = one.marks().map(|(at, _)| at).filter(|at| *at > now).fold(next, i64::min);
+            let Some((_, days)) = passed else { continue };
+            if self.0.get(&key).is_none_or(|before| days < *before) {
+                news.push((one, days));
+            }
+            reported.insert(key, days);
+        }
+        self.0 = reported;
+        (news, next - now)
+    }
+}
+
+/// Says it for as long as the process serves; `changed` when others serve.
+pub async fn watch(published: Arc<ArcSwap<Snapshot>>, changed: Arc<Notify>) {
+    let mut reported = Reported::default();
+    loop {
+        let all = expiring(&published.load());
+        let (news, pause) = reported.look(&all, unix_now());
+        for (one, days) in news {
+            one.say(days);
+        }
+        let pause = Duration::from_secs(u64::try_from(pause).unwrap_or(1));
+        tokio::select! {
+            () = changed.notified() => {}
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(label: &str, life: i64, left: i64) -> Expiring {
+        Expiring {
+            label: label.to_owned(),
+            not_after: left,
+            not_before: left - life,
+            kind: Kind::Listener,
+            names: "shop.example".to_owned(),
+            file: Some("shop.crt".into()),
+            fingerprint: [u8::try_from(life / DAY).unwrap(); 32],
+        }
+    }
+
+    /// What is said of a certificate that lives so long, looked at every hour from its begin on.
+    fn check(life: i64, expected: &[(i64, i64)]) {
+        let one = [certificate("public/0", life * DAY, life * DAY)];
+        let mut reported = Reported::default();
+        let mut said = Vec::new();
+        for hour in 0..=(life + 1) * 24 {
+            let (news, _) = reported.look(&one, hour * DAY / 24);
+            said.extend(news.into_iter().map(|(_, days)| (hour / 24, days)));
+        }
+        assert_eq!(said, expected, "{life} days");
+    }
+
+    #[test]
+    fn each_mark_is_said_once_and_the_end() {
+        check(90, &[(60, 30), (76, 14), (83, 7), (87, 3), (89, 1), (90, 0)]);
+        check(7, &[(4, 3), (6, 1), (7, 0)]);
+        // One that lives a day is renewed in its last hours.
+        check(1, &[(1, 0)]);
+    }
+
+    #[test]
+    fn a_certificate_first_seen_late_is_said_once_and_a_renewed_one_anew() {
+        let mut reported = Reported::default();
+        let mut days = |all: &[Expiring], now| {
+            let (news, _) = reported.look(all, now);
+            news.into_iter().map(|(_, days)| days).collect::<Vec<_>>()
+        };
+        let old = [certificate("public/0", 90 * DAY, 5 * DAY)];
+        assert_eq!(days(&old, 0), [7], "of the marks that were passed the last one");
+        assert_eq!(days(&old, 1), [0_i64; 0]);
+        let renewed = [certificate("public/0", 91 * DAY, 91 * DAY)];
+        assert_eq!(days(&renewed, 2), [0_i64; 0]);
+        assert_eq!(days(&old, 3), [7], "the old one is back");
+        assert_eq!(days(&[], 4), [0_i64; 0]);
+        assert_eq!(reported.0.len(), 0, "nothing is kept of what is gone");
+    }
+
+    #[test]
+    fn nothing_is_said_of_self_signed_certificates() {
+        let mut own = certificate("public/0", 90 * DAY, 0);
+        own.file = None;
+        assert!(Reported::default().look(&[own], 10).0.is_empty());
+    }
+
+    #[test]
+    fn the_next_look_is_at_the_next_mark() {
+        let pause = |left| {
+            let one = [certificate("public/0", 90 * DAY, left)];
+            Reported::default().look(&one, 0).1
+        };
+        assert_eq!(pause(3), 3);
+        assert_eq!(pause(DAY + 5), 5);
+        assert_eq!(pause(DAY - 5), LOOK_EVERY);
+    }
+}

@@ -1,0 +1,146 @@
+//! What the process log says of a connection that ends before it is served.
+//!
+//! Every failure is counted; a line is written at most once in each interval of its kind
+//! ([`Failure::interval`]). Nothing here is reached by a connection that is served.
+
+use std::fmt::{self, Display};
+use std::io;
+use std::net::SocketAddr;
+
+use rustls::AlertDescription;
+use tokio::time::Instant;
+
+use super::handshake::alert_name;
+use super::{Bound, Live};
+use crate::descriptors;
+use crate::observe::counter::WorkerId;
+use crate::observe::failure::{Failure, Group, Loudness};
+use crate::observe::things::ListenerMetrics;
+use crate::proxy_protocol::Refused;
+use crate::worker::Worker;
+
+/// Characters of a cause that are written.
+const LONGEST_CAUSE: usize = 240;
+
+/// One failure with what is known of its connection.
+pub struct Failed<'a> {
+    pub failure: Failure,
+    pub listener: &'a ListenerMetrics,
+    pub worker: WorkerId,
+    pub client: Option<SocketAddr>,
+    /// The name that the client asked for.
+    pub sni: Option<&'a str>,
+    /// The client's.
+    pub alert: Option<AlertDescription>,
+}
+
+impl<'a> Failed<'a> {
+    pub fn new(
+        failure: Failure,
+        listener: &'a ListenerMetrics,
+        worker: WorkerId,
+        client: Option<SocketAddr>,
+    ) -> Self {
+        Self { failure, listener, worker, client, sni: None, alert: None }
+    }
+
+    /// Counts it, and writes a line unless there was one in the same interval. What a client chose stands in
+    /// the cause only in escaped form.
+    pub fn tell(&self, cause: impl Display) {
+        let Some(suppressed) = self.listener.failed(self.worker, self.failure) else { return };
+        let suppressed = Some(suppressed).filter(|count| *count > 0);
+        let (listener, reason) = (self.listener.name(), self.failure.label());
+        let group = self.failure.group();
+        let client = (group != Group::Accept).then_some(Address(self.client));
+        let client = client.map(tracing::field::display);
+        let (sni, alert) = (self.sni, self.alert.map(alert_name));
+        let side = self.failure.side().label();
+        let cause: String = cause.to_string().chars().take(LONGEST_CAUSE).collect();
+        let cause = cause.as_str();
+        let message = match group {
+            Group::Handshake => "a TLS handshake failed",
+            Group::ProxyHeader => "a connection without a PROXY protocol header was closed",
+            Group::Refused => "a connection was refused",
+            Group::BrokenOff => "an HTTP/2 connection was broken off",
+            Group::Accept => "accepting pauses",
+        };
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    listener,
+                    client,
+                    sni,
+                    alert,
+                    reason,
+                    side,
+                    cause,
+                    suppressed,
+                    "{message}"
+                )
+            };
+        }
+        match self.failure.loudness() {
+            Loudness::Debug => line!(debug),
+            Loudness::Info => line!(info),
+            Loudness::Warn => line!(warn),
+        }
+    }
+}
+
+/// The client waits in the kernel's queue meanwhile.
+pub(super) fn tell_exhausted(worker: &Worker, bound: &Bound, error: &io::Error) {
+    let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
+    let is_shortage = descriptors::is_shortage(error);
+    let failure = if is_shortage { Failure::Descriptors } else { Failure::KernelMemory };
+    let failed = Failed::new(failure, listener.metrics(), worker.id(), None);
+    match is_shortage {
+        true => {
+            let cure = descriptors::cure(error);
+            failed.tell(format_args!("out of descriptors: {error}; {cure}"));
+        }
+        false => failed.tell(format_args!("the kernel has no memory for it: {error}")),
+    }
+}
+
+/// Of a client that was closed before anything was read of it.
+pub(super) fn tell_refused(
+    worker: &Worker,
+    bound: &Bound,
+    listener: &Live,
+    peer: Option<SocketAddr>,
+    over: bool,
+) {
+    let failure = if over { Failure::MemoryLimit } else { Failure::ConnectionLimit };
+    let failed = Failed::new(failure, listener.metrics(), worker.id(), peer);
+    if over {
+        let memory = worker.memory();
+        let (resident, limit) = (memory.resident(), memory.limit().unwrap_or_default());
+        failed.tell(format_args!("{resident} bytes are resident, the limit is {limit}"));
+    } else {
+        bound.crowd.refused(Instant::now());
+        let limit = listener.most_connections();
+        failed.tell(format_args!("the listener has {limit} connections, its connectionLimits.max"));
+    }
+}
+
+/// Of a connection that should have begun with a PROXY protocol header.
+pub(super) fn of_header(refused: &Refused) -> Failure {
+    match refused {
+        Refused::Untrusted => Failure::ProxyHeaderUntrusted,
+        Refused::Absent => Failure::ProxyHeaderMissing,
+        Refused::Header(_) => Failure::ProxyHeaderMalformed,
+        Refused::Closed | Refused::Socket(_) => Failure::ProxyHeaderClosed,
+    }
+}
+
+/// As in the access log.
+struct Address(Option<SocketAddr>);
+
+impl Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(formatter),
+            None => formatter.write_str("unix"),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Clients that speak TLS to a listener without it, or leave before a request because of the
+//! certificate that they were shown.
+//!
+//! Asked once in a connection's life, at its first byte or its early end.
+
+use std::io;
+
+use rustls::Error;
+
+use super::failed::Failed;
+use super::handshake::{failure_of, for_name};
+use super::live::Live;
+use crate::connection::Client;
+use crate::observe::failure::Failure;
+use crate::tls::hello::{Hello, HelloReader};
+use crate::worker::Worker;
+
+/// How every record of a handshake begins; no method does.
+const HANDSHAKE: u8 = 0x16;
+/// Of all versions.
+const MAJOR_VERSION: u8 = 3;
+
+/// Says it when a client's first bytes are TLS on a listener without. They are refused as a
+/// request afterwards, like all that is none.
+pub fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
+    let is_tls =
+        first.first() == Some(&HANDSHAKE) && first.get(1).is_none_or(|byte| *byte == MAJOR_VERSION);
+    if client.tls.is_some() || !is_tls {
+        return;
+    }
+    let current = worker.current_of(&client.listener);
+    let Some(live) = current.live(client.listener.id) else { return };
+    let name = match HelloReader::default().feed(first) {
+        Ok(Hello::Whole { name }) => name,
+        _ => None,
+    };
+    let failure = Failure::TlsOnPlainListener;
+    let failed = Failed::new(failure, live.metrics(), worker.id(), client.address);
+    Failed { sni: name.as_deref(), ..failed }.tell(
+        "a TLS handshake on a listener without TLS: the client must use http, or the listener \
+         needs `tls`",
+    );
+}
+
+/// Says it when a client with TLS goes before its first request and that has to do with the
+/// certificate that it was shown. `error` is what its last read came to, if that was no end.
+pub fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io::Error>) {
+    let Some(facts) = &client.tls else { return };
+    let current = worker.current_of(&client.listener);
+    let Some(live) = current.live(client.listener.id) else { return };
+    let Some(tls) = Live::tls(&live) else { return };
+    let sni = facts.sni.as_deref();
+    let tls_error = error.and_then(|error| error.get_ref()?.downcast_ref::<Error>());
+    let (failure, alert) = match tls_error {
+        Some(error @ Error::AlertReceived(_)) => {
+            let (failure, alert) = failure_of(error);
+            (for_name(failure, alert, sni, tls), alert)
+        }
+        // Some check the name when all else is done.
+        _ if sni.is_some_and(|name| !tls.has_certificate_for(name)) => {
+            (Failure::NoCertificateForName, None)
+        }
+        _ => return,
+    };
+    if failure == Failure::HandshakeClientClosed {
+        return;
+    }
+    let failed = Failed::new(failure, live.metrics(), worker.id(), client.address);
+    let cause = match failure {
+        Failure::NoCertificateForName => {
+            "no certificate of the listener is for this name, and the client left the first one \
+             without a request"
+        }
+        _ => "the client ended the connection before its first request",
+    };
+    Failed { sni, alert, ..failed }.tell(cause);
+}
