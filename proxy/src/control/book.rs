@@ -7,7 +7,6 @@ use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
 use crate::crowd::{Crowd, Inbox};
-use crate::descriptors;
 use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets};
@@ -106,10 +105,7 @@ impl AddressBook {
                     });
                 }
                 Err(error) => {
-                    let help = match descriptors::is_shortage(&error) {
-                        true => descriptors::cure(&error),
-                        false => sockets::cure(&listener.address, &error),
-                    };
+                    let help = sockets::cure(&listener.address, &error);
                     let message = format!(
                         "listener `{}` cannot be bound to `{}`: {error}",
                         listener.name, listener.address

@@ -8,13 +8,15 @@ use std::path::Path;
 
 use portcullis_config::model::ListenAddress;
 
+use crate::descriptors;
+
 /// Where the kernel says from which port on nobody needs a capability.
 const FIRST_FREE_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
 /// How to cure that `address` was refused with `error`.
 pub fn cure(address: &ListenAddress, error: &io::Error) -> String {
-    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
-        return "raise the limit of open files (`LimitNOFILE=` of systemd, `ulimit -n`)".to_owned();
+    if descriptors::is_shortage(error) {
+        return descriptors::cure(error);
     }
     match address {
         ListenAddress::Tcp { address, .. } => of_port(*address, error),
@@ -101,7 +103,7 @@ mod tests {
             ("192.0.2.1:80", libc::EADDRNOTAVAIL, "`[::]:80` takes all"),
             ("[::]:80", libc::EAFNOSUPPORT, "`0.0.0.0:80`"),
             ("0.0.0.0:80", libc::EADDRINUSE, "another process listens there"),
-            ("0.0.0.0:80", libc::EMFILE, "limit of open files"),
+            ("0.0.0.0:80", libc::EMFILE, "LimitNOFILE"),
         ] {
             let cure = cure(&tcp(address), &io::Error::from_raw_os_error(code));
             assert!(cure.contains(expected), "{address} {code}: {cure}");
