@@ -15,7 +15,7 @@ use crate::values::PathPattern;
 /// Pairs looked at for one route: files with more are not worth the time.
 const PAIRS: usize = 4_096;
 /// Pairs of an expression and a route that are looked at in one file, and proofs that are tried.
-const PAIRS_WITH_REGEX: usize = 200_000;
+const PAIRS_WITH_REGEX: usize = 20_000;
 const PROOFS: usize = 500;
 
 /// Warns of each route whose requests all go to other ones first, and gives their places.
