@@ -87,6 +87,14 @@ def kill_all(grace):
         time.sleep(POLL_SECONDS)
 
 
+def pass_on(pid, number):
+    """Not by the library, which would wait for the command itself."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
 def main():
     arguments, grace = sys.argv[1:], GRACE_SECONDS
     if arguments[:1] == ["--grace"]:
@@ -97,7 +105,7 @@ def main():
     # Ctrl-C reaches the command by itself, and this one goes on to see what it leaves.
     signal.signal(signal.SIGINT, lambda *_: None)
     for wanted in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(wanted, lambda number, _: command.send_signal(number))
+        signal.signal(wanted, lambda number, _: pass_on(command.pid, number))
     code = wait_for(command)
     # It was waited for here; the library must not try again.
     command.returncode = code

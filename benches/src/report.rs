@@ -141,7 +141,7 @@ impl Part {
 fn headline(results: &Results) -> anyhow::Result<String> {
     let mut text = String::new();
     for (name, what) in [
-        ("small", "of CPU time**]({}) per small request with its log line"),
+        ("small", "of CPU time**]({}) per small HTTP/1.1 request with its log line"),
         ("rest", "of memory**]({}) for a process at rest"),
     ] {
         let row = row_of(results, name)?;

@@ -1,4 +1,4 @@
-//! What somebody may try while the shop stays open: lines to be pasted into another terminal.
+//! What a person may try while the shop stays open: lines to be pasted into another terminal.
 
 use portcullis_testkit::process::workspace_binary;
 
@@ -31,7 +31,7 @@ The shop stays open until Ctrl-C. Try, in another terminal:
     -d '{{"card_number": "4242 4242 4242 4242", "expiry_month": 12, "expiry_year": 2099}}' | value id)
   order=$(curl -sk $shop/v1/orders -H "$bearer" -H "$json" -H "$(key)" \
     -d '{{"lines": [{{"product_id": "walnut-desk-lamp", "quantity": 1}}], "payment_method": "'$card'"}}' | value id)
-  until_has '"state":"confirmed"' curl -sk $shop/v1/orders/$order -H "$bearer" -H 'prefer: wait=10'
+  until_has '"state":"confirmed"' curl -sk $shop/v1/orders/$order -H "$bearer"
   until_has captured curl -sk "$shop/v1/payments?limit=1" -H "$bearer"
   until_has order.confirmed curl -sk "$shop/v1/notifications?limit=2" -H "$bearer"
   until_has .eml ls {mail}

@@ -21,7 +21,7 @@ impl From<Reason> for Cause {
 
 macro_rules! rules {
     ($($name:ident = $reason:ident, $text:literal;)*) => {
-        /// What a message must keep to, or what it was taken for.
+        /// A rule that a message broke, or a mistaken setting that it shows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Rule { $($name,)* }
@@ -63,22 +63,22 @@ rules! {
     NameByte = BadRequest, "a header name holds a byte that is not allowed there";
     NameUnderscore = BadRequest, "a header name holds an underscore (headerUnderscores)";
     Colon = BadRequest, "a header line has no colon";
-    SpaceBeforeColon = BadRequest, "white space stands before the colon of a header line";
+    SpaceBeforeColon = BadRequest, "a header line has white space before its colon";
     ObsFold = BadRequest, "a header line begins with white space (obsolete line folding)";
     BareLineFeed = BadRequest, "a line ends with LF alone";
-    BareCarriageReturn = BadRequest, "a CR stands inside of a line";
+    BareCarriageReturn = BadRequest, "a CR is inside of a line";
     ValueByte = BadRequest, "a header value holds a control byte";
-    ConnectionOption = BadRequest, "Connection holds too many options, or what is no option";
+    ConnectionOption = BadRequest, "Connection has more than 32 options, or one that is no token";
     // What the fields say together.
     HostMissing = BadHost, "Host is missing";
-    HostRepeated = BadHost, "Host stands twice";
+    HostRepeated = BadHost, "Host appears twice";
     HostForm = BadHost, "Host is not a name or an address with an optional port";
     Expectation = ExpectationFailed, "Expect is not 100-continue, once";
-    LengthRepeated = BadRequest, "Content-Length stands twice";
+    LengthRepeated = BadRequest, "Content-Length appears twice";
     LengthForm = BadRequest, "Content-Length is not one decimal number below 2^63";
-    LengthAndCoding = BadRequest, "Content-Length and Transfer-Encoding stand in one head";
-    CodingRepeated = BadRequest, "Transfer-Encoding stands twice";
-    CodingInHttp10 = BadRequest, "Transfer-Encoding stands in a head of HTTP/1.0";
+    LengthAndCoding = BadRequest, "Content-Length and Transfer-Encoding are both present";
+    CodingRepeated = BadRequest, "Transfer-Encoding appears twice";
+    CodingInHttp10 = BadRequest, "Transfer-Encoding is not allowed in HTTP/1.0";
     CodingForm = BadRequest, "Transfer-Encoding does not end with chunked, once";
     CodingUnknown = TransferCodingUnsupported, "Transfer-Encoding names another coding besides chunked";
     // Bodies.
@@ -130,6 +130,7 @@ rules! {
     SwitchedUnasked = UpstreamProtocol, "the endpoint switched protocols for a request that did not ask for it";
     WebSocketAccept = UpstreamProtocol, "the 101 of the endpoint does not answer the WebSocket handshake (Upgrade, Connection, Sec-WebSocket-Accept)";
     WebNeedsHttp2 = UpstreamProtocol, "gRPC-Web was called and the upstream speaks HTTP/1";
+    UpstreamWriteTimeout = UpstreamTimeout, "the endpoint took no more of the request body in time (timeouts.body of the listener)";
     PerTryTimeout = UpstreamTimeout, "no response head within timeouts.perTry";
     ResponseTimeout = UpstreamTimeout, "no response head within timeouts.response";
     ResponseHead = UpstreamHeadTooLarge, "the head of the response has more than 60 KiB or 256 lines";

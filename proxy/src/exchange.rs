@@ -78,7 +78,7 @@ pub struct Exchange<'c> {
     /// Which request of its connection, from one.
     number: u32,
     recorded: bool,
-    /// Its handler came to an end; else the exchange was dropped in its midst.
+    /// Its handler ran to its end; else the exchange was dropped before that.
     pub handled: bool,
     /// The head was refused; `scratch.request` and `scratch.head` name what of it could be read.
     refused: bool,
@@ -86,6 +86,8 @@ pub struct Exchange<'c> {
     _young: YoungOne<'c>,
     /// Something was heard of the client since it sent its request.
     pub client_spoke: bool,
+    /// It closed its side of the connection before the response.
+    pub client_closed: bool,
     /// The upstream has switched.
     is_tunnel: bool,
     /// It asks for a WebSocket, and may.
@@ -205,6 +207,7 @@ impl<'c> Exchange<'c> {
             refused: false,
             _young: worker.young(),
             client_spoke: false,
+            client_closed: false,
             is_tunnel: false,
             handshake: None,
             finished: None,
@@ -358,7 +361,7 @@ impl Exchange<'_> {
         if std::thread::panicking() {
             self.reason = Some(Reason::Internal);
         } else if !self.handled && self.reason.is_none() {
-            // Nothing else drops a request in its midst than the end of the process.
+            // Only the end of the process drops a request that is being handled.
             self.reason = Some(Reason::Draining);
             self.note("it was under way when shutdown.drainTimeout was over");
             if !self.download.begun.get() {
@@ -376,6 +379,9 @@ impl Exchange<'_> {
             View::Whole(current) => Seen::of(current, self.route, self.client.listener.id),
             View::Rest(rest) => rest.seen(),
         };
+        let its_own = matches!(self.reason, None | Some(Reason::ClientAborted));
+        let left = (self.client_closed && its_own)
+            .then_some("the client closed its side of the connection before the response");
         let response_body_bytes = self.download.body.get() + self.own_body;
         let duration = finished.into_std().saturating_duration_since(self.timeline.started());
         metrics.record(
@@ -418,7 +424,7 @@ impl Exchange<'_> {
             status: self.status,
             answered_by: self.answered_by.filter(|_| self.status != 0),
             reason: self.reason,
-            detail: self.detail.as_deref(),
+            detail: self.detail.as_deref().or(left),
             grpc_status: self.grpc_status,
             request_body_bytes: self.upload.body.get(),
             response_body_bytes,

@@ -21,7 +21,7 @@ use crate::http1::scan::HeadScanner;
 use crate::http2::connect;
 use crate::http2::head::incoming_request;
 use crate::http2::server::Stream;
-use crate::message::{PartialHead, RequestHead, Version};
+use crate::message::{PartialHead, RequestHead, Version, without_user};
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{Call, is_grpc};
 use crate::relay::read_some;
@@ -45,8 +45,8 @@ pub enum Next {
 /// Handles the HTTP/1 request whose first bytes stand in `buffer`.
 pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u32) -> Next {
     let mut exchange = Exchange::begin(worker, client, &client.deadline, ClientEnd::Http1, served);
-    let Some(current) = exchange.current() else { return Next::Close };
-    let Some(listener) = current.listener(client.listener.id) else { return Next::Close };
+    let Some(current) = exchange.current() else { return gone(&mut exchange) };
+    let Some(listener) = current.listener(client.listener.id) else { return gone(&mut exchange) };
     match read_head(&mut exchange, listener, buffer).await {
         Ok(head) => exchange.head = Some(head),
         Err(cause) if cause.reason == Reason::ClientAborted => {
@@ -64,6 +64,13 @@ pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u3
     let next = serve(&mut exchange).await;
     exchange.handled = true;
     next
+}
+
+/// The listener is no longer configured: there is nothing to answer by.
+fn gone(exchange: &mut Exchange<'_>) -> Next {
+    exchange.blame(Reason::Draining.into());
+    exchange.handled = true;
+    Next::Close
 }
 
 /// Handles one stream of an HTTP/2 connection; what its record gives as the reason.
@@ -122,7 +129,7 @@ fn read_of(head: &http::request::Parts) -> PartialHead<'_> {
     let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     PartialHead {
         method: head.method.as_str().as_bytes(),
-        host: authority.or_else(|| named(HOST)).unwrap_or_default(),
+        host: without_user(authority.or_else(|| named(HOST)).unwrap_or_default()),
         path: head.uri.path().as_bytes(),
         query: head.uri.query().map(str::as_bytes),
         version: Version::Http2,
@@ -226,8 +233,10 @@ fn missed(exchange: &Exchange<'_>, current: &Current, cause: Cause) -> Cause {
     let Some(head) = exchange.request() else { return cause };
     let (mut path, mut host) = (Vec::new(), Vec::new());
     let Ok(request) = normalise(&head, &mut path, &mut host) else { return cause };
-    let others = current.snapshot.listeners.iter().take(LISTENERS_ASKED);
-    let found = others.into_iter().any(|listener| listener.table.find(&request.seen).is_some());
+    let own = exchange.client.listener.id;
+    let others = current.snapshot.listeners.iter().filter(|other| other.id != own);
+    let found =
+        others.take(LISTENERS_ASKED).any(|listener| listener.table.find(&request.seen).is_some());
     if found { Rule::NoRouteListener.in_request() } else { cause }
 }
 

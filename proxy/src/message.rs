@@ -298,7 +298,7 @@ impl<'a> PartialHead<'a> {
         };
         Self {
             method: parts.method.of(bytes),
-            host: authority.of(bytes),
+            host: without_user(authority.of(bytes)),
             path: parts.path.of(bytes),
             query: parts.query.map(|query| query.of(bytes)),
             version: parts.version,
@@ -323,6 +323,11 @@ impl<'a> PartialHead<'a> {
             ..RequestParts::default()
         }
     }
+}
+
+/// An authority without what stands before its `@`: a password is not for the log.
+pub fn without_user(authority: &[u8]) -> &[u8] {
+    authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default()
 }
 
 /// The parts of a response head, as offsets. Reused like [`RequestParts`].

@@ -16,7 +16,7 @@ const PROOFS: usize = 200;
 const PAIRS: usize = 100_000;
 
 /// Warns of each route of `unbound`, those without `listeners`, that goes before such a redirect,
-/// unless it is `unreached` anyhow.
+/// unless it is `unreached`.
 pub(super) fn check(
     routes: &[Route],
     unbound: &HashSet<&str>,

@@ -1,6 +1,6 @@
 //! Which of two routes goes first, and whether one takes all that the other takes.
 //!
-//! Only what is certain counts as taken: a `false` may mean that nobody proved it. The order is
+//! Only what is certain counts as taken: a `false` may mean that it was not proved. The order is
 //! that of the table of routes, on one listener.
 
 use std::cmp::Reverse;

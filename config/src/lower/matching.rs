@@ -103,7 +103,10 @@ fn warn_of_star(path: &Located<String>, report: &mut Report) {
         (Some(prefix), Some("*" | "**")) => {
             format!("`prefix: {prefix}` takes all that is below it")
         }
-        _ => format!("`regex: {}` matches any text there", path.value.replace('*', "[^/]*")),
+        _ => {
+            let pieces: Vec<_> = path.value.split('*').map(regex::escape).collect();
+            format!("`regex: {}` matches any text there", pieces.join("[^/]*"))
+        }
     };
     let message = "a `*` here is an ordinary character, not a pattern";
     report.push(Diagnostic::warning(path.location.clone(), message).help(cure));

@@ -19,8 +19,9 @@ const ALPHABET: &[u8] =
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/%";
 /// Bytes of an automaton; larger ones are not looked at.
 const AUTOMATON_BYTES: usize = 1 << 20;
-/// Combinations of states that one proof looks at.
+/// Combinations of states that one proof looks at, and those of one file: each takes about 10 us.
 const STATES: usize = 2_000;
+const STATES_OF_ALL: usize = 50_000;
 
 /// Proves, and remembers what it needed for that.
 pub(super) struct Prover {
@@ -28,11 +29,12 @@ pub(super) struct Prover {
     automata: HashMap<String, Option<Automaton>>,
     /// Proofs that may still be tried: a file with more is not worth the time.
     left: usize,
+    states: usize,
 }
 
 impl Prover {
     pub(super) fn new(proofs: usize) -> Self {
-        Self { automata: HashMap::new(), left: proofs }
+        Self { automata: HashMap::new(), left: proofs, states: STATES_OF_ALL }
     }
 
     /// Whether `outer` surely matches every path that `inner` matches.
@@ -84,7 +86,10 @@ impl Prover {
             let Some(automaton) = automaton else { return false };
             walkers.push(automaton);
         }
-        included(&mut walkers).unwrap_or(false)
+        let mut states = self.states.min(STATES);
+        let (asked, proved) = (states, included(&mut walkers, &mut states));
+        self.states -= asked - states;
+        proved.unwrap_or(false)
     }
 
     /// A copy shares the automaton, but not what has been found of it.
@@ -145,7 +150,7 @@ impl Automaton {
 
 /// Walks all automata together over every path: none may end where all but the last accept.
 /// `None` when there are too many states.
-fn included(walkers: &mut [Automaton]) -> Option<bool> {
+fn included(walkers: &mut [Automaton], states_left: &mut usize) -> Option<bool> {
     let start: Vec<_> = walkers.iter_mut().map(Automaton::start).collect::<Option<_>>()?;
     let mut seen = HashSet::from([start.clone()]);
     let mut open = vec![start];
@@ -170,9 +175,7 @@ fn included(walkers: &mut [Automaton]) -> Option<bool> {
             if inner.iter().any(|state| state.is_dead()) || !seen.insert(next.clone()) {
                 continue;
             }
-            if seen.len() > STATES {
-                return None;
-            }
+            *states_left = states_left.checked_sub(1)?;
             open.push(next);
         }
     }

@@ -193,7 +193,7 @@ fn written_way(way: &[Step]) -> String {
     written
 }
 
-/// What an effective configuration shows for a key that nobody has written.
+/// What an effective configuration shows for a key that is not written.
 fn default(shown: &Value, way: &[Step], key: &str) -> String {
     // `defaults` has what it is the default of.
     let (way, mut places) = match way {

@@ -5,7 +5,7 @@
 
 use super::folded;
 
-/// What helps somebody who wrote a word.
+/// What helps the author of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cure {
     /// The way to the key that does it, and what to write. The text names the key.

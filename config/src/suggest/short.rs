@@ -1,4 +1,4 @@
-//! What stands for a whole object when somebody writes one value in its place.
+//! The object that is meant when one value is written in its place.
 
 /// By the object as messages name it; `*` is where the value goes.
 const SHORT: &[(&str, &str)] = &[

@@ -172,6 +172,8 @@ impl Reloader {
         {
             let cure = descriptors::cure(&error);
             tracing::error!(%error, cure, "out of descriptors: what serves goes on\n{problems}");
+            // The files were not read as they are: the next look has to see a change.
+            self.seen.number = !self.seen.number;
         } else if !problems.is_empty() {
             tracing::error!("the last good configuration stays in force\n{problems}");
         }

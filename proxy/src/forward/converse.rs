@@ -218,7 +218,7 @@ fn explain(
     fault: Option<Words>,
     connection: &Connection,
 ) -> Cause {
-    const SILENT: &str = "; it never said anything in HTTP/2: does it speak that?";
+    const SILENT: &str = "; it sent no HTTP/2 frame: check the upstream's protocol";
     if cause.reason != Reason::UpstreamReset {
         return cause;
     }

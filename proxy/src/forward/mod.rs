@@ -123,6 +123,7 @@ pub async fn forward<'c>(
             let over = call.is_some_and(|call| call.is_over(now)) && reason.status() != 0;
             let cause = match reason {
                 _ if over => Reason::Deadline.into(),
+                Reason::UpstreamTimeout if failure.cause.rule.is_some() => failure.cause,
                 Reason::UpstreamTimeout if target.give_up < target.answer_by => {
                     Rule::PerTryTimeout.in_response()
                 }

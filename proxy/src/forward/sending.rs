@@ -57,9 +57,7 @@ impl Sending<'_, '_, '_> {
         response: Option<&mut Writing<'_>>,
     ) -> Poll<Cause> {
         match self.poll_client(cx, response) {
-            Poll::Pending => {
-                self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout().into())
-            }
+            Poll::Pending => self.watch.deadline.poll_expired(cx).map(|()| self.watch.timeout()),
             gone => gone,
         }
     }
@@ -90,16 +88,16 @@ impl Sending<'_, '_, '_> {
                     match client.io.peer_state() {
                         PeerState::Reset => return Poll::Ready(Reason::ClientAborted.into()),
                         // It may have closed its own side alone, and waits for the response.
-                        PeerState::Closed => closed = true,
+                        PeerState::Closed => {
+                            closed = self.watch.stage.get() == Stage::ResponseHead;
+                        }
                         PeerState::Silent | PeerState::Sending => {}
                     }
                 }
                 Poll::Pending
             }
         };
-        if closed {
-            self.exchange.note("the client closed its side of the connection before the response");
-        }
+        self.exchange.client_closed |= closed;
         reset.map(|()| Reason::ClientAborted.into())
     }
 }

@@ -47,8 +47,9 @@ impl Listened {
 
     pub(super) fn what(&self) -> Heard {
         match &*self.fault.borrow() {
+            // It may have closed right behind that.
+            _ if self.http1.get() => Heard::Http1,
             Some(words) => Heard::Fault { words: words.clone(), silent: !self.any.get() },
-            None if self.http1.get() => Heard::Http1,
             None if self.any.get() => Heard::Frames,
             None => Heard::Nothing,
         }
@@ -73,5 +74,10 @@ mod tests {
         check(&[b"HT", b"TP/1.1 400"], Heard::Http1);
         check(&[&[0, 0, 6, 4, 0, 0, 0, 0, 0]], Heard::Frames);
         check(&[&[0], b"HTTP/1.1"], Heard::Frames);
+
+        let listened = Listened::default();
+        listened.bytes(b"HTTP/1.1 400");
+        listened.error(&io::ErrorKind::ConnectionReset.into());
+        assert_eq!(listened.what(), Heard::Http1);
     }
 }

@@ -93,14 +93,14 @@ async fn hands(
     let config = tls.server_config();
     let hello = start.client_hello();
     asked.sni = hello.server_name().map(str::to_owned);
-    asked.tokens = strange_tokens(&hello, &config.alpn_protocols);
+    asked.tokens = incompatible_tokens(&hello, &config.alpn_protocols);
     let StartHandshake { accepted, io, .. } = start;
     let start = StartHandshake::from_parts(accepted, io.socket);
     start.into_stream(config).await.map_err(|error| (error, None))
 }
 
 /// The client's protocols, escaped and bounded, where none of them is served.
-fn strange_tokens(hello: &ClientHello<'_>, served: &[Vec<u8>]) -> Option<String> {
+fn incompatible_tokens(hello: &ClientHello<'_>, served: &[Vec<u8>]) -> Option<String> {
     let tokens = || hello.alpn().into_iter().flatten();
     if served.is_empty() || hello.alpn().is_none() || tokens().any(|it| is_in(it, served)) {
         return None;

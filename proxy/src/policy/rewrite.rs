@@ -66,7 +66,10 @@ impl Rewrite {
                 match made.as_bytes() {
                     // The empty path of a URL is the root, but an empty result is a mistake.
                     b"" | b"*" => return Err(Rule::PathRewritten),
-                    made => out.extend_from_slice(path::normalise(made, &mut scratch, *slash)?),
+                    made => {
+                        let normal = path::normalise(made, &mut scratch, *slash);
+                        out.extend_from_slice(normal.map_err(|_| Rule::PathRewritten)?);
+                    }
                 }
             }
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, BufferPool};
+use crate::cause::{Cause, Rule};
 use crate::deadline::Deadline;
 use crate::error::Reason;
 use crate::io::Io;
@@ -36,12 +37,13 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub fn timeout(self) -> Reason {
+    pub fn timeout(self) -> Cause {
         match self {
-            Self::ClientBody => Reason::BodyTimeout,
-            Self::UpstreamWrite | Self::ResponseHead => Reason::UpstreamTimeout,
-            Self::ResponseBody => Reason::UpstreamIdle,
-            Self::ClientWrite => Reason::ClientSlow,
+            Self::ClientBody => Reason::BodyTimeout.into(),
+            Self::UpstreamWrite => Rule::UpstreamWriteTimeout.in_response(),
+            Self::ResponseHead => Reason::UpstreamTimeout.into(),
+            Self::ResponseBody => Reason::UpstreamIdle.into(),
+            Self::ClientWrite => Reason::ClientSlow.into(),
         }
     }
 }
@@ -78,10 +80,10 @@ impl<'a> Watch<'a> {
     }
 
     /// Why the exchange ends when the deadline has passed.
-    pub fn timeout(&self) -> Reason {
+    pub fn timeout(&self) -> Cause {
         match self.end {
-            _ if self.deadline.is_cut() => Reason::MemoryLimit,
-            Some(end) if end <= Instant::now() => Reason::Deadline,
+            _ if self.deadline.is_cut() => Reason::MemoryLimit.into(),
+            Some(end) if end <= Instant::now() => Reason::Deadline.into(),
             _ => self.stage.get().timeout(),
         }
     }

@@ -132,7 +132,7 @@ impl Table {
 
     /// Whether any route takes this host, with whatever path.
     fn knows(&self, host: &[u8]) -> bool {
-        self.routes.iter().any(|route| route.matcher.hosts.is_empty())
+        !self.any.is_empty()
             || self.exact.contains_key(host)
             || host::parents(host).any(|parent| self.wildcards.contains_key(parent))
     }
@@ -206,6 +206,10 @@ struct Node {
 }
 
 impl Paths {
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.regexes.is_empty() && self.prefixes.is_empty()
+    }
+
     fn insert(&mut self, route: &Arc<Route>) {
         let bucket = match &route.matcher.path {
             PathTest::Exact(path) => self.exact.entry(path.clone()).or_default(),

@@ -10,7 +10,7 @@ use portcullis_config::model::ListenAddress;
 
 use crate::descriptors;
 
-/// Where the kernel says from which port on nobody needs a capability.
+/// The file in which the kernel names the first port that needs no capability.
 const FIRST_FREE_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
 /// How to cure that `address` was refused with `error`.
@@ -26,9 +26,9 @@ pub fn cure(address: &ListenAddress, error: &io::Error) -> String {
 
 fn of_port(address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();
+    let first = first_free_port();
     match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM) => {
-            let first = first_free_port();
+        Some(libc::EACCES | libc::EPERM) if port < first => {
             format!(
                 "ports below {first} need the capability CAP_NET_BIND_SERVICE: \
                  `AmbientCapabilities=CAP_NET_BIND_SERVICE` of systemd, `setcap \
@@ -42,16 +42,17 @@ fn of_port(address: SocketAddr, error: &io::Error) -> String {
         Some(libc::EAFNOSUPPORT) if address.is_ipv6() => {
             format!("this machine has no IPv6: `0.0.0.0:{port}` takes every IPv4 address")
         }
-        _ => format!(
+        Some(libc::EADDRINUSE) => format!(
             "another process listens there (`ss -ltnp 'sport = :{port}'` names it): stop it, or \
              choose another address"
         ),
+        _ => "choose another address".to_owned(),
     }
 }
 
 fn first_free_port() -> u16 {
-    let told = std::fs::read_to_string(FIRST_FREE_PORT).ok();
-    told.and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+    let text = std::fs::read_to_string(FIRST_FREE_PORT).ok();
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
 
 fn of_path(path: &Path, error: &io::Error) -> String {
@@ -75,7 +76,10 @@ fn of_path(path: &Path, error: &io::Error) -> String {
         ErrorKind::AddrInUse if is_other_file(path) => {
             "what stands at this path is no socket: remove it, or choose another path".to_owned()
         }
-        _ => "another process listens there: stop it, or choose another path".to_owned(),
+        ErrorKind::AddrInUse => {
+            "another process listens there: stop it, or choose another path".to_owned()
+        }
+        _ => "choose another path".to_owned(),
     }
 }
 

@@ -84,7 +84,9 @@ impl AcquireError {
                     .into()
             }
             Self::Cap(_) => {
-                "all concurrency.maxConnections connections of the upstream stayed in use".into()
+                "no connection of the upstream became free in time (concurrency.maxConnections, or \
+                 one that is being opened)"
+                    .into()
             }
             Self::Connect(error) => error.words(),
         }
@@ -169,7 +171,7 @@ impl LocalUpstream {
                 let channel = match timeout_at(deadline, opened).await {
                     Ok(Ok(channel)) => channel,
                     Ok(Err(error)) => return Err(ConnectError::Http2(error).into()),
-                    Err(_) => return Err(ConnectError::Timeout.into()),
+                    Err(_) => return Err(ConnectError::Http2Timeout.into()),
                 };
                 self.multiplex.learn(HttpProtocol::Http2);
                 return Ok(Connection::Http2(self.multiplex.add(picked.id, channel)));

@@ -27,6 +27,8 @@ pub enum ConnectError {
     Socket(io::Error),
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
+    #[error("the HTTP/2 preface was not taken in time")]
+    Http2Timeout,
     #[error("the endpoint does not speak HTTP/2: {0}")]
     Http2(h2::Error),
     #[error("the endpoint's name cannot stand in a certificate")]
@@ -36,7 +38,7 @@ pub enum ConnectError {
 impl ConnectError {
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Timeout | Self::TlsTimeout => Reason::UpstreamConnectTimeout,
+            Self::Timeout | Self::TlsTimeout | Self::Http2Timeout => Reason::UpstreamConnectTimeout,
             Self::Socket(_) => Reason::UpstreamConnectFailed,
             Self::Tls(_) | Self::Name => Reason::UpstreamTlsFailed,
             Self::Http2(_) => Reason::UpstreamProtocol,
@@ -46,10 +48,18 @@ impl ConnectError {
     /// What happened, for the access log.
     pub fn words(&self) -> Words {
         match self {
-            Self::Timeout => "no connection to the endpoint within connectTimeout".into(),
+            Self::Timeout => {
+                "no connection to the endpoint in time (connectTimeout, or what was left of \
+                 timeouts.perTry)"
+                    .into()
+            }
             Self::TlsTimeout => {
-                "the endpoint took the connection and did not finish the TLS handshake within \
-                 connectTimeout"
+                "the endpoint took the connection and did not finish the TLS handshake in time \
+                 (connectTimeout, or what was left of timeouts.perTry)"
+                    .into()
+            }
+            Self::Http2Timeout => {
+                "the endpoint took the connection and did not take the HTTP/2 preface in time"
                     .into()
             }
             Self::Socket(error) => fault::of_io(error),
@@ -69,7 +79,7 @@ impl ConnectError {
     /// The metric's label.
     pub fn failure(&self) -> ConnectFailure {
         match self {
-            Self::Timeout | Self::TlsTimeout => ConnectFailure::Timeout,
+            Self::Timeout | Self::TlsTimeout | Self::Http2Timeout => ConnectFailure::Timeout,
             Self::Socket(error) => ConnectFailure::of(error),
             Self::Tls(_) | Self::Name => ConnectFailure::Tls,
             Self::Http2(_) => ConnectFailure::Other,

@@ -9,6 +9,8 @@ use std::io;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
+use crate::descriptors;
+
 /// Names of a certificate that are listed; it may hold thousands.
 const NAMES: usize = 4;
 
@@ -21,8 +23,9 @@ pub fn of_io(error: &io::Error) -> Words {
         return of_tls(error);
     }
     match error.raw_os_error() {
-        Some(libc::EMFILE) => "this process has no file descriptor left (EMFILE)".into(),
-        Some(libc::ENFILE) => "this machine has no file descriptor left (ENFILE)".into(),
+        _ if descriptors::is_shortage(error) => {
+            format!("no file descriptor is left here: {}", descriptors::cure(error)).into()
+        }
         Some(libc::EADDRNOTAVAIL) => {
             "this machine has no free local port towards the endpoint (EADDRNOTAVAIL)".into()
         }
@@ -31,7 +34,9 @@ pub fn of_io(error: &io::Error) -> Words {
         Some(libc::EPIPE) => "the endpoint had closed the connection".into(),
         Some(libc::ENOENT) => "the socket of the endpoint does not exist".into(),
         Some(libc::EACCES) => "this process may not open the socket of the endpoint".into(),
-        Some(libc::EHOSTUNREACH | libc::ENETUNREACH) => "the endpoint has no route to it".into(),
+        Some(libc::EHOSTUNREACH | libc::ENETUNREACH) => {
+            "this machine has no route to the endpoint".into()
+        }
         _ if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the endpoint closed the connection".into()
         }
@@ -120,11 +125,11 @@ mod tests {
     #[test]
     fn errors_of_sockets_say_whose_shortage_it_is() {
         for (code, words) in [
-            (libc::EMFILE, "this process has no file descriptor"),
+            (libc::EMFILE, "no file descriptor is left here: the process may open"),
             (libc::EADDRNOTAVAIL, "this machine has no free local port"),
             (libc::ECONNREFUSED, "the endpoint refused"),
             (libc::ENOENT, "does not exist"),
-            (libc::EHOSTUNREACH, "no route"),
+            (libc::EHOSTUNREACH, "this machine has no route"),
         ] {
             check(io::Error::from_raw_os_error(code), words);
         }

@@ -110,13 +110,21 @@ async fn a_refused_head_is_named_as_far_as_it_was_read_and_with_its_rule() {
     let long = get(&format!("/{}", "u".repeat(2_000)), &[]);
     check(vec![
         fault("an underscore", get("/p", &["X_Tenant: 7"]), underscore),
-        fault("two lengths", get("/p", &["content-length: 1"; 2]), named("stands twice")),
+        fault(
+            "two lengths",
+            get("/p", &["content-length: 1"; 2]),
+            named("Content-Length appears twice"),
+        ),
         fault(
             "length and coding",
             get("/p", &["content-length: 1", "transfer-encoding: chunked"]),
-            named("in one head"),
+            named("are both present"),
         ),
-        fault("a space before the colon", get("/p", &["a : b"]), named("before the colon")),
+        fault(
+            "a space before the colon",
+            get("/p", &["a : b"]),
+            named("white space before its colon"),
+        ),
         fault("a fold", get("/p", &["a: b", " c"]), named("obsolete line folding")),
         fault("a bare LF", get("/p", &["a: b\nc: d"]), named("LF alone")),
         fault(
@@ -219,7 +227,7 @@ async fn an_endpoint_that_ends_the_connection_is_told_apart() {
             .origin(Script::new().request().close()),
         asked("it resets", reset("reset the connection")).origin(Script::new().request().reset()),
         asked("half a head", reset("inside of a head")).answers("HTTP/1.1 200 OK\r\ncont"),
-        asked("it hangs up on HTTP/2", reset("does it speak that?"))
+        asked("it hangs up on HTTP/2", reset("check the upstream's protocol"))
             .upstream("protocol: http2")
             .route("retry: {retries: 0}")
             .origin(Script::new().close()),
@@ -247,7 +255,7 @@ async fn a_response_that_breaks_a_rule_names_it() {
         asked("it speaks HTTP/1 alone", http1)
             .upstream("protocol: http2")
             .origin(Script::new().send("HTTP/1.1 400 Bad Request\r\n\r\n").stall()),
-        asked("two lengths", protocol("Content-Length stands twice")).answers(two),
+        asked("two lengths", protocol("Content-Length appears twice")).answers(two),
         asked("a bad header", protocol("control byte"))
             .answers("HTTP/1.1 200 OK\r\nx: \x01\r\n\r\n"),
         asked("no status line", protocol("status line")).answers("hello\r\n\r\n"),

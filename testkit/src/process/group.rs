@@ -1,4 +1,4 @@
-//! A process group that ends with whoever holds it, even if the holder is killed.
+//! A process group that ends with its holder, even if the holder is killed.
 //!
 //! A program may be a script that starts others: killing the program alone leaves those. So each
 //! program runs in a group of its own, led by a shell that does nothing but read from a pipe. The

@@ -14,7 +14,7 @@ const FIRST: u16 = 10_000;
 /// A loopback address that was free a moment ago and that no other caller is given, in this
 /// process or another, as long as this process lives.
 ///
-/// Its port is one that the kernel gives to nobody who does not ask for it: of the ports that it
+/// Its port is one that the kernel gives only to those who ask for it: of the ports that it
 /// chooses itself, the next outgoing connection of any process could be given this one.
 pub fn free_address() -> io::Result<SocketAddr> {
     const ATTEMPTS: usize = 200;
@@ -43,7 +43,7 @@ fn reserve(port: u16) -> io::Result<bool> {
     let name = UnixAddress::from_abstract_name(format!("portcullis-test-port-{port}"))?;
     match UnixDatagram::bind_addr(&name) {
         Ok(socket) => {
-            // Held until the process ends: nobody knows when the port is needed no more.
+            // Held until the process ends: when the port is no longer needed is not known here.
             let _ = socket.into_raw_fd();
             Ok(true)
         }

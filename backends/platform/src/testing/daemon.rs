@@ -7,6 +7,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
@@ -106,8 +109,9 @@ pub(super) fn log(path: &Path) -> Stdio {
     file.map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-/// A port that was free just now, and that the kernel gives to no outgoing connection: a server
-/// that is killed finds it free when it comes back.
+/// A port that was free just now, that the kernel gives to no outgoing connection, and that no other
+/// test process is given while this one lives: a server that is killed finds it free when it comes
+/// back.
 pub(super) fn free_port() -> u16 {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let range = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
@@ -115,9 +119,19 @@ pub(super) fn free_port() -> u16 {
     for _ in 0..200 {
         let random = uuid::Uuid::new_v4().as_u128() % u128::from(count);
         let port = FIRST_PORT.saturating_add(u16::try_from(random).unwrap_or(0));
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if reserve(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
     panic!("no port is free")
+}
+
+/// Takes a port for this process. A name of Linux's abstract sockets has one holder and ends with
+/// its process; tests of the gateway use the same names.
+fn reserve(port: u16) -> bool {
+    let name = UnixAddress::from_abstract_name(format!("portcullis-test-port-{port}"));
+    let Ok(socket) = name.and_then(|name| UnixDatagram::bind_addr(&name)) else { return false };
+    // Held until the process ends: when the port is no longer needed is not known here.
+    let _ = socket.into_raw_fd();
+    true
 }

@@ -49,7 +49,7 @@ impl Nats {
 
 fn launch(program: &PathBuf, port: u16, directory: &TempDir) -> Daemon {
     let path = directory.path().join("log");
-    // No two servers are ever taken for each other, whoever had the port first.
+    // No server is taken for another one that had the port first.
     let name = directory.path().display().to_string();
     let command = || {
         let mut command = tied(program, "KILL");

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,6 +17,8 @@ use super::patience::{PATIENCE, until_blocking};
 pub struct Program {
     child: Child,
     output: Lines,
+    /// What it logs, read by a thread of its own: it must never wait for a reader.
+    log: Option<JoinHandle<Vec<u8>>>,
 }
 
 /// What a program says, read by a thread of its own, so that a wait for it can have an end.
@@ -36,7 +39,14 @@ impl Program {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = child.stdout.take().map(Lines::read);
         let output = output.unwrap_or_else(|| panic!("{command:?} has no output"));
-        Self { child, output }
+        let log = child.stderr.take().map(|mut stderr| {
+            std::thread::spawn(move || {
+                let mut log = Vec::new();
+                drop(stderr.read_to_end(&mut log));
+                log
+            })
+        });
+        Self { child, output, log }
     }
 
     pub fn id(&self) -> u32 {
@@ -49,11 +59,9 @@ impl Program {
             Ok(line) => line,
             Err(mpsc::RecvTimeoutError::Timeout) => panic!("it prints nothing in {PATIENCE:?}"),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                let mut log = String::new();
-                if let Some(stderr) = self.child.stderr.as_mut() {
-                    drop(stderr.read_to_string(&mut log));
-                }
-                panic!("it has ended: {log}")
+                // It may live on without an output; its log would then have no end.
+                drop(self.child.kill());
+                panic!("it has ended: {}", String::from_utf8_lossy(&self.log()))
             }
         }
     }
@@ -69,17 +77,14 @@ impl Program {
     pub fn stop(mut self, signal: Signal) -> Output {
         let sent = kill_process(Pid::from_child(&self.child), signal);
         assert!(sent.is_ok(), "it cannot be asked to end: {sent:?}");
-        // What it logs meanwhile must not wait for a reader.
-        let log = self.child.stderr.take().map(|mut stderr| {
-            std::thread::spawn(move || {
-                let mut log = Vec::new();
-                drop(stderr.read_to_end(&mut log));
-                log
-            })
-        });
         let status = self.wait(PATIENCE);
-        let stderr = log.and_then(|log| log.join().ok()).unwrap_or_default();
+        let stderr = self.log();
         Output { status, stdout: Vec::new(), stderr }
+    }
+
+    /// All that it has logged; to be asked once it has ended.
+    fn log(&mut self) -> Vec<u8> {
+        self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
     }
 
     fn wait(&mut self, limit: Duration) -> ExitStatus {

@@ -40,7 +40,7 @@ pub(super) fn cure(text: &str, purpose: Purpose) -> String {
     cure
 }
 
-/// How to write `text`, which is no host name, as an endpoint of `dns`; `None` when nobody knows.
+/// How to write `text`, which is no host name, as an endpoint of `dns`; `None` when that is not known.
 pub(super) fn cure_of_dns(text: &str) -> Option<String> {
     let parts = Parts::of(text);
     let known = parts.surplus().is_some() || parts.authority.contains(':');

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(questions.to_ask(), None, "that was another's end");
         questions.ended(3);
         assert_eq!(questions.to_ask(), Some(BATCH));
-        // What nobody asked for changes nothing.
+        // An answer to no question changes nothing.
         questions.answered();
         assert_eq!((questions.to_ask(), questions.next_over()), (Some(BATCH), None));
     }

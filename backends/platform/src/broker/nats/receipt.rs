@@ -10,7 +10,7 @@ use super::{Nats, failed};
 use crate::broker::{BrokerError, dead_letter, dead_text};
 use crate::event::Event;
 
-/// Nearly at once: what is given back before the server has forgotten the question that is open here
+/// Nearly without delay: what is given back before the server has forgotten the question that is open here
 /// would be its answer.
 pub(super) const GIVE_BACK: AckKind = AckKind::Nak(Some(Duration::from_millis(5)));
 

@@ -1,7 +1,7 @@
 //! A member of a group: one subscription for as long as it lives, by which it asks its consumer for
 //! a batch at a time and gets all answers, whenever they come.
 //!
-//! The server leases an event when it sends it. An answer that arrives where nobody listens any more
+//! The server leases an event when it sends it. An answer that arrives after its subscription has ended
 //! comes again only when its lease is over: late, out of order, and with one try used. So nothing
 //! here gives up a question: not a wait that is given up, not a new connection, not a slow receiver.
 
@@ -46,7 +46,7 @@ pub(in crate::broker) struct NatsSubscription {
     subscriber: Subscriber,
     inbox: String,
     questions: Questions,
-    /// What has come while nobody waited for it. No more than the questions asked for.
+    /// What has come before it was waited for. No more than the questions asked for.
     waiting: VecDeque<Waiting>,
     connections: watch::Receiver<u64>,
 }
@@ -55,6 +55,14 @@ pub(in crate::broker) struct NatsSubscription {
 struct Waiting {
     message: Message,
     beats: u32,
+    /// It is for other members now.
+    given_back: bool,
+}
+
+impl Waiting {
+    fn new(message: Message) -> Self {
+        Self { message, beats: 0, given_back: false }
+    }
 }
 
 impl NatsSubscription {
@@ -108,19 +116,28 @@ impl NatsSubscription {
             // There is no telling the server, and the queue to it is bounded.
             return Ok(());
         }
-        // In place: if this is given up in between, nothing is lost.
+        // In place: if this is given up in between, nothing is lost, and what was given back by
+        // then is marked as that.
+        let mut kept = Ok(());
         for index in 0..self.waiting.len() {
-            let Waiting { message, beats } = &self.waiting[index];
-            if message.status.is_none() {
-                let kind = if waits_too_long(*beats) { GIVE_BACK } else { AckKind::Progress };
-                self.acker(message).ack_with(kind).await.map_err(failed("keep a lease"))?;
+            let Waiting { message, beats, .. } = &self.waiting[index];
+            // What has a status is an answer of the server, not an event.
+            if message.status.is_some() {
+                continue;
+            }
+            let too_long = waits_too_long(*beats);
+            let kind = if too_long { GIVE_BACK } else { AckKind::Progress };
+            kept = self.acker(message).ack_with(kind).await.map_err(failed("keep a lease"));
+            if kept.is_err() {
+                break;
             }
             self.waiting[index].beats += 1;
+            self.waiting[index].given_back = too_long;
         }
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| !waits_too_long(waiting.beats.saturating_sub(1)));
+        self.waiting.retain(|waiting| !waiting.given_back);
         tell_of_given_back(&self.group, before - self.waiting.len());
-        Ok(())
+        kept
     }
 
     /// Leaves what has arrived to the other members.
@@ -137,7 +154,7 @@ impl NatsSubscription {
         {
             let rest = async {
                 while let Some(message) = self.subscriber.next().await {
-                    self.waiting.push_back(Waiting { message, beats: 0 });
+                    self.waiting.push_back(Waiting::new(message));
                 }
             };
             drop(timeout(CHECK_TIMEOUT, rest).await);
@@ -200,7 +217,7 @@ impl NatsSubscription {
     async fn fetch_what_has_arrived(&mut self) {
         // No time at all: it is polled once.
         while let Ok(Some(message)) = timeout(Duration::ZERO, self.subscriber.next()).await {
-            self.waiting.push_back(Waiting { message, beats: 0 });
+            self.waiting.push_back(Waiting::new(message));
         }
     }
 
