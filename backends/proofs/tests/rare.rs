@@ -57,8 +57,7 @@ async fn stock_that_nobody_asks_for_comes_back_once() {
             ReserveRequest { reservation_id: id.clone(), lines: vec![line], hold_seconds: 1 };
         let held = call(inventory.reserve(request)).await;
         // A slow answer may be lost in the death, which only an expiry of what is held brings on.
-        let refused =
-            |status: &Status| !matches!(status.code(), Code::Unknown | Code::Unavailable);
+        let refused = |status: &Status| !matches!(status.code(), Code::Unknown | Code::Unavailable);
         assert!(!held.as_ref().is_err_and(refused), "{failpoint}: {held:?}");
         world.dies_and_lives(Service::Products).await;
         expired_once(&world, &backoffice, &id, failpoint).await;

@@ -29,10 +29,12 @@ pub(super) fn check(
         _ => false,
     };
     let is_unbound = |route: &Route| unbound.contains(route.name.as_str());
-    let redirects = || {
-        let all = routes.iter().enumerate();
-        all.filter(|(_, route)| !is_unbound(route) && sends_all_to_https(route))
-    };
+    let all = routes.iter().enumerate();
+    let redirects: Vec<_> =
+        all.filter(|(_, route)| !is_unbound(route) && sends_all_to_https(route)).collect();
+    if redirects.is_empty() {
+        return;
+    }
     let mut prover = Prover::new(PROOFS);
     let mut pairs = PAIRS;
     let served = routes.iter().enumerate().filter(|(place, route)| {
@@ -46,7 +48,8 @@ pub(super) fn check(
         let mut passed: Vec<(ListenerId, &Route)> = Vec::new();
         for at in route.listeners.iter().filter(|at| plain(at)) {
             let mut skipped = None;
-            for (other, redirect) in redirects().filter(|(_, one)| one.listeners.contains(at)) {
+            let on_it = redirects.iter().filter(|(_, one)| one.listeners.contains(at));
+            for (other, redirect) in on_it.copied() {
                 pairs = pairs.saturating_sub(1);
                 if pairs == 0 {
                     return;

@@ -83,7 +83,6 @@ async fn a_storm_of_reloads_costs_no_request() {
     let origin = Origin::start("a").await.unwrap();
     let mut gateway = Gateway::start(&marked(origin.address(), 0));
     let address = gateway.address("public").await;
-    // It goes on until the storm is over.
     let load = Load {
         requests: vec![
             LoadRequest::get("/echo"),
@@ -93,25 +92,34 @@ async fn a_storm_of_reloads_costs_no_request() {
         validator: Some(Arc::new(same_mark)),
         ..Load::get(address, "/", 400.0, Duration::from_secs(5))
     };
-    let running = load.start();
+    let mut running = load.clone().start();
+    let mut reports = Vec::new();
     let mut memory = Vec::new();
     for reload in 1..=RELOADS {
         gateway.write(&marked(origin.address(), reload));
         gateway.signal(Signal::HUP);
         eventually(address, "/number", &reload.to_string()).await;
         memory.push(gateway.process.resident_bytes().unwrap());
-        assert!(reload > 20 || !running.is_finished(), "the load was over at reload {reload}");
+        // It goes on until the storm is over, however slow the machine is.
+        if running.is_finished() {
+            let next = load.clone().start();
+            reports.push(std::mem::replace(&mut running, next).wait().await);
+        }
     }
-    let report = running.wait().await;
-    assert_eq!(report.failed(), 0, "{report}");
-    assert_eq!(report.unasked, 0);
+    reports.push(running.wait().await);
+    let mut answered = 0;
+    for report in &reports {
+        assert_eq!(report.failed(), 0, "{report}");
+        assert_eq!(report.unasked, 0);
+        answered += report.ok();
+    }
     let (early, late) = (memory[RELOADS as usize / 3], memory[RELOADS as usize - 1]);
     assert!(late < early + early / 5, "resident bytes grew from {early} to {late}");
 
     gateway.signal(Signal::TERM);
     gateway.ends(Duration::from_secs(10), 0).await;
     let log = gateway.log("access.log");
-    assert!(log.len() as u64 >= report.ok());
+    assert!(log.len() as u64 >= answered);
     let numbers: Vec<u64> = log.iter().map(|line| line["generation"].as_u64().unwrap()).collect();
     assert!(numbers.iter().min() < Some(&20), "{:?}", numbers.iter().min());
     assert!(numbers.iter().max() > Some(&u64::from(RELOADS)), "{:?}", numbers.iter().max());
