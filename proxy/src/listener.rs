@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use crate::connection::{self, Client, TlsFacts};
 use crate::crowd::{Arrival, Crowd, Inbox, Place};
 use crate::deadline::{Deadline, jittered};
+use crate::descriptors;
 use crate::drain::{Connections, Registration};
 use crate::io::{Io, Socket};
 use crate::memory::Level;
@@ -419,5 +420,6 @@ fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static str {
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+    descriptors::is_shortage(error)
+        || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
