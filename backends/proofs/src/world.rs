@@ -103,8 +103,11 @@ impl World {
         }
     }
 
-    /// Starts the service anew; it will die at the failpoint, which is none of its start.
+    /// Starts the service anew; it will die at the failpoint, which is none of its start. Waits for
+    /// rest first: an event that it has published and not yet crossed out would be published again
+    /// by the next life, which then dies of it, and not of what the test is about to ask.
     pub async fn arm(&self, service: Service, failpoint: &str) {
+        self.quiet(PATIENCE).await;
         assert_eq!(self.restart(service, Some(failpoint)).await, Begun::Listening, "{failpoint}");
     }
 
