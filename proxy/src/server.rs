@@ -24,7 +24,7 @@ use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
-use crate::tls::WorldError;
+use crate::world::WorldError;
 use crate::upstream::discovery::{Discovery, SystemResolver};
 use crate::worker::{self, Command, Setup};
 

@@ -16,8 +16,9 @@ use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use crate::route::{Action, Route, Table, compile};
 use crate::stream::{self, SniTable, StreamListener, StreamRoute};
-use crate::tls::{ClientTls, ServerTls, WorldError};
+use crate::tls::{ClientTls, ServerTls};
 use crate::upstream::cluster::Cluster;
+use crate::world::WorldError;
 
 /// One generation of the whole configuration.
 pub struct Snapshot {

@@ -24,7 +24,7 @@ use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
-use crate::relay::pipe::PipePool;
+use crate::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::{HttpListener, Snapshot};
 use crate::stream::{LocalRoute, StreamListener};

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::{api, serve, status};
 use crate::control::book::{self, Place};
 use crate::sockets;
-use crate::tls::WorldError;
+use crate::world::WorldError;
 use crate::worker::ListenSocket;
 
 /// The name under which the admin API is told beside the listeners.

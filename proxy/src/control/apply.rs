@@ -16,7 +16,7 @@ use crate::control::retired::Retired;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
-use crate::tls::WorldError;
+use crate::world::WorldError;
 use crate::upstream::discovery::Discovery;
 use crate::worker::Command;
 

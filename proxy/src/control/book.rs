@@ -10,7 +10,7 @@ use crate::crowd::{Crowd, Inbox};
 use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets};
-use crate::tls::WorldError;
+use crate::world::WorldError;
 use crate::worker::ListenSocket;
 
 /// The addresses that are bound.

@@ -11,7 +11,7 @@ use prometheus::Registry;
 use crate::listener::ListenerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::{Addresses, Snapshot};
-use crate::tls::WorldError;
+use crate::world::WorldError;
 
 /// Everything that would keep `config` from being served, addresses in use excepted.
 ///

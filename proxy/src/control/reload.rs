@@ -14,7 +14,8 @@ use crate::descriptors;
 use crate::observe::failure::LineLimit;
 use crate::observe::metrics::{Metrics, ReloadResult};
 use crate::snapshot::Snapshot;
-use crate::tls::{Changed, WorldError};
+use crate::tls::Changed;
+use crate::world::WorldError;
 
 /// What the last reload came to.
 #[derive(Debug, Clone, Default)]

@@ -32,7 +32,7 @@ use crate::relay::writer::{Http2Writing, Writing};
 use crate::relay::{Stage, Watch};
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
-use crate::upstream::fault::Words;
+use crate::fault::Words;
 
 /// The longest method whose name matters for what follows.
 const METHOD_ROOM: usize = 16;

@@ -21,7 +21,7 @@ use crate::message::{Framing, ResponseParts};
 use crate::relay::read_some;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::writer::Wire;
-use crate::upstream::fault::{self, Words};
+use crate::fault::{self, Words};
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
 pub(super) const MAX_INTERIM: u32 = 16;

@@ -11,7 +11,7 @@ use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
 use crate::relay::{Stage, Watch};
-use crate::upstream::fault;
+use crate::fault;
 
 /// The request's side of an exchange, polled before whatever waits for the response.
 pub(super) struct Sending<'a, 'e, 'c> {

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use crate::upstream::fault::{self, Words};
+use crate::fault::{self, Words};
 
 /// What an upstream has said.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,6 @@ use crate::io::Io;
 
 pub mod filter;
 pub mod messages;
-pub mod pipe;
 pub mod reader;
 pub mod request;
 pub mod response;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::messages::Messages;
-use super::pipe::PipePool;
+use crate::pipe::PipePool;
 use super::reader::{Filled, Piece, Reading};
 use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;

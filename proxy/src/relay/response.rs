@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::pipe::PipePool;
+use crate::pipe::PipePool;
 use super::reader::{Filled, Piece, Reading};
 use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;

@@ -7,7 +7,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::pipe::{Pipe, PipePool};
+use crate::pipe::{Pipe, PipePool};
 use crate::io::Io;
 
 /// With less than this to come, setting a pipe up costs more than it saves.

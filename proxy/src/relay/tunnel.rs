@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pipe::PipePool;
+use crate::pipe::PipePool;
 use super::read_some;
 pub use super::spliced::Broken;
 use super::spliced::{Carried, Spliced};

@@ -18,7 +18,7 @@ use x509_parser::prelude::FromDer;
 
 use super::files::{self, Digest, Sections, sha256};
 use super::self_signed;
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// A chain whose key fits, of the right use and within its dates when it was loaded.
 #[derive(Debug)]

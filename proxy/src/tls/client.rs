@@ -19,7 +19,7 @@ use super::files::{self, Digest, sha256};
 use super::server::Changed;
 use super::trust::{Anchors, BundleInfo};
 use super::verify::{Expected, Unverified, chain_verifier};
-use super::world::WorldError;
+use crate::world::WorldError;
 use super::{protocol_versions, provider, trust};
 
 /// Names whose sessions are kept; each holds at most eight tickets.

@@ -22,7 +22,7 @@ use super::files::{self, Digest, Sections, sha256};
 use super::identity::{PeerIdentity, mark};
 use super::signatures::checks_signatures;
 use super::trust::{self, Anchors, BundleInfo};
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// The client certificates that a listener accepts, as its files said when they were read.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// SHA-256.
 pub(super) type Digest = [u8; 32];

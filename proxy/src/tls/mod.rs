@@ -20,7 +20,6 @@ mod server;
 mod signatures;
 mod trust;
 mod verify;
-mod world;
 
 use std::sync::Arc;
 
@@ -35,7 +34,6 @@ pub use client_auth::RevocationListInfo;
 pub use identity::PeerIdentity;
 pub use server::{Changed, PeerRefused, ServerTls};
 pub use trust::BundleInfo;
-pub use world::WorldError;
 
 /// Makes aws-lc-rs the process's provider, for libraries that ask for the default one. To be
 /// called once at start; again does no harm.

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use smallvec::{SmallVec, smallvec};
 
 use super::certificate::{Certificate, Source};
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// The longest DNS name in presentation form (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;

@@ -13,7 +13,7 @@ use x509_parser::prelude::FromDer;
 
 use super::certificate::{Certificate, CertificateOrigin, Source, describe, unix_now};
 use super::files::sha256;
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// How long a development certificate is good for, and how long before that it is made anew.
 const SELF_SIGNED_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);

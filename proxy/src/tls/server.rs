@@ -19,7 +19,7 @@ use super::client_auth::{ClientTrust, RevocationListInfo};
 use super::identity::PeerIdentity;
 use super::names::{NameTable, host_name};
 use super::trust::BundleInfo;
-use super::world::WorldError;
+use crate::world::WorldError;
 use super::{protocol_versions, provider};
 
 /// The TLS of one listener.

@@ -13,7 +13,7 @@ use x509_parser::prelude::FromDer;
 
 use super::certificate::unix_now;
 use super::files::{self, Digest, Sections, sha256};
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// Where systems keep their store in one file: Debian and Alpine, Fedora, OpenSUSE, the BSDs.
 const SYSTEM_STORES: [&str; 4] = [

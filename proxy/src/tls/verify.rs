@@ -19,7 +19,7 @@ use rustls::{CertificateError, Error, RootCertStore};
 use super::client_auth::one_uri_at_most;
 use super::files::{Digest, sha256};
 use super::signatures::checks_signatures;
-use super::world::WorldError;
+use crate::world::WorldError;
 
 /// Whose certificate it must be.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use crate::observe::things::UpstreamMetrics;
 use crate::proxy_protocol::{self, Ends};
 use crate::upstream::balance::Picked;
 use crate::upstream::connect::{ConnectError, Offer, connect};
-use crate::upstream::fault::Words;
+use crate::fault::Words;
 use crate::upstream::local::LocalUpstream;
 use crate::upstream::pool::{Granted, Permit, PooledConnection};
 

@@ -14,7 +14,7 @@ use crate::io::{Io, Socket};
 use crate::observe::things::ConnectFailure;
 use crate::tls::ClientTls;
 use crate::upstream::endpoint::{Endpoint, EndpointAddress};
-use crate::upstream::fault::{self, Words};
+use crate::fault::{self, Words};
 
 /// Why no connection came about. Nothing of the request was sent, so it may be sent elsewhere.
 #[derive(Debug, thiserror::Error)]

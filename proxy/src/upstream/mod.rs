@@ -11,7 +11,6 @@ pub mod cluster;
 pub mod connect;
 pub mod discovery;
 pub mod endpoint;
-pub mod fault;
 #[cfg(test)]
 mod fixture;
 mod hash;

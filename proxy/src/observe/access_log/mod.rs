@@ -21,7 +21,7 @@ use portcullis_config::model::AccessLogSink;
 
 use super::WorkerId;
 use super::metrics::{AccessLogMetrics, locked};
-use crate::tls::WorldError;
+use crate::world::WorldError;
 use writer::{Command, Destination};
 
 pub use format::LogFormat;

@@ -14,7 +14,7 @@ use portcullis_config::model::AccessLogSink;
 
 use super::{Batch, LARGEST_KEPT_BUFFER};
 use crate::observe::metrics::AccessLogMetrics;
-use crate::tls::WorldError;
+use crate::world::WorldError;
 
 /// What lines are written to.
 pub(super) type Destination = Box<dyn Write + Send>;

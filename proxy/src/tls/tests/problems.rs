@@ -6,6 +6,7 @@ use portcullis_testkit::ca::LeafBuilder;
 
 use super::files::Sections;
 use super::*;
+use crate::world::WorldError;
 
 fn problems_of(config: &ListenerTls) -> Vec<WorldError> {
     let mut problems = Vec::new();

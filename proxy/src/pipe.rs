@@ -67,7 +67,7 @@ impl PipePool {
     }
 
     #[cfg(test)]
-    pub(super) fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.pipes.open.get()
     }
 }
