@@ -25,9 +25,9 @@ use crate::error::Reason;
 use crate::message::{RequestHead, Span};
 use crate::policy::redirect::Source;
 use crate::policy::sticky::Sticky;
-use crate::route::host::{self, Authority};
-use crate::route::path::{self, EncodedSlash};
 use crate::route::{Action, Forward, Normalised, Route, Table, Timeouts};
+use crate::target::host::{self, Authority};
+use crate::target::path::{self, EncodedSlash};
 
 /// What is known of a request when its head has been read.
 #[derive(Debug, Clone, Copy)]
@@ -271,7 +271,7 @@ fn plan<'t>(
             // HTTP/1.0 may name no host; the upstream gets one all the same.
             HostHandling::Preserve | HostHandling::Upstream => HostSource::Endpoint,
         },
-        sticky: forward.sticky.as_ref().map(|it| it.stick(shown, backend)),
+        sticky: forward.sticky.as_ref().map(|it| it.stick(shown, backend.key)),
         timeouts: forward.timeouts,
         retries: forward.retries,
     })

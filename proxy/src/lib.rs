@@ -41,6 +41,7 @@ mod shelf;
 pub mod snapshot;
 pub mod sockets;
 pub mod stream;
+pub mod target;
 pub mod tls;
 pub mod upstream;
 pub mod websocket;

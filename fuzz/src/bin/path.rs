@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_proxy::route::path::{EncodedSlash, has_encoded_slash, normalise, strip_prefix};
+use portcullis_proxy::target::path::{EncodedSlash, has_encoded_slash, normalise, strip_prefix};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((mode, path)) = bytes.split_first() else { return };

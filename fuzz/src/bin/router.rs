@@ -12,9 +12,10 @@ use portcullis_config::values::{HostPattern, MethodName, PathPattern};
 use portcullis_proxy::decide::{Facts, Scratch, Step, decide};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
 use portcullis_proxy::route::matcher::{HostTest, PathTest};
-use portcullis_proxy::route::path::{self, EncodedSlash};
 use portcullis_proxy::route::table::Verdict;
-use portcullis_proxy::route::{Normalised, Route, RouteId, Table, compile, host};
+use portcullis_proxy::route::{Normalised, Route, RouteId, Table, compile};
+use portcullis_proxy::target::host;
+use portcullis_proxy::target::path::{self, EncodedSlash};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut bytes = Bytes(bytes);

@@ -10,9 +10,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::explain::HypotheticalHead;
 use crate::http1::edits::EditError;
+use crate::policy::PolicyFault;
 use crate::policy::sticky::{Affinity, upstream_key};
 use crate::route::RouteFault;
 use crate::route::testing::{bare_redirect, forward, live, request, route};
+use crate::target::TargetFault;
 
 /// Of a request over plain text from nowhere in particular.
 fn facts(head: &HypotheticalHead) -> Facts<'_> {
@@ -175,7 +177,7 @@ fn hosts_are_handed_on_as_configured() {
         }
     }
     let bad = edited(|it| it.host = HostHandling::Set("a\r\nb".to_owned()));
-    assert_eq!(one("", bad).unwrap_err(), RouteFault::Host("a\r\nb".to_owned()));
+    assert_eq!(one("", bad).unwrap_err(), TargetFault::Host("a\r\nb".to_owned()).into());
 }
 
 #[test]
@@ -212,13 +214,13 @@ fn prefixes_are_replaced_as_the_gateway_api_says() {
         ] {
             match one(&words, action) {
                 Ok(table) => check(&table, &[(&request, &expected)]),
-                Err(RouteFault::Path(_)) => assert!(expected.ends_with("error"), "{with}"),
+                Err(RouteFault::Policy(PolicyFault::Target(TargetFault::Path(_)))) => assert!(expected.ends_with("error"), "{with}"),
                 Err(other) => panic!("{other}"),
             }
         }
     }
     let rewrite = edited(|it| it.rewrite = Some(Rewrite::Prefix("/x".to_owned())));
-    assert_eq!(one("path:/a", rewrite).unwrap_err(), RouteFault::PrefixWithoutMatch);
+    assert_eq!(one("path:/a", rewrite).unwrap_err(), PolicyFault::PrefixWithoutMatch.into());
 }
 
 #[test]
@@ -307,11 +309,11 @@ fn redirects_say_where_to() {
     for bad in ["a\r\nb", "a/b", "a:80", "a:", "", "a@b"] {
         let redirect = Redirect { host: host(bad), ..to() };
         let fault = one("", model::Action::Redirect(redirect)).unwrap_err();
-        assert_eq!(fault, RouteFault::Host(bad.to_owned()));
+        assert_eq!(fault, PolicyFault::from(TargetFault::Host(bad.to_owned())).into());
     }
     let redirect = Redirect { path: Some(RedirectPath::Prefix("/y".to_owned())), ..to() };
     let fault = one("regex:/x.*", model::Action::Redirect(redirect)).unwrap_err();
-    assert_eq!(fault, RouteFault::PrefixWithoutMatch);
+    assert_eq!(fault, PolicyFault::PrefixWithoutMatch.into());
 }
 
 #[test]
@@ -345,7 +347,8 @@ fn replies_are_fixed() {
     check(&table, &[("GET h/x?q", "418 text/plain teapot"), ("GET h/y", "no-route")]);
     check(&one("", reply(None)).unwrap(), &[("GET h/", "418 - teapot")]);
     let fault = one("", reply(Some("a\r\nb: c"))).unwrap_err();
-    assert_eq!(fault, RouteFault::Edit(EditError::Value("content-type".to_owned())));
+    let expected = PolicyFault::from(EditError::Value("content-type".to_owned()));
+    assert_eq!(fault, expected.into());
 }
 
 #[test]

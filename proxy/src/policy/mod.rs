@@ -3,6 +3,7 @@
 //! Their order is written once, in [`decide`](crate::decide) for what happens before a request is
 //! forwarded; header edits come last, so that they see (and may remove) what the proxy adds.
 
+mod fault;
 pub mod forwarded;
 pub mod grpc;
 pub mod grpc_web;
@@ -16,3 +17,5 @@ pub mod rewrite;
 pub mod sample;
 pub mod sticky;
 pub mod trace;
+
+pub use fault::PolicyFault;

@@ -7,12 +7,12 @@ use std::io::Write as _;
 
 use portcullis_config::model::{self, RedirectPath, Scheme};
 
+use super::PolicyFault;
 use super::rewrite::PrefixSwap;
 use crate::cause::Rule;
-use crate::route::host::{self, Authority};
-use crate::route::matcher::normal_path;
-use crate::route::path::push_escape;
-use crate::route::{Matcher, RouteFault};
+use crate::target::host::{self, Authority};
+use crate::target::path::push_escape;
+use crate::target::{TargetFault, normal_path};
 
 /// A redirect, prepared.
 #[derive(Debug)]
@@ -43,14 +43,18 @@ pub struct Source<'a> {
 
 impl Redirect {
     /// # Errors
-    /// A host or path that could not stand in a URL, or a prefix without a match by prefix.
-    pub fn compile(redirect: &model::Redirect, matcher: &Matcher) -> Result<Self, RouteFault> {
+    /// A host or path that could not stand in a URL, or a prefix without a match by prefix, which
+    /// is `matched`.
+    pub fn compile(
+        redirect: &model::Redirect,
+        matched: Option<&[u8]>,
+    ) -> Result<Self, PolicyFault> {
         let host = redirect.host.as_deref().map(normal_host).transpose()?;
         let path = match &redirect.path {
             None => None,
             Some(RedirectPath::Full(path)) => Some(Target::Full(normal_path(path, true)?)),
             Some(RedirectPath::Prefix(with)) => {
-                Some(Target::Prefix(PrefixSwap::compile(with, matcher, true)?))
+                Some(Target::Prefix(PrefixSwap::compile(with, matched, true)?))
             }
         };
         Ok(Self {
@@ -118,12 +122,12 @@ fn well_known(scheme: Scheme) -> u16 {
 }
 
 /// A host alone: the port has its own place.
-fn normal_host(text: &str) -> Result<Box<[u8]>, RouteFault> {
+fn normal_host(text: &str) -> Result<Box<[u8]>, TargetFault> {
     match host::normalise(text.as_bytes(), &mut Vec::new()) {
         Ok(Authority { host, port: None }) if !host.is_empty() && !text.ends_with(':') => {
             Ok(host.into())
         }
-        _ => Err(RouteFault::Host(text.to_owned())),
+        _ => Err(TargetFault::Host(text.to_owned())),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use portcullis_config::model;
 
+use super::PolicyFault;
 use crate::http1::edits::EditError;
-use crate::route::RouteFault;
 
 /// A fixed response.
 #[derive(Debug)]
@@ -16,10 +16,10 @@ pub struct Reply {
 impl Reply {
     /// # Errors
     /// A content type that would break its line.
-    pub fn compile(reply: &model::Reply) -> Result<Self, RouteFault> {
+    pub fn compile(reply: &model::Reply) -> Result<Self, PolicyFault> {
         let content_type = reply.content_type.as_deref();
         if !content_type.is_none_or(is_field_value) {
-            return Err(RouteFault::Edit(EditError::Value("content-type".to_owned())));
+            return Err(PolicyFault::Edit(EditError::Value("content-type".to_owned())));
         }
         Ok(Self {
             status: reply.status.code(),

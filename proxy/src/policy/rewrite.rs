@@ -6,10 +6,10 @@
 use portcullis_config::model;
 use regex::Regex;
 
+use super::PolicyFault;
 use crate::cause::Rule;
-use crate::route::matcher::{normal_path, normal_prefix};
-use crate::route::path::{self, EncodedSlash};
-use crate::route::{Matcher, RouteFault};
+use crate::target::path::{self, EncodedSlash};
+use crate::target::{normal_path, normal_prefix};
 
 /// No rewritten path is longer, whatever a regex makes of it.
 const MAX_PATH: usize = 60 * 1024;
@@ -29,15 +29,15 @@ pub enum Rewrite {
 
 impl Rewrite {
     /// # Errors
-    /// A prefix for a route that matches by none, or a path that no request could have.
+    /// A prefix for a route that has `matched` none, or a path that no request could have.
     pub fn compile(
         rewrite: &model::Rewrite,
-        matcher: &Matcher,
+        matched: Option<&[u8]>,
         allow_encoded_slash: bool,
-    ) -> Result<Self, RouteFault> {
+    ) -> Result<Self, PolicyFault> {
         Ok(match rewrite {
             model::Rewrite::Prefix(with) => {
-                Self::Prefix(PrefixSwap::compile(with, matcher, allow_encoded_slash)?)
+                Self::Prefix(PrefixSwap::compile(with, matched, allow_encoded_slash)?)
             }
             model::Rewrite::Path(with) => Self::Path(normal_path(with, allow_encoded_slash)?),
             model::Rewrite::Regex { pattern, replacement } => Self::Regex {
@@ -88,10 +88,10 @@ pub struct PrefixSwap {
 impl PrefixSwap {
     pub(crate) fn compile(
         with: &str,
-        matcher: &Matcher,
+        matched: Option<&[u8]>,
         allow_encoded_slash: bool,
-    ) -> Result<Self, RouteFault> {
-        let taken = matcher.prefix().ok_or(RouteFault::PrefixWithoutMatch)?.len();
+    ) -> Result<Self, PolicyFault> {
+        let taken = matched.ok_or(PolicyFault::PrefixWithoutMatch)?.len();
         Ok(Self { taken, with: normal_prefix(with, allow_encoded_slash)? })
     }
 

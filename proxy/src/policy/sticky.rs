@@ -8,9 +8,8 @@ use std::io::Write as _;
 
 use portcullis_config::model::StickyCookie;
 
+use super::PolicyFault;
 use crate::message::Fields;
-use crate::route::RouteFault;
-use crate::route::backends::Backend;
 
 /// A sticky cookie, prepared.
 #[derive(Debug)]
@@ -40,10 +39,10 @@ pub struct Sticky<'t> {
 impl StickyPolicy {
     /// # Errors
     /// A name that is no cookie name.
-    pub fn compile(sticky: &StickyCookie) -> Result<Self, RouteFault> {
+    pub fn compile(sticky: &StickyCookie) -> Result<Self, PolicyFault> {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if sticky.cookie.is_empty() || !sticky.cookie.bytes().all(token) {
-            return Err(RouteFault::CookieName(sticky.cookie.clone()));
+            return Err(PolicyFault::CookieName(sticky.cookie.clone()));
         }
         let mut attributes = "; Path=/; HttpOnly; SameSite=Lax".to_owned();
         if let Some(age) = sticky.max_age {
@@ -57,10 +56,10 @@ impl StickyPolicy {
         Affinity::decode(fields.cookie(&self.name)?)
     }
 
-    /// The sticky state once a backend is chosen.
-    pub fn stick(&self, shown: Option<Affinity>, backend: &Backend) -> Sticky<'_> {
-        let endpoint = shown.filter(|it| it.backend == backend.key).map(|it| it.endpoint);
-        Sticky { policy: self, backend: backend.key, endpoint }
+    /// The sticky state once a backend is chosen, by its [`upstream_key`].
+    pub fn stick(&self, shown: Option<Affinity>, backend: u64) -> Sticky<'_> {
+        let endpoint = shown.filter(|it| it.backend == backend).map(|it| it.endpoint);
+        Sticky { policy: self, backend, endpoint }
     }
 }
 
@@ -112,8 +111,6 @@ pub fn upstream_key(name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_config::model::UpstreamId;
-
     use super::*;
     use crate::message::{Field, FieldList, Known, Span};
 
@@ -131,16 +128,12 @@ mod tests {
         policy.read(&Fields { bytes: cookie.as_bytes(), fields: &fields })
     }
 
-    fn backend(key: u64) -> Backend {
-        Backend { upstream: UpstreamId(0), key, weight: 1 }
-    }
-
     #[test]
     fn what_is_written_is_read_again() {
         let policy = policy(Some(3600));
         for (key, endpoint) in [(0, 0), (1, u64::MAX), (upstream_key("orders"), 0x1234)] {
             let mut line = Vec::new();
-            policy.stick(None, &backend(key)).write(endpoint, true, &mut line);
+            policy.stick(None, key).write(endpoint, true, &mut line);
             let line = String::from_utf8(line).unwrap();
             let rest = line.strip_prefix("set-cookie: ").unwrap();
             let (pair, attributes) = rest.split_once(';').unwrap();
@@ -148,7 +141,7 @@ mod tests {
             let shown = read(&policy, &format!("other=1; {pair}"));
             assert_eq!(shown, Some(Affinity { backend: key, endpoint }));
             // Shown again, it holds and is not set again.
-            let sticky = policy.stick(shown, &backend(key));
+            let sticky = policy.stick(shown, key);
             assert_eq!(sticky.endpoint, Some(endpoint));
             let mut line = Vec::new();
             sticky.write(endpoint, true, &mut line);
@@ -160,7 +153,7 @@ mod tests {
     fn another_backend_forgets_the_endpoint() {
         let policy = policy(None);
         let shown = Some(Affinity { backend: 1, endpoint: 7 });
-        let sticky = policy.stick(shown, &backend(2));
+        let sticky = policy.stick(shown, 2);
         assert_eq!(sticky.endpoint, None);
         let mut line = Vec::new();
         sticky.write(7, false, &mut line);

@@ -11,10 +11,12 @@ use portcullis_config::model::{self, Config};
 use super::backends::Backends;
 use super::{Action, Forward, Matcher, Route, RouteId, Timeouts};
 use crate::http1::edits::{EditError, Edits};
+use crate::policy::PolicyFault;
 use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::{StickyPolicy, upstream_key};
+use crate::target::{TargetFault, host};
 use crate::websocket::tunnel::Rules;
 
 /// A route that cannot be made live, and where it stands.
@@ -28,20 +30,14 @@ pub struct RouteError {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteFault {
-    #[error("`{0}` is not a host")]
-    Host(String),
-    #[error(
-        "no request can have the path `{0}`: it must start with `/` and hold neither dots above the root nor `?`, `#`, `\\` or `%2F`"
-    )]
-    Path(String),
-    #[error("the regex `{0}` cannot be anchored")]
-    Regex(String),
-    #[error("replacing a prefix needs a match by prefix")]
-    PrefixWithoutMatch,
+    #[error(transparent)]
+    Target(#[from] TargetFault),
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
     #[error(transparent)]
     Edit(#[from] EditError),
-    #[error("`{0}` is not a cookie name")]
-    CookieName(String),
+    #[error("the regex `{0}` cannot be anchored")]
+    Regex(String),
     #[error("no backend has a weight above 0")]
     NoWeight,
 }
@@ -72,7 +68,7 @@ fn live(config: &Config, route: &model::Route, id: RouteId) -> Result<Route, Rou
         model::Action::Forward(it) => {
             Action::Forward(Box::new(forward(config, it, &matcher, route.allow_encoded_slash)?))
         }
-        model::Action::Redirect(it) => Action::Redirect(Redirect::compile(it, &matcher)?),
+        model::Action::Redirect(it) => Action::Redirect(Redirect::compile(it, matcher.prefix())?),
         model::Action::Reply(it) => Action::Reply(Reply::compile(it)?),
     };
     Ok(Route {
@@ -97,16 +93,16 @@ fn forward(
 ) -> Result<Forward, RouteFault> {
     let key = |id: model::UpstreamId| upstream_key(&config.upstreams[id.0].name);
     let rewrite = forward.rewrite.as_ref();
-    if let model::HostHandling::Set(host) = &forward.host
-        && (host.is_empty() || super::host::normalise(host.as_bytes(), &mut Vec::new()).is_err())
+    if let model::HostHandling::Set(name) = &forward.host
+        && (name.is_empty() || host::normalise(name.as_bytes(), &mut Vec::new()).is_err())
     {
-        return Err(RouteFault::Host(host.clone()));
+        return Err(TargetFault::Host(name.clone()).into());
     }
     Ok(Forward {
         backends: Backends::try_new(&forward.backends, key).ok_or(RouteFault::NoWeight)?,
         sticky: forward.sticky.as_ref().map(StickyPolicy::compile).transpose()?,
         rewrite: rewrite
-            .map(|it| Rewrite::compile(it, matcher, allow_encoded_slash))
+            .map(|it| Rewrite::compile(it, matcher.prefix(), allow_encoded_slash))
             .transpose()?,
         host: forward.host.clone(),
         timeouts: Timeouts {

@@ -13,8 +13,9 @@ use regex::Regex;
 use serde::Serialize;
 
 use super::values::{Test, cookie_holds, header_holds, query_holds};
-use super::{RouteFault, host, path};
+use super::RouteFault;
 use crate::message::Fields;
+use crate::target::{TargetFault, host, normal_path, normal_prefix, path};
 
 /// A request as routing sees it, host and path in their normal forms.
 #[derive(Debug, Clone, Copy)]
@@ -182,8 +183,8 @@ pub(super) fn regex_matches(regex: &Regex, path: &[u8]) -> bool {
     std::str::from_utf8(path).is_ok_and(|path| regex.is_match(path))
 }
 
-fn host_test(pattern: &HostPattern) -> Result<HostTest, RouteFault> {
-    let normal = |text: &str| -> Result<Box<[u8]>, RouteFault> {
+fn host_test(pattern: &HostPattern) -> Result<HostTest, TargetFault> {
+    let normal = |text: &str| -> Result<Box<[u8]>, TargetFault> {
         let bracketed = if text.contains("::") || text.matches(':').count() > 1 {
             format!("[{}]", text.trim_matches(['[', ']']))
         } else {
@@ -191,7 +192,7 @@ fn host_test(pattern: &HostPattern) -> Result<HostTest, RouteFault> {
         };
         match host::normalise(bracketed.as_bytes(), &mut Vec::new()) {
             Ok(host::Authority { host, port: None }) if !host.is_empty() => Ok(host.into()),
-            _ => Err(RouteFault::Host(text.to_owned())),
+            _ => Err(TargetFault::Host(text.to_owned())),
         }
     };
     Ok(match pattern {
@@ -210,26 +211,8 @@ fn path_test(pattern: &PathPattern, allow_encoded_slash: bool) -> Result<PathTes
     })
 }
 
-/// A path of the configuration in normal form.
-pub(crate) fn normal_path(text: &str, allow_encoded_slash: bool) -> Result<Box<[u8]>, RouteFault> {
-    let slash =
-        if allow_encoded_slash { path::EncodedSlash::Keep } else { path::EncodedSlash::Refuse };
-    path::normalise(text.as_bytes(), &mut Vec::new(), slash)
-        .map(Into::into)
-        .map_err(|_| RouteFault::Path(text.to_owned()))
-}
-
-/// A prefix of the configuration in normal form: without its closing slash.
-pub(crate) fn normal_prefix(
-    text: &str,
-    allow_encoded_slash: bool,
-) -> Result<Box<[u8]>, RouteFault> {
-    let path = normal_path(text, allow_encoded_slash)?;
-    Ok(path.strip_suffix(b"/").map_or_else(|| path.clone(), Into::into))
-}
-
 /// The pattern over the whole text, whether or not it was written with anchors.
-pub(crate) fn anchored(regex: &Regex) -> Result<Regex, RouteFault> {
+fn anchored(regex: &Regex) -> Result<Regex, RouteFault> {
     Regex::new(&format!("^(?:{})$", regex.as_str()))
         .map_err(|_| RouteFault::Regex(regex.as_str().to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Which route a request takes: the live routes, their table, and the forms they match against.
+//! Which route a request takes: the live routes and their table.
 //!
 //! Everything here is immutable once built and shared between workers; a lookup allocates
 //! nothing. Live state (endpoints, counters) is not known here: a route names its upstreams by
@@ -7,9 +7,7 @@
 
 pub mod backends;
 mod compile;
-pub mod host;
 pub mod matcher;
-pub mod path;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;

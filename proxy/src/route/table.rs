@@ -23,10 +23,10 @@ use ahash::RandomState;
 use portcullis_config::model::ListenerId;
 use regex::Regex;
 
-use crate::cause::Rule;
-
+use super::Route;
 use super::matcher::{HostTest, Mismatch, Normalised, PathTest, regex_matches};
-use super::{Route, host};
+use crate::cause::Rule;
+use crate::target::host;
 
 type Map<V> = HashMap<Box<[u8]>, V, RandomState>;
 

@@ -5,8 +5,8 @@
 use regex::Regex;
 use smallvec::SmallVec;
 
-use super::path::hex;
 use crate::message::Fields;
+use crate::target::path::hex;
 
 /// What a value must be. A regex covers the whole value and never matches what is not UTF-8.
 #[derive(Debug)]

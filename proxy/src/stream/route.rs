@@ -17,7 +17,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics};
 use crate::policy::sticky::upstream_key;
 use crate::route::backends::Backends;
-use crate::route::host;
+use crate::target::host;
 use crate::tls::ServerTls;
 
 /// The live form of a `tcp` or `tls-passthrough` listener.

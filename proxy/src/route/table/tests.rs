@@ -4,9 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::explain::HypotheticalHead;
-use crate::route::host;
-use crate::route::path::{self, EncodedSlash};
 use crate::route::testing::{live, request, route, table};
+use crate::target::path::{self, EncodedSlash};
 
 /// What a request looks like to the table.
 pub(super) fn with_normalised<R>(

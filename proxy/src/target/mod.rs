@@ -1,0 +1,11 @@
+//! The target of a request: the one host and the one path that routing, policies, redirects and
+//! upstreams agree on.
+//!
+//! Pure functions over bytes. This module knows neither routes nor policies.
+
+mod configured;
+pub mod host;
+pub mod path;
+
+pub(crate) use configured::{normal_path, normal_prefix};
+pub use configured::TargetFault;
