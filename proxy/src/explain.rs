@@ -4,7 +4,6 @@
 //! [`Table::explain`], and what was configured from the configuration itself, with its places.
 //! Secrets do not show: texts are printed as they were written.
 
-mod head;
 mod report;
 mod upgrade;
 
@@ -16,10 +15,10 @@ use portcullis_config::model::{
 };
 use portcullis_config::values::{HeaderName, MethodName};
 
-pub(crate) use head::HypotheticalHead;
 pub use report::{Candidate, EditsTold, Explanation, Outcome, PhaseTold, SettingTold, ShareTold};
 
 use crate::decide::{Facts, HostSource, Plan, Scratch, Step, decide, normalise};
+use crate::http1::hypothetical::HypotheticalHead;
 use crate::message::RequestHead;
 use crate::policy::forwarded::is_claim;
 use crate::policy::grpc_web::Web;

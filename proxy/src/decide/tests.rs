@@ -8,7 +8,7 @@ use portcullis_config::values::Status;
 use proptest::prelude::*;
 
 use super::*;
-use crate::explain::HypotheticalHead;
+use crate::http1::hypothetical::HypotheticalHead;
 use crate::http1::edits::EditError;
 use crate::policy::PolicyFault;
 use crate::policy::sticky::{Affinity, upstream_key};

@@ -11,6 +11,7 @@ pub mod edits;
 mod fields;
 mod framing;
 pub mod host;
+pub(crate) mod hypothetical;
 pub mod known;
 pub mod request;
 pub mod response;

@@ -189,7 +189,7 @@ pub(crate) fn table(routes: &[&str]) -> Table {
 }
 
 /// A request in words: `GET a.example/path?query x-a=1 cookie=c=1`.
-pub(crate) fn request(words: &str) -> crate::explain::HypotheticalHead {
+pub(crate) fn request(words: &str) -> crate::http1::hypothetical::HypotheticalHead {
     let mut words = words.split_whitespace();
     let (method, url) = (words.next().unwrap(), words.next().unwrap());
     let (authority, target) = url.split_at(url.find('/').unwrap_or(url.len()));
@@ -202,5 +202,5 @@ pub(crate) fn request(words: &str) -> crate::explain::HypotheticalHead {
         (name.to_owned(), value.to_owned())
     };
     let headers: Vec<_> = words.map(pair).collect();
-    crate::explain::HypotheticalHead::try_new(method, authority, path, query, &headers).unwrap()
+    crate::http1::hypothetical::HypotheticalHead::try_new(method, authority, path, query, &headers).unwrap()
 }

@@ -3,7 +3,7 @@ use std::num::NonZeroU8;
 use portcullis_config::model::Trust;
 
 use super::*;
-use crate::explain::HypotheticalHead;
+use crate::http1::hypothetical::HypotheticalHead;
 use crate::policy::provenance::{CHAIN_ENTRIES, Peer};
 
 struct Case<'a> {

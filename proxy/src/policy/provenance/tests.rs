@@ -4,7 +4,7 @@ use portcullis_config::model::Trust;
 use proptest::prelude::*;
 
 use super::*;
-use crate::explain::HypotheticalHead;
+use crate::http1::hypothetical::HypotheticalHead;
 
 const PEER: &str = "10.0.0.9";
 

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::explain::HypotheticalHead;
+use crate::http1::hypothetical::HypotheticalHead;
 use crate::route::testing::{live, request, route, table};
 use crate::target::path::{self, EncodedSlash};
 

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::Table;
 use super::tests::with_normalised;
-use crate::explain::HypotheticalHead;
+use crate::http1::hypothetical::HypotheticalHead;
 use crate::route::compile;
 use crate::route::testing::request;
 

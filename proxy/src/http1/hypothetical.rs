@@ -1,7 +1,7 @@
 //! A request head that nobody sent, in the form that the codec would have produced.
 
-use crate::http1::known::known;
-use crate::http1::syntax::elements;
+use super::known::known;
+use super::syntax::elements;
 use crate::message::{Field, Fields, Known, RequestHead, RequestParts, Span};
 
 /// Owns what a [`RequestHead`] points into.
