@@ -35,7 +35,7 @@ use crate::observe::failure::Failure;
 use crate::observe::things::ListenerMetrics;
 use crate::peer::PeerText;
 use crate::proxy_protocol::{self, Received};
-use crate::sockets;
+use crate::sockets::{self, ListenerId};
 use crate::stream;
 use crate::tls::ServerTls;
 use crate::worker::{Current, Worker};
@@ -49,10 +49,6 @@ pub use unserved::{notice_leaving, notice_tls};
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How often a closing listener tries again for descriptors, to take what is queued.
 const LAST_TRIES: u32 = 20;
-
-/// A listener's identity over generations: it stays while the address stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ListenerId(pub u64);
 
 /// A listening socket of one worker.
 pub enum Acceptor {

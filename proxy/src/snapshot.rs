@@ -10,11 +10,11 @@ use std::sync::Arc;
 use portcullis_config::model::{self, BalancePolicy, Config, HashKey, ListenAddress, ListenerKind};
 
 use crate::http1::request::RequestRules;
-use crate::listener::ListenerId;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use crate::route::{Action, Route, Table, compile};
+use crate::sockets::ListenerId;
 use crate::stream::{self, SniTable, StreamListener, StreamRoute};
 use crate::tls::{ClientTls, ServerTls};
 use crate::upstream::cluster::Cluster;

@@ -1,6 +1,7 @@
 //! Binding: one listening socket per worker, and never a port that another process serves.
 
 mod cures;
+mod place;
 
 use std::fs::Permissions;
 use std::io;
@@ -14,8 +15,8 @@ use std::time::Duration;
 use portcullis_config::model::ListenAddress;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
-use crate::worker::ListenSocket;
 pub use cures::cure;
+pub(crate) use place::Place;
 
 /// Connections that the kernel queues for one socket before they are accepted.
 const BACKLOG: i32 = 4096;
@@ -23,6 +24,16 @@ const BACKLOG: i32 = 4096;
 /// How long a socket that refuses new connections stays open for those that are being made: the
 /// kernel resets a handshake whose last part comes after the close.
 pub const SETTLE: Duration = Duration::from_millis(20);
+
+/// A listener's identity over generations: it stays while the address stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub u64);
+
+/// A bound and listening socket on its way to the worker that will own it.
+pub enum ListenSocket {
+    Tcp(std::net::TcpListener),
+    Unix(UnixListener),
+}
 
 /// The sockets of one listener, one for each worker, and where they are bound.
 pub struct BoundSockets {
@@ -87,6 +98,16 @@ pub fn listen(socket: &ListenSocket) -> io::Result<()> {
     match socket {
         ListenSocket::Tcp(socket) => SockRef::from(socket).listen(BACKLOG),
         ListenSocket::Unix(_) => Ok(()),
+    }
+}
+
+/// The same for all sockets of a listener. Nothing but want of memory fails here, and what is
+/// published already is not taken back.
+pub(crate) fn listen_all(name: &str, sockets: &[ListenSocket]) {
+    for socket in sockets {
+        if let Err(error) = listen(socket) {
+            tracing::error!(listener = name, %error, "a socket does not listen");
+        }
     }
 }
 

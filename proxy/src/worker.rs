@@ -18,7 +18,7 @@ use crate::buffer::BufferPool;
 use crate::crowd::{Crowd, Inbox};
 use crate::drain::Registration;
 use crate::ebb::{Afoot, Ebb, GiveBack};
-use crate::listener::{Acceptor, Bound, ListenerId, Live};
+use crate::listener::{Acceptor, Bound, Live};
 use crate::memory::{Level, Memory, Young, YoungOne};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
@@ -27,6 +27,7 @@ use crate::observe::metrics::Metrics;
 use crate::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::{HttpListener, Snapshot};
+use crate::sockets::{ListenSocket, ListenerId};
 use crate::stream::{LocalRoute, StreamListener};
 use crate::upstream::local::LocalUpstream;
 use crate::websocket::live::Tunnels;
@@ -56,12 +57,6 @@ pub enum Command {
     /// Retire everything. The answer comes when the last connection has ended, or when patience
     /// has; it says whether nothing was left unsaid.
     Drain { patience: Duration, done: oneshot::Sender<bool> },
-}
-
-/// A bound and listening socket on its way to the worker that will own it.
-pub enum ListenSocket {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
 }
 
 /// What a worker needs to begin.

@@ -13,10 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::guard::Transport;
 use super::shared::Shared;
 use super::{api, serve, status};
-use crate::control::book::{self, Place};
-use crate::sockets;
+use crate::sockets::{self, ListenSocket, Place};
 use crate::world::WorldError;
-use crate::worker::ListenSocket;
 
 /// The name under which the admin API is told beside the listeners.
 const ADMIN: &str = "admin";
@@ -48,7 +46,7 @@ pub struct Door {
 impl Door {
     /// From here on clients may come.
     pub fn listen(&self) {
-        book::listen(&self.name, std::slice::from_ref(&self.socket));
+        sockets::listen_all(&self.name, std::slice::from_ref(&self.socket));
     }
 }
 

@@ -18,8 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::sockets;
-use crate::worker::ListenSocket;
+use crate::sockets::{self, ListenSocket};
 
 const CONNECTIONS: usize = 256;
 /// For a request's head, and between two requests of a connection.

@@ -17,9 +17,9 @@ use super::guard::Transport;
 use super::{Shared, api, status};
 use crate::control::reload::LastReload;
 use crate::control::run::{self, Handle};
-use crate::listener::ListenerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::{Addresses, Snapshot};
+use crate::sockets::ListenerId;
 
 const TOKEN: &str = "token-that-nobody-may-see";
 const KEY: &str = "key-that-nobody-may-see";

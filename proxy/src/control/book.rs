@@ -7,11 +7,9 @@ use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
 use crate::crowd::{Crowd, Inbox};
-use crate::listener::ListenerId;
 use crate::snapshot::Addresses;
-use crate::sockets::{self, BoundSockets};
+use crate::sockets::{self, BoundSockets, ListenSocket, ListenerId, Place};
 use crate::world::WorldError;
-use crate::worker::ListenSocket;
 
 /// The addresses that are bound.
 #[derive(Default)]
@@ -20,25 +18,6 @@ pub struct AddressBook {
     last_id: u64,
     /// What the control runtime answers at.
     pub control: ControlBook,
-}
-
-/// What makes the listeners of two generations the same one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) address: ListenAddress,
-    /// Tells addresses apart whose port the kernel chooses.
-    name: Option<String>,
-}
-
-impl Place {
-    pub(crate) fn new(address: ListenAddress, name: &str) -> Self {
-        let chosen = matches!(&address, ListenAddress::Tcp { address, .. } if address.port() == 0);
-        Self { address, name: chosen.then(|| name.to_owned()) }
-    }
-
-    fn of(listener: &Listener) -> Self {
-        Self::new(listener.address.clone(), &listener.name)
-    }
 }
 
 struct Entry {
@@ -61,16 +40,7 @@ pub struct Reservation {
 impl Reservation {
     /// From here on clients may come; see [`sockets::bind`].
     pub fn listen(&self) {
-        listen(&self.name, &self.sockets);
-    }
-}
-
-/// Nothing but want of memory fails here, and what is published already is not taken back.
-pub(crate) fn listen(name: &str, sockets: &[ListenSocket]) {
-    for socket in sockets {
-        if let Err(error) = sockets::listen(socket) {
-            tracing::error!(listener = name, %error, "a socket does not listen");
-        }
+        sockets::listen_all(&self.name, &self.sockets);
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use portcullis_config::model::{Config, ListenAddress, Listener};
 use prometheus::Registry;
 
-use crate::listener::ListenerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::{Addresses, Snapshot};
+use crate::sockets::ListenerId;
 use crate::world::WorldError;
 
 /// Everything that would keep `config` from being served, addresses in use excepted.

@@ -22,7 +22,7 @@ use crate::tls::ServerTls;
 
 /// The live form of a `tcp` or `tls-passthrough` listener.
 pub struct StreamListener {
-    pub id: crate::listener::ListenerId,
+    pub id: crate::sockets::ListenerId,
     pub name: Arc<str>,
     pub settings: model::StreamListener,
     pub table: SniTable,
