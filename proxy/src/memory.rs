@@ -14,11 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use portcullis_config::model::MemoryLimit;
 use tokio::time::{Instant, sleep};
-
-use crate::snapshot::Snapshot;
 
 use report::Report;
 pub use young::{Young, YoungOne};
@@ -159,8 +156,8 @@ impl Memory {
     }
 }
 
-/// Measures for as long as the process serves.
-pub async fn watch(memory: Arc<Memory>, published: Arc<ArcSwap<Snapshot>>) {
+/// Measures for as long as the process serves. What is `configured` may change meanwhile.
+pub async fn watch(memory: Arc<Memory>, configured: impl Fn() -> MemoryLimit) {
     let statm = match Statm::open() {
         Ok(statm) => statm,
         Err(error) => return tracing::error!(%error, "memory cannot be measured"),
@@ -178,7 +175,7 @@ pub async fn watch(memory: Arc<Memory>, published: Arc<ArcSwap<Snapshot>>) {
             }
             look = Instant::now() + LOOK_EVERY;
         }
-        let limit = allowed(*published.load().config.limits.memory, container);
+        let limit = allowed(configured(), container);
         if told != Some(limit) {
             told = Some(limit);
             tracing::info!(limit, "the limit of memory");

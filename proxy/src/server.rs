@@ -133,7 +133,8 @@ impl Server {
         };
         publisher.publish(first).await;
         let memory = Arc::clone(publisher.metrics.memory());
-        let watch = memory::watch(memory, Arc::clone(&publisher.published));
+        let published = Arc::clone(&publisher.published);
+        let watch = memory::watch(memory, move || *published.load().config.limits.memory);
         let watch = AbortOnDropHandle::new(tokio::spawn(watch));
         let published = Arc::clone(&publisher.published);
         let changed = Arc::clone(&publisher.certificates_changed);

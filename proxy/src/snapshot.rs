@@ -7,17 +7,17 @@
 
 use std::sync::Arc;
 
-use portcullis_config::model::{self, BalancePolicy, Config, HashKey, ListenAddress, ListenerKind};
+use portcullis_config::model::{self, Config, ListenAddress, ListenerKind};
 
 use crate::http1::request::RequestRules;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::{ListenerMetrics, RouteMetrics, UpstreamMetrics};
+use crate::observe::things::{ListenerMetrics, RouteMetrics};
 use crate::route::{Action, Route, Table, compile};
 use crate::sockets::ListenerId;
 use crate::stream::{self, SniTable, StreamListener, StreamRoute};
-use crate::tls::{ClientTls, ServerTls};
-use crate::upstream::cluster::Cluster;
+use crate::tls::ServerTls;
+use crate::upstream::live::LiveUpstream;
 use crate::world::WorldError;
 
 /// One generation of the whole configuration.
@@ -51,33 +51,6 @@ pub struct HttpListener {
     pub table: Table,
     pub tls: Option<Arc<ServerTls>>,
     pub metrics: Arc<ListenerMetrics>,
-}
-
-/// The live form of an upstream.
-pub struct LiveUpstream {
-    pub name: Arc<str>,
-    pub cluster: Arc<Cluster>,
-    pub tls: Option<Arc<ClientTls>>,
-    pub metrics: Arc<UpstreamMetrics>,
-}
-
-impl LiveUpstream {
-    /// What its balancing policy hashes, if it hashes.
-    pub fn hash_key(&self) -> Option<&HashKey> {
-        match &self.cluster.config.load_balancer.policy.value {
-            BalancePolicy::RingHash(key) | BalancePolicy::Maglev(key) => Some(key),
-            _ => None,
-        }
-    }
-
-    /// Whether a connection made under `other` may be used under this.
-    pub fn trusts_like(&self, other: &Self) -> bool {
-        match (&self.tls, &other.tls) {
-            (None, None) => true,
-            (Some(this), Some(other)) => Arc::ptr_eq(this, other),
-            _ => false,
-        }
-    }
 }
 
 /// Gives each listener its identity and tells the port that the kernel chose.
@@ -126,7 +99,13 @@ impl Snapshot {
         let upstreams = config
             .upstreams
             .iter()
-            .map(|upstream| live_upstream(upstream, previous, metrics, &mut faults))
+            .map(|upstream| {
+                let before = previous.and_then(|previous| {
+                    previous.upstreams.iter().find(|it| it.cluster.name == upstream.name)
+                });
+                let before = before.map(|before| &**before);
+                Arc::new(LiveUpstream::build(upstream, before, metrics, &mut faults))
+            })
             .collect();
         let listeners = config
             .listeners
@@ -220,34 +199,4 @@ fn server_tls(
     faults: &mut Vec<WorldError>,
 ) -> Option<Arc<ServerTls>> {
     ServerTls::build_after(before, config?, faults).map(Arc::new)
-}
-
-fn live_upstream(
-    config: &model::Upstream,
-    previous: Option<&Snapshot>,
-    metrics: &Arc<Metrics>,
-    faults: &mut Vec<WorldError>,
-) -> Arc<LiveUpstream> {
-    let before = previous.and_then(|previous| {
-        previous.upstreams.iter().find(|before| before.cluster.name == config.name)
-    });
-    let tls = config.tls.as_ref().and_then(|tls| {
-        let kept = before.and_then(|before| before.tls.as_ref()).filter(|kept| kept.is_for(tls));
-        match kept {
-            Some(kept) => match kept.reload() {
-                Ok(_) => Some(Arc::clone(kept)),
-                Err(errors) => {
-                    faults.extend(errors);
-                    None
-                }
-            },
-            None => ClientTls::build(tls, faults).map(Arc::new),
-        }
-    });
-    Arc::new(LiveUpstream {
-        name: config.name.as_str().into(),
-        cluster: Cluster::build(config, before.map(|before| &before.cluster)),
-        tls,
-        metrics: metrics.upstream(&config.name),
-    })
 }

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::EndpointMetrics;
-use crate::snapshot::LiveUpstream;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{Balancer, Picked};
+use crate::upstream::live::LiveUpstream;
 use crate::upstream::multiplex::Multiplex;
 use crate::upstream::pool::{LentCount, Pool, PooledConnection, Returned};
 

@@ -14,6 +14,7 @@ pub mod endpoint;
 #[cfg(test)]
 mod fixture;
 mod hash;
+pub mod live;
 pub mod local;
 mod multiplex;
 pub mod pool;

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::certificate;
 use crate::admin::shared::Shared;
 use crate::observe::metrics::Metrics;
-use crate::snapshot::LiveUpstream;
 use crate::upstream::cluster::SourceStatus;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::live::LiveUpstream;
 
 /// Every upstream with its endpoints.
 pub(in crate::admin) fn upstreams(shared: &Shared) -> Value {
