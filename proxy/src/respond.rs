@@ -18,7 +18,7 @@ use crate::observe::access_log::Answerer;
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{self, Call, Status};
 use crate::relay::least;
-use crate::relay::writer::{Http1Writing, Wire, Writing};
+use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::websocket::handshake;
 
 const PROBLEM: &[u8] = b"application/problem+json";
@@ -153,7 +153,8 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
         }
         ClientEnd::Http2 { respond, .. } => {
             let Some(respond) = respond.take() else { return false };
-            Writing::Http2(Box::new(whole_response(respond, &response)))
+            let (head, body) = whole_response(&response);
+            Writing::Http2(Box::new(Http2Writing::whole(respond, head, body)))
         }
     };
     let deadline = exchange.deadline;

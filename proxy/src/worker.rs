@@ -3,6 +3,8 @@
 //! Sockets, pools, buffers, counters and the view of the current snapshot belong to the worker
 //! alone. Other threads reach it by its command queue and by publishing a snapshot.
 
+mod tunnels;
+
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -30,7 +32,7 @@ use crate::snapshot::{HttpListener, Snapshot};
 use crate::sockets::{ListenSocket, ListenerId};
 use crate::stream::{LocalRoute, StreamListener};
 use crate::upstream::local::LocalUpstream;
-use crate::websocket::live::Tunnels;
+use tunnels::Tunnels;
 
 /// How often batched log lines leave, whatever their number.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);

@@ -24,7 +24,7 @@ use crate::respond;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
-use crate::websocket::tunnel::Rules;
+use crate::websocket::Rules;
 use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.

@@ -9,10 +9,11 @@ use crate::handler::Next;
 use crate::http1::body::Side;
 use crate::message::Framing;
 use crate::relay::reader::{Http1Body, Reading};
+use crate::relay::websocket::{Direction, Finished, Tunnel};
 use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::Outcome;
-use crate::websocket::tunnel::{Direction, Finished, Rules, Tunnel};
+use crate::websocket::Rules;
 
 /// Passes frames on to the end. The generation that decided is let go before the first one.
 pub(super) async fn tunnel<'c>(

@@ -5,7 +5,6 @@
 //! the HTTP/1 writers would.
 
 use bytes::Bytes;
-use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, request, response};
 
@@ -24,7 +23,6 @@ use crate::message::{
     Fields, Framing, Known, KnownSet, RequestHead, RequestParts, ResponseHead, ResponseParts,
     Version,
 };
-use crate::relay::writer::Http2Writing;
 
 /// Fields of a connection, for which HTTP/2 has no place (RFC 9113, section 8.2.2).
 const CONNECTION_SPECIFIC: KnownSet = KnownSet::of(&[
@@ -214,8 +212,8 @@ pub fn outgoing_response(
     Ok(response)
 }
 
-/// A response of our own, whole.
-pub fn whole_response(respond: SendResponse<Bytes>, response: &SimpleResponse<'_>) -> Http2Writing {
+/// A response of our own: its head, and its body.
+pub fn whole_response(response: &SimpleResponse<'_>) -> (Response<()>, Bytes) {
     let mut head = Response::new(());
     *head.status_mut() =
         StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -229,7 +227,7 @@ pub fn whole_response(respond: SendResponse<Bytes>, response: &SimpleResponse<'_
     }
     append(map, response.headers, response.edits);
     let body = if response.has_body() && !response.head_only { response.body } else { &[] };
-    Http2Writing::whole(respond, head, Bytes::copy_from_slice(body))
+    (head, Bytes::copy_from_slice(body))
 }
 
 /// Copies the fields that stay: one allocation for all values.

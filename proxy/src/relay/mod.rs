@@ -23,6 +23,7 @@ pub mod request;
 pub mod response;
 pub mod spliced;
 pub mod tunnel;
+pub mod websocket;
 pub mod writer;
 
 /// What an exchange is waiting for, so that an expired deadline has a name.

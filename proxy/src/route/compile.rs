@@ -17,7 +17,7 @@ use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::{StickyPolicy, upstream_key};
 use crate::target::{TargetFault, host};
-use crate::websocket::tunnel::Rules;
+use crate::websocket::Rules;
 
 /// A route that cannot be made live, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -69,7 +69,7 @@ pub struct Forward {
     pub retries: u8,
     /// Calls of gRPC-Web are translated.
     pub grpc_web: bool,
-    pub websocket: websocket::tunnel::Rules,
+    pub websocket: websocket::Rules,
 }
 
 /// A route's effective timeouts; their origins stay in the configuration.

@@ -1,5 +1,5 @@
-//! The tunnels that one worker has open, by the routes that they took: to be told when such a
-//! route is gone.
+//! The WebSocket tunnels that one worker has open, by the routes that they took: to be told when
+//! such a route is gone.
 //!
 //! A route of the same name is the same in every generation. Only routes with tunnels have a
 //! place here, so a reload costs what is open and not what is configured.
@@ -14,13 +14,13 @@ use ahash::RandomState;
 use crate::drain::{Connections, Registration};
 
 #[derive(Default)]
-pub struct Tunnels {
+pub(super) struct Tunnels {
     routes: RefCell<HashMap<Box<str>, Rc<Connections>, RandomState>>,
 }
 
 impl Tunnels {
     /// A tunnel through a route of the newest generation.
-    pub fn enter(&self, route: &str) -> Registration {
+    pub(super) fn enter(&self, route: &str) -> Registration {
         let mut routes = self.routes.borrow_mut();
         if let Some(connections) = routes.get(route) {
             return connections.register();
@@ -32,14 +32,14 @@ impl Tunnels {
     }
 
     /// A tunnel through a route that went while it was being opened.
-    pub fn enter_gone() -> Registration {
+    pub(super) fn enter_gone() -> Registration {
         let connections = Rc::<Connections>::default();
         connections.drain(Duration::ZERO);
         connections.register()
     }
 
     /// There is a new generation, with routes of these names.
-    pub fn settle<'a>(&self, names: impl Iterator<Item = &'a str>) {
+    pub(super) fn settle<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let mut routes = self.routes.borrow_mut();
         routes.retain(|_, connections| connections.count() > 0);
         if routes.is_empty() {

@@ -12,28 +12,17 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::frames::{Frames, close_frame};
+use super::reader::{Data, Filled, Piece, Reading, Trailers};
+use super::tunnel::{Broken, End, Ended, verdict};
+use super::writer::Writing;
 use crate::deadline::{Deadline, jittered};
 use crate::drain::Registration;
 use crate::error::Reason;
-use crate::relay::reader::{Data, Filled, Piece, Reading, Trailers};
-use crate::relay::tunnel::{Broken, End, Ended, verdict};
-use crate::relay::writer::Writing;
+use crate::websocket::Rules;
+use crate::websocket::frames::{Frames, close_frame};
 
 /// How long both sides have to say goodbye once one of them, or the proxy, has begun to.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
-
-/// What the route says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// Without one byte in either direction.
-    pub idle: Duration,
-    /// However busy it is.
-    pub max_age: Option<Duration>,
-    pub close_code: u16,
-    /// Over how long drained tunnels are spread.
-    pub jitter: Duration,
-}
 
 /// What a tunnel has of its own.
 pub struct Tunnel<'a> {
