@@ -6,7 +6,6 @@
 mod failed;
 mod first;
 mod handshake;
-mod live;
 mod plain;
 mod unserved;
 
@@ -35,13 +34,13 @@ use crate::observe::failure::Failure;
 use crate::observe::things::ListenerMetrics;
 use crate::peer::PeerText;
 use crate::proxy_protocol::{self, Received};
+use crate::snapshot::Live;
 use crate::sockets::{self, ListenerId};
 use crate::stream;
 use crate::tls::ServerTls;
 use crate::worker::{Current, Worker};
 
 pub use failed::Failed;
-pub use live::Live;
 pub use unserved::{notice_leaving, notice_tls};
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,

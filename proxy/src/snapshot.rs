@@ -5,6 +5,9 @@
 //! Built state is immutable; what moves by itself (endpoints, certificates) moves inside its own
 //! cell under its own generation.
 
+mod live;
+pub mod stream;
+
 use std::sync::Arc;
 
 use portcullis_config::model::{self, Config, ListenAddress, ListenerKind};
@@ -15,10 +18,11 @@ use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics};
 use crate::route::{Action, Route, Table, compile};
 use crate::sockets::ListenerId;
-use crate::stream::{self, SniTable, StreamListener, StreamRoute};
 use crate::tls::ServerTls;
 use crate::upstream::live::LiveUpstream;
 use crate::world::WorldError;
+pub use live::Live;
+use stream::{SniTable, StreamListener, StreamRoute};
 
 /// One generation of the whole configuration.
 pub struct Snapshot {

@@ -3,6 +3,7 @@
 //! Sockets, pools, buffers, counters and the view of the current snapshot belong to the worker
 //! alone. Other threads reach it by its command queue and by publishing a snapshot.
 
+mod stream_route;
 mod tunnels;
 
 use std::cell::RefCell;
@@ -20,7 +21,7 @@ use crate::buffer::BufferPool;
 use crate::crowd::{Crowd, Inbox};
 use crate::drain::Registration;
 use crate::ebb::{Afoot, Ebb, GiveBack};
-use crate::listener::{Acceptor, Bound, Live};
+use crate::listener::{Acceptor, Bound};
 use crate::memory::{Level, Memory, Young, YoungOne};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
@@ -28,10 +29,11 @@ use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
-use crate::snapshot::{HttpListener, Snapshot};
+use crate::snapshot::stream::StreamListener;
+use crate::snapshot::{HttpListener, Live, Snapshot};
 use crate::sockets::{ListenSocket, ListenerId};
-use crate::stream::{LocalRoute, StreamListener};
 use crate::upstream::local::LocalUpstream;
+use stream_route::LocalRoute;
 use tunnels::Tunnels;
 
 /// How often batched log lines leave, whatever their number.

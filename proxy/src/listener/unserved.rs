@@ -9,9 +9,9 @@ use rustls::Error;
 
 use super::failed::Failed;
 use super::handshake::{failure_of, for_name};
-use super::live::Live;
 use crate::connection::Client;
 use crate::observe::failure::Failure;
+use crate::snapshot::Live;
 use crate::tls::hello::{Hello, HelloReader};
 use crate::worker::Worker;
 

@@ -5,7 +5,6 @@
 
 mod open;
 mod record;
-mod route;
 
 use crate::connection::Client;
 use crate::error::Reason;
@@ -14,8 +13,6 @@ use crate::worker::Worker;
 use open::Opened;
 use record::Facts;
 use std::rc::Rc;
-
-pub use route::{LocalRoute, SniTable, StreamListener, StreamRoute, compile};
 
 /// Serves until both sides have said goodbye, or one of the limits has come. A drain does not end
 /// it: it goes on until the process ends.

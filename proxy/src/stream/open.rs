@@ -13,7 +13,6 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::record::Facts;
-use super::route::StreamRoute;
 use crate::buffer::Buffer;
 use crate::connection::Client;
 use crate::drain::Registration;
@@ -22,6 +21,7 @@ use crate::listener::Failed;
 use crate::observe::failure::Failure;
 use crate::observe::things::UpstreamMetrics;
 use crate::relay::read_some;
+use crate::snapshot::stream::StreamRoute;
 use crate::tls::hello::{Hello, HelloReader};
 use crate::upstream::balance::{InFlight, Outcome, PickKey, hash_of_peer};
 use crate::upstream::local::LocalUpstream;

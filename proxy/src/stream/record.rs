@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::route::StreamRoute;
 use crate::connection::Client;
 use crate::error::Reason;
 use crate::observe::access_log::{TlsFacts, TunnelRecord};
 use crate::observe::things::RequestOutcome;
 use crate::policy::request_id::RequestId;
 use crate::relay::tunnel::Counters;
+use crate::snapshot::stream::StreamRoute;
 use crate::upstream::local::LocalEndpoint;
 use crate::worker::Worker;
 

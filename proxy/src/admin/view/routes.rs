@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::admin::shared::Shared;
 use crate::route::{Route, RouteId};
 use crate::snapshot::Snapshot;
-use crate::stream::StreamRoute;
+use crate::snapshot::stream::StreamRoute;
 
 /// The routes of each listener, in the order of precedence, with what they did so far.
 pub(in crate::admin) fn routes(shared: &Shared) -> Value {

@@ -1,10 +1,9 @@
 //! Listeners and routes of tunnels in their live form, and the route of a name.
 //!
 //! A route of the same name is the same in every generation: what passes through it outlives
-//! reloads until it is gone.
+//! reloads until it is gone. Knows no connection.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +11,17 @@ use ahash::RandomState;
 use portcullis_config::model::{self, Config, ListenerId};
 use portcullis_config::values::HostPattern;
 
-use crate::drain::Connections;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics};
 use crate::policy::sticky::upstream_key;
 use crate::route::backends::Backends;
+use crate::sockets;
 use crate::target::host;
 use crate::tls::ServerTls;
 
 /// The live form of a `tcp` or `tls-passthrough` listener.
 pub struct StreamListener {
-    pub id: crate::sockets::ListenerId,
+    pub id: sockets::ListenerId,
     pub name: Arc<str>,
     pub settings: model::StreamListener,
     pub table: SniTable,
@@ -100,34 +99,6 @@ impl SniTable {
         let wildcard =
             || name.and_then(|name| host::parents(name).find_map(|it| self.wildcards.get(it)));
         exact.or_else(wildcard).or(self.any.as_ref())
-    }
-}
-
-/// A route as one worker knows it.
-pub struct LocalRoute {
-    name: Arc<str>,
-    /// They are told when the route is gone.
-    pub tunnels: Rc<Connections>,
-}
-
-impl LocalRoute {
-    /// Of the routes of a generation: those known by name go on, the others begin.
-    pub fn succeed(known: &[Rc<Self>], routes: &[Arc<StreamRoute>]) -> Vec<Rc<Self>> {
-        let local = routes.iter().map(|route| {
-            let before = known.iter().find(|before| before.name == route.name);
-            before.map_or_else(
-                || Rc::new(Self { name: Arc::clone(&route.name), tunnels: Rc::default() }),
-                Rc::clone,
-            )
-        });
-        local.collect()
-    }
-
-    /// Tells the tunnels of routes that `now` has no more.
-    pub fn end_missing(before: &[Rc<Self>], now: &[Rc<Self>]) {
-        for gone in before.iter().filter(|before| !now.iter().any(|it| Rc::ptr_eq(it, before))) {
-            gone.tunnels.drain(Duration::ZERO);
-        }
     }
 }
 

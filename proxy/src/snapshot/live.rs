@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use portcullis_config::model::{ProxyProtocol, Trust};
 
+use super::HttpListener;
+use super::stream::StreamListener;
 use crate::observe::things::ListenerMetrics;
-use crate::snapshot::HttpListener;
-use crate::stream::StreamListener;
 use crate::tls::ServerTls;
 
 /// A listener that workers serve.
