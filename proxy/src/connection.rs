@@ -19,11 +19,11 @@ use crate::drain::Registration;
 use crate::handler::{self, Next};
 use crate::http2;
 use crate::io::{Io, PeerState};
-use crate::listener::{Bound, Held, notice_leaving, notice_tls};
+use crate::listener::{Held, notice_leaving, notice_tls};
 use crate::peer::PeerText;
 use crate::proxy_protocol::Ends;
 use crate::relay::read_some;
-use crate::worker::Worker;
+use crate::worker::{Bound, Worker};
 
 /// Who was told that the connection goes on may have sent a request when it reaches its age: so
 /// long the next one is waited for, whose response says that it was the last.

@@ -9,7 +9,6 @@ mod handshake;
 mod plain;
 mod unserved;
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,15 +17,14 @@ use std::time::Duration;
 
 use portcullis_config::model::ProxyProtocol;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::connection::{self, Client, TlsFacts};
 use crate::crowd::{Arrival, Crowd, Inbox, Place};
 use crate::deadline::{Deadline, jittered};
 use crate::descriptors;
-use crate::drain::{Connections, Registration};
+use crate::drain::Registration;
 use crate::io::{Io, Socket};
 use crate::memory::Level;
 use crate::observe::counter::WorkerId;
@@ -35,10 +33,9 @@ use crate::observe::things::ListenerMetrics;
 use crate::peer::PeerText;
 use crate::proxy_protocol::{self, Received};
 use crate::snapshot::Live;
-use crate::sockets::{self, ListenerId};
+use crate::sockets::{self, ListenSocket};
 use crate::stream;
-use crate::tls::ServerTls;
-use crate::worker::{Current, Worker};
+use crate::worker::{Bound, Worker};
 
 pub use failed::Failed;
 pub use unserved::{notice_leaving, notice_tls};
@@ -56,6 +53,14 @@ pub enum Acceptor {
 }
 
 impl Acceptor {
+    /// Makes the socket this runtime's.
+    pub(crate) fn new(socket: ListenSocket) -> io::Result<Self> {
+        match socket {
+            ListenSocket::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
+            ListenSocket::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
+        }
+    }
+
     async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
@@ -71,78 +76,12 @@ impl Acceptor {
     }
 }
 
-/// A listener as one worker serves it.
-pub struct Bound {
-    pub id: ListenerId,
-    pub connections: Rc<Connections>,
-    /// Its connections over all workers.
-    pub crowd: Arc<Crowd>,
-    /// The generation that serves what is left of a listener that newer ones do not have.
-    pub last: RefCell<Option<Rc<Current>>>,
-    /// The generation of certificates and lists by which the connections were judged last.
-    judged: Cell<Option<u64>>,
-    stop: Notify,
-    accepting: Cell<bool>,
-}
-
-impl Bound {
-    pub fn new(id: ListenerId, crowd: Arc<Crowd>) -> Self {
-        Self {
-            id,
-            connections: Rc::default(),
-            crowd,
-            last: RefCell::default(),
-            judged: Cell::default(),
-            stop: Notify::new(),
-            accepting: Cell::new(true),
-        }
-    }
-
-    /// Stops accepting and asks the open connections to end; see [`Connections::drain`].
-    pub fn retire(&self, grace: Duration) {
-        self.stop.notify_one();
-        self.connections.drain(grace);
-    }
-
-    /// Ends the connections of clients whose certificates were revoked while they were open.
-    pub fn dismiss_revoked(&self, tls: &ServerTls) {
-        // Before the judgement: what comes in meanwhile is looked at next time.
-        let generation = tls.generation();
-        if self.judged.replace(Some(generation)) == Some(generation) {
-            return;
-        }
-        let count = self.connections.dismiss(|peer| tls.is_revoked(peer));
-        if count > 0 {
-            info!(count, "connections of revoked clients end");
-        }
-    }
-
-    /// Says when it takes connections again after it was at its limit.
-    pub fn tell_recovery(&self, listener: &Live) {
-        let limit = listener.most_connections().get();
-        if let Some(refused) = self.crowd.recovered(limit, Instant::now()) {
-            let listener = &**listener.name();
-            info!(listener, limit, refused, "connections are taken again: below the limit");
-        }
-    }
-
-    /// Its socket is closed and so is every connection.
-    pub fn has_ended(&self) -> bool {
-        !self.accepting.get() && self.connections.count() == 0
-    }
-
-    /// Nothing is left but connections whose clients have not heard the goodbye yet.
-    pub fn has_said_everything(&self) -> bool {
-        !self.accepting.get() && self.connections.count() == self.connections.lingering()
-    }
-}
-
 /// Accepts until the listener retires, then takes what is queued already and closes the socket.
 pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mut inbox: Inbox) {
     loop {
         tokio::select! {
             biased;
-            () = bound.stop.notified() => break,
+            () = bound.retired() => break,
             Some(arrival) = inbox.recv() => welcome(&worker, &bound, arrival),
             accepted = acceptor.accept() => take(&worker, &bound, accepted).await,
         }
@@ -154,7 +93,7 @@ pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mu
     if let Err(error) = take_queued(&worker, &bound, acceptor).await {
         warn!(%error, "a listener was closed with connections that waited");
     }
-    bound.accepting.set(false);
+    bound.close();
 }
 
 /// The kernel resets what is queued on a socket that is closed, so all of it is taken first. The

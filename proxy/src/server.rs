@@ -1,6 +1,8 @@
 //! The process: workers on their threads, control on this one, from the first socket to the last
 //! response.
 
+mod thread;
+
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -26,7 +28,7 @@ use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::world::WorldError;
 use crate::upstream::discovery::{Discovery, SystemResolver};
-use crate::worker::{self, Command, Setup};
+use crate::worker::{Command, Setup};
 
 /// Commands that may wait for a worker.
 const COMMANDS: usize = 64;
@@ -106,14 +108,12 @@ impl Server {
                 snapshot: Arc::clone(&published),
                 metrics: Arc::clone(&metrics),
                 log: log.worker(id, random.u64(..)),
-                commands,
                 seed: random.u64(..),
-                give_back,
             };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    if let Err(error) = worker::run(setup) {
+                    if let Err(error) = thread::run(setup, commands, give_back) {
                         tracing::error!(%error, "a worker could not start");
                     }
                 })

@@ -11,14 +11,13 @@ use rustls::AlertDescription;
 use tokio::time::Instant;
 
 use super::handshake::alert_name;
-use super::Bound;
 use crate::descriptors;
 use crate::observe::counter::WorkerId;
 use crate::observe::failure::{Failure, Group, Loudness};
 use crate::observe::things::ListenerMetrics;
 use crate::proxy_protocol::Refused;
 use crate::snapshot::Live;
-use crate::worker::Worker;
+use crate::worker::{Bound, Worker};
 
 /// Characters of a cause that are written.
 const LONGEST_CAUSE: usize = 240;

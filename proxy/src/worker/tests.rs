@@ -1,6 +1,4 @@
-use std::net::SocketAddr;
-
-use portcullis_config::model::{self, AccessLogSink, ListenAddress};
+use portcullis_config::model::{self, AccessLogSink};
 use prometheus::Registry;
 
 use super::*;
@@ -37,11 +35,9 @@ impl Fixture {
             snapshot: Arc::clone(&self.published),
             metrics: Arc::clone(&self.metrics),
             log: self.log.worker(WorkerId(0), 1),
-            commands: mpsc::channel(1).1,
             seed: 1,
-            give_back: || {},
         };
-        Worker::new(setup).0
+        Worker::new(setup)
     }
 
     fn publish(&self, listeners: &[u64]) -> Arc<Snapshot> {
@@ -62,35 +58,23 @@ fn build(metrics: &Arc<Metrics>, listeners: &[u64]) -> Arc<Snapshot> {
     Arc::new(built.unwrap_or_else(|faults| panic!("{faults:?}")))
 }
 
-fn listen(id: u64, snapshot: Arc<Snapshot>) -> Command {
-    let address =
-        ListenAddress::Tcp { address: SocketAddr::from(([127, 0, 0, 1], 0)), v6only: false };
-    let socket = crate::sockets::bind(&address, 1, &[]).unwrap().sockets.remove(0);
-    let (crowd, mut inboxes) = Crowd::new(1);
-    Command::Listen { id: ListenerId(id), socket, inbox: inboxes.remove(0), crowd, snapshot }
-}
-
 /// Nobody came while its generation was the newest, and those who wait in its queue come now.
-#[tokio::test]
-async fn a_listener_of_one_generation_serves_those_who_waited() {
-    tokio::task::LocalSet::new()
-        .run_until(async {
-            // Told of it before the next generation, or only after that.
-            for told_late in [false, true] {
-                let fixture = Fixture::new();
-                let worker = fixture.worker();
-                let second = fixture.publish(&[1, 2]);
-                if told_late {
-                    fixture.publish(&[1]);
-                }
-                worker.obey(listen(2, second));
-                fixture.publish(&[1]);
-                worker.obey(Command::Retire(ListenerId(2)));
-                let bound = Rc::clone(&worker.listeners.borrow()[0]);
-                let current = worker.current_of(&bound);
-                assert!(current.listener(ListenerId(2)).is_some(), "told late: {told_late}");
-                assert!(worker.current().listener(ListenerId(2)).is_none());
-            }
-        })
-        .await;
+#[test]
+fn a_listener_of_one_generation_serves_those_who_waited() {
+    // Told of it before the next generation, or only after that.
+    for told_late in [false, true] {
+        let fixture = Fixture::new();
+        let worker = fixture.worker();
+        let second = fixture.publish(&[1, 2]);
+        if told_late {
+            fixture.publish(&[1]);
+        }
+        let (crowd, _inboxes) = Crowd::new(1);
+        let bound = worker.listen(ListenerId(2), crowd, second);
+        fixture.publish(&[1]);
+        worker.retire(ListenerId(2));
+        let current = worker.current_of(&bound);
+        assert!(current.listener(ListenerId(2)).is_some(), "told late: {told_late}");
+        assert!(worker.current().listener(ListenerId(2)).is_none());
+    }
 }

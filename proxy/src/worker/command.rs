@@ -1,0 +1,28 @@
+//! What a worker may be told by other threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::crowd::{Crowd, Inbox};
+use crate::snapshot::Snapshot;
+use crate::sockets::{ListenSocket, ListenerId};
+
+/// What a worker may be told.
+pub enum Command {
+    Listen {
+        id: ListenerId,
+        socket: ListenSocket,
+        /// What other workers have accepted for this one.
+        inbox: Inbox,
+        crowd: Arc<Crowd>,
+        /// The generation that brings it.
+        snapshot: Arc<Snapshot>,
+    },
+    /// Stop accepting on a listener and let its connections end.
+    Retire(ListenerId),
+    /// Retire everything. The answer comes when the last connection has ended, or when patience
+    /// has; it says whether nothing was left unsaid.
+    Drain { patience: Duration, done: oneshot::Sender<bool> },
+}
