@@ -3,6 +3,10 @@
 //! The record is written when the exchange is dropped, so it exists whichever way the request
 //! ended: answered, refused, cancelled or by a panic.
 
+mod next;
+mod record;
+mod view;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -16,14 +20,14 @@ use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
 use crate::cause::Cause;
-use crate::connection::Client;
+use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::error::Reason;
 use crate::memory::YoungOne;
 use crate::message::{PartialHead, RequestHead};
-use crate::observe::access_log::{Answerer, LogFormat, Record, TlsFacts};
-use crate::observe::things::{ListenerMetrics, RequestOutcome, RouteMetrics};
+use crate::observe::access_log::Answerer;
+use crate::observe::things::RouteMetrics;
 use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::grpc::Call;
 use crate::policy::provenance::{Peer, Provenance};
@@ -33,10 +37,12 @@ use crate::relay::request::UploadCounters;
 use crate::relay::response::DownloadCounters;
 use crate::route::RouteId;
 use crate::scratch::{Parts, Scratch};
-use crate::sockets::ListenerId;
 use crate::upstream::local::LocalEndpoint;
 use crate::websocket::handshake::Handshake;
 use crate::worker::{Current, Worker};
+use view::View;
+
+pub use next::{Next, next};
 
 /// Everything that one request has of its own.
 pub struct Exchange<'c> {
@@ -102,58 +108,6 @@ pub enum ClientEnd {
     Http1,
     /// A stream of its own.
     Http2 { respond: Option<SendResponse<Bytes>>, body: Option<Box<Http2Body>> },
-}
-
-/// What an exchange sees of the configuration.
-enum View {
-    /// Until its plan is made and its response has begun.
-    Whole(Rc<Current>),
-    /// Afterwards: what its record needs, so that an old generation can go.
-    Rest(Box<Rest>),
-}
-
-struct Rest {
-    generation: u64,
-    route: Option<String>,
-    metrics: Arc<RouteMetrics>,
-    listener: Option<Arc<ListenerMetrics>>,
-    log_format: LogFormat,
-}
-
-/// What a record needs of the configuration, lent by whoever has it.
-struct Seen<'a> {
-    generation: u64,
-    route: Option<&'a str>,
-    metrics: &'a Arc<RouteMetrics>,
-    listener: Option<&'a Arc<ListenerMetrics>>,
-    log_format: &'a LogFormat,
-}
-
-impl<'a> Seen<'a> {
-    fn of(current: &'a Current, route: Option<RouteId>, listener: ListenerId) -> Self {
-        let snapshot = &current.snapshot;
-        let metrics = route.and_then(|id| snapshot.route_metrics.get(id.0));
-        let route = route.and_then(|id| snapshot.routes.get(id.0));
-        Self {
-            generation: snapshot.generation,
-            route: route.map(|route| route.name.as_str()),
-            metrics: metrics.unwrap_or(&snapshot.unrouted),
-            listener: current.listener(listener).map(|listener| &listener.metrics),
-            log_format: &snapshot.log_format,
-        }
-    }
-}
-
-impl Rest {
-    fn seen(&self) -> Seen<'_> {
-        Seen {
-            generation: self.generation,
-            route: self.route.as_deref(),
-            metrics: &self.metrics,
-            listener: self.listener.as_ref(),
-            log_format: &self.log_format,
-        }
-    }
 }
 
 impl<'c> Exchange<'c> {
@@ -296,16 +250,7 @@ impl<'c> Exchange<'c> {
     /// Lets the generation go, and the buffer with the head where nothing else stands in it. For
     /// a response that takes its time; one that is there at once is not worth the copies.
     pub fn settle(&mut self) {
-        if let View::Whole(current) = &self.view {
-            let seen = Seen::of(current, self.route, self.client.listener.id);
-            self.view = View::Rest(Box::new(Rest {
-                generation: seen.generation,
-                route: seen.route.map(str::to_owned),
-                metrics: Arc::clone(seen.metrics),
-                listener: seen.listener.map(Arc::clone),
-                log_format: seen.log_format.clone(),
-            }));
-        }
+        self.view.settle(self.route, self.client.listener.id);
         if self.upload.complete.get() {
             self.let_buffer_go();
         }
@@ -341,97 +286,5 @@ impl Exchange<'_> {
         head.extend_from_slice(buffer.head());
         self.head_apart = true;
         Some(buffer.release()).filter(|rest| !rest.is_empty())
-    }
-}
-
-impl Drop for Exchange<'_> {
-    fn drop(&mut self) {
-        self.record();
-    }
-}
-
-impl Exchange<'_> {
-    /// Writes the record now, before the buffer with the head goes on to the next request.
-    pub fn record(&mut self) {
-        if std::mem::replace(&mut self.recorded, true) {
-            return;
-        }
-        let finished = self.finished.unwrap_or_else(Instant::now);
-        self.client.quiet_since.set(finished);
-        if std::thread::panicking() {
-            self.reason = Some(Reason::Internal);
-        } else if !self.handled && self.reason.is_none() {
-            // Only the end of the process drops a request that is being handled.
-            self.reason = Some(Reason::Draining);
-            self.note("it was under way when shutdown.drainTimeout was over");
-            if !self.download.begun.get() {
-                self.status = 0;
-            }
-        } else if self.client.deadline.is_cut() && self.reason == Some(Reason::ClientAborted) {
-            // Its connection was cut under it.
-            self.reason = Some(Reason::MemoryLimit);
-        }
-        self.timeline.mark(Stage::LastByte, finished.into_std());
-        let readable = RequestHead { bytes: &self.scratch.head, parts: &self.scratch.request };
-        let head = self.request();
-        let named = head.or(self.refused.then_some(readable));
-        let Seen { generation, route, metrics, listener, log_format } = match &self.view {
-            View::Whole(current) => Seen::of(current, self.route, self.client.listener.id),
-            View::Rest(rest) => rest.seen(),
-        };
-        let its_own = matches!(self.reason, None | Some(Reason::ClientAborted));
-        let left = (self.client_closed && its_own)
-            .then_some("the client closed its side of the connection before the response");
-        let response_body_bytes = self.download.body.get() + self.own_body;
-        let duration = finished.into_std().saturating_duration_since(self.timeline.started());
-        metrics.record(
-            self.worker.id(),
-            &RequestOutcome {
-                status: self.status,
-                reason: self.reason,
-                duration: (!self.is_tunnel).then_some(duration),
-                request_body_bytes: self.upload.body.get(),
-                response_body_bytes,
-            },
-        );
-        if let Some(listener) = listener {
-            listener.of(self.worker.id()).requests.increment();
-        }
-        let tls = self.client.tls.as_ref();
-        let record = Record {
-            request_id: self.request_id.as_bytes(),
-            generation,
-            listener: &self.client.listener_name,
-            trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
-            forwarded_for: self.provenance.forwarded_for,
-            peer: self.client.peer.socket(),
-            tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
-            connection_request: self.number.into(),
-            method: named.map_or(b"", |head| head.method()),
-            host: named.map_or(b"", |head| head.authority()),
-            path: named.map_or(b"", |head| head.path()),
-            normalized_path: self.scratch.decide.normalised_path().filter(|_| head.is_some()),
-            query: named.and_then(|head| head.query()),
-            upgrade: self.handshake.is_some(),
-            version: named.map_or_else(Default::default, |head| head.parts.version),
-            route,
-            upstream: match &self.endpoint {
-                Some(endpoint) => Some(&*endpoint.upstream),
-                None => self.upstream.as_deref(),
-            },
-            endpoint: self.endpoint.as_ref().map(|endpoint| endpoint.metrics.address()),
-            attempts: self.attempts,
-            status: self.status,
-            answered_by: self.answered_by.filter(|_| self.status != 0),
-            reason: self.reason,
-            detail: self.detail.as_deref().or(left),
-            grpc_status: self.grpc_status,
-            request_body_bytes: self.upload.body.get(),
-            response_body_bytes,
-            timeline: &self.timeline,
-            duration,
-            headers: head.map(|head| head.fields()),
-        };
-        self.worker.log().record(log_format, self.worker.clock(), &record);
     }
 }

@@ -9,18 +9,17 @@ use tokio::time::Instant;
 
 use crate::buffer::{Buffer, HeadBuffer};
 use crate::cause::{Cause, Rule};
-use crate::connection::{Client, LINGER, LINGER_SILENT};
+use crate::client::{Client, LINGER, LINGER_SILENT};
 use crate::deadline::Deadline;
 use crate::decide::{Facts, ProxyReply, Step, decide, normalise};
 use crate::error::Reason;
-use crate::exchange::{ClientEnd, Exchange};
-use crate::forward::{self, Answered};
+use crate::exchange::{ClientEnd, Exchange, Next, next};
+use crate::forward::{self, Outcome};
 use crate::http1::body::Side;
 use crate::http1::request::{Parsed, leading_empty_line, parse_request};
 use crate::http1::scan::HeadScanner;
-use crate::http2::connect;
+use crate::http2::{Stream, connect};
 use crate::http2::head::incoming_request;
-use crate::http2::server::Stream;
 use crate::message::{PartialHead, RequestHead, Version, without_user};
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{Call, is_grpc};
@@ -31,16 +30,6 @@ use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
 use crate::websocket::handshake;
 use crate::worker::{Current, Worker};
-
-/// What is to become of the connection.
-pub enum Next {
-    /// Another request may follow; the buffer holds what came of it already.
-    KeepAlive(Option<Buffer>),
-    /// Say goodbye, so that the last response arrives, and close.
-    Close,
-    /// Close at once: the client is gone, or must see that its response is broken off.
-    Abort,
-}
 
 /// Handles the HTTP/1 request whose first bytes stand in `buffer`.
 pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u32) -> Next {
@@ -156,12 +145,6 @@ async fn serve(exchange: &mut Exchange<'_>) -> Next {
         Outcome::Answered(answered) => answered,
     };
     forward::stream(exchange, answered).await
-}
-
-/// How far a request came while its generation was needed.
-pub enum Outcome<'c> {
-    Ended(Next),
-    Answered(Answered<'c>),
 }
 
 async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
@@ -320,16 +303,4 @@ async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
 fn may_continue(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.scratch.request;
     request.keep_alive && request.framing.is_empty() && !exchange.client.is_ending()
-}
-
-/// Gives the buffer back for the next request, when there may be one.
-pub fn next(exchange: &mut Exchange<'_>, keep_alive: bool) -> Next {
-    if !keep_alive {
-        return Next::Close;
-    }
-    let rest = exchange.head.as_ref().is_some_and(|head| !head.body().is_empty());
-    exchange.handled = true;
-    exchange.record();
-    let buffer = exchange.head.take().map(HeadBuffer::release);
-    Next::KeepAlive(if rest { buffer } else { None })
 }

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod buffer;
 pub mod cause;
+pub mod client;
 pub mod connection;
 pub mod control;
 pub mod crowd;
@@ -43,6 +44,7 @@ pub mod sockets;
 pub mod stream;
 pub mod target;
 pub mod tls;
+pub mod unserved;
 pub mod upstream;
 pub mod websocket;
 pub mod worker;

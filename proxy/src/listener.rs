@@ -3,78 +3,39 @@
 //! Every worker has its own socket of each listener. Knows limits, PROXY protocol headers and TLS;
 //! what is spoken above is decided here by the listener's kind and done elsewhere.
 
-mod failed;
+mod acceptor;
+mod admit;
 mod first;
 mod handshake;
 mod plain;
-mod unserved;
+mod refused;
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::model::ProxyProtocol;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::connection::{self, Client, TlsFacts};
+use crate::connection;
 use crate::crowd::{Arrival, Crowd, Inbox, Place};
-use crate::deadline::{Deadline, jittered};
 use crate::descriptors;
-use crate::drain::Registration;
-use crate::io::{Io, Socket};
+use crate::io::Socket;
 use crate::memory::Level;
-use crate::observe::counter::WorkerId;
-use crate::observe::failure::Failure;
-use crate::observe::things::ListenerMetrics;
-use crate::peer::PeerText;
-use crate::proxy_protocol::{self, Received};
 use crate::snapshot::Live;
-use crate::sockets::{self, ListenSocket};
+use crate::sockets;
 use crate::stream;
 use crate::worker::{Bound, Worker};
+use admit::{Admitted, admit};
 
-pub use failed::Failed;
-pub use unserved::{notice_leaving, notice_tls};
+pub use acceptor::Acceptor;
 
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
 /// short enough to be back within a second.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How often a closing listener tries again for descriptors, to take what is queued.
 const LAST_TRIES: u32 = 20;
-
-/// A listening socket of one worker.
-pub enum Acceptor {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Acceptor {
-    /// Makes the socket this runtime's.
-    pub(crate) fn new(socket: ListenSocket) -> io::Result<Self> {
-        match socket {
-            ListenSocket::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
-            ListenSocket::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
-        }
-    }
-
-    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Some(peer)))
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), None))
-            }
-        }
-    }
-}
 
 /// Accepts until the listener retires, then takes what is queued already and closes the socket.
 pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mut inbox: Inbox) {
@@ -156,7 +117,7 @@ async fn take(
     let (socket, peer) = match accepted {
         Ok(accepted) => accepted,
         Err(error) if is_exhausted(&error) => {
-            failed::tell_exhausted(worker, bound, &error);
+            refused::tell_exhausted(worker, bound, &error);
             sleep(EXHAUSTED_PAUSE).await;
             return;
         }
@@ -167,7 +128,7 @@ async fn take(
     let over = worker.memory().level() >= Level::Over;
     let limit = listener.most_connections().get();
     let Some(place) = bound.crowd.place(worker.id(), limit).filter(|_| !over) else {
-        return failed::tell_refused(worker, bound, &listener, peer, over);
+        return refused::tell_refused(worker, bound, &listener, peer, over);
     };
     match Crowd::hand_on(place, socket, peer, worker.id()) {
         Ok(Some((place, socket))) => serve(worker, bound, listener, place, socket, peer),
@@ -207,150 +168,6 @@ fn serve(
             };
         }
     });
-}
-
-/// A connection that is registered from its first moment on, so that a drain waits for it.
-struct Admitted {
-    place: Place,
-    bound: Rc<Bound>,
-    registration: Registration,
-    socket: Socket,
-    address: Option<SocketAddr>,
-}
-
-/// What a connection holds of its listener for as long as it lives.
-pub struct Held {
-    _place: Place,
-    _open: Open,
-}
-
-/// Counts a connection as open for as long as it lives.
-struct Open {
-    metrics: Arc<ListenerMetrics>,
-    worker: WorkerId,
-}
-
-impl Open {
-    fn begin(metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
-        metrics.of(worker).active.add(1);
-        Self { metrics: Arc::clone(metrics), worker }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.metrics.of(self.worker).active.add(-1);
-    }
-}
-
-/// Learns who the client is and shakes hands, where the listener wants that. `None` when the
-/// client is not to be served.
-async fn admit(worker: &Worker, listener: &Live, admitted: Admitted) -> Option<Rc<Client>> {
-    let Admitted { place, bound, registration, socket, address } = admitted;
-    let accepted = Instant::now();
-    let metrics = Arc::clone(listener.metrics());
-    let open = Open::begin(&metrics, worker.id());
-    let Received { socket, ends: told } = match listener.proxy_protocol() {
-        (ProxyProtocol::Disabled, _) => Received { socket, ends: None },
-        (mode, trust) => {
-            let trusted = trust.covers(address.map(|address| address.ip()));
-            let until = accepted + listener.head_timeout();
-            let header = proxy_protocol::receive(socket, mode, trusted);
-            let header = Box::pin(timeout_at(until, header));
-            let received = tokio::select! {
-                received = header => match received {
-                    Ok(received) => received.map_err(|refused| {
-                        (failed::of_header(&refused), refused.to_string())
-                    }),
-                    Err(_) => {
-                        let patience = listener.head_timeout();
-                        let cause = format!("no whole header came within {patience:?}");
-                        Err((Failure::ProxyHeaderTimeout, cause))
-                    }
-                },
-                () = registration.drained() => {
-                    let cause = "the listener or the process ends".to_owned();
-                    Err((Failure::ProxyHeaderDraining, cause))
-                }
-            };
-            match received {
-                Ok(received) => received,
-                Err((failure, cause)) => {
-                    Failed::new(failure, &metrics, worker.id(), address).tell(cause);
-                    return None;
-                }
-            }
-        }
-    };
-    let address = told.map_or(address, |told| Some(told.source));
-    let (io, tls) = match listener.tls() {
-        None => (Io::plain(socket), None),
-        Some(tls) => {
-            let shaken = handshake::shake(socket, tls, listener.handshake_timeout(), &registration);
-            let (stream, sni) = match shaken.await {
-                Ok(shaken) => shaken,
-                Err(handshake::Failed { failure, alert, sni, cause, plain_http }) => {
-                    let failed = Failed::new(failure, &metrics, worker.id(), address);
-                    Failed { sni: sni.as_deref(), alert, ..failed }.tell(cause);
-                    if let Some(socket) = plain_http
-                        && matches!(listener, Live::Http(_))
-                    {
-                        Box::pin(plain::answer(socket, &registration)).await;
-                    }
-                    return None;
-                }
-            };
-            let (_, session) = stream.get_ref();
-            // By the rules of now: the listener may have been configured anew meanwhile.
-            let current = worker.current_of(&bound);
-            let live = current.live(bound.id);
-            let rules = live.as_ref().and_then(Live::tls).unwrap_or(tls);
-            let identity = match rules.peer(session) {
-                Ok(identity) => identity.map(Rc::new),
-                Err(error) => {
-                    let failure = handshake::failure_of_peer(&error);
-                    let failed = Failed::new(failure, &metrics, worker.id(), address);
-                    Failed { sni: sni.as_deref(), ..failed }.tell(error);
-                    return None;
-                }
-            };
-            if let Some(identity) = &identity {
-                registration.identify(Rc::clone(identity));
-            }
-            let version = version_name(session.protocol_version());
-            (Io::server(stream), Some(Box::new(TlsFacts { sni, version, identity })))
-        }
-    };
-    let ready = Instant::now();
-    let deadline = Rc::new(Deadline::at(accepted + listener.head_timeout()));
-    if matches!(listener, Live::Http(_)) {
-        registration.expose(&deadline);
-    }
-    Some(Rc::new(Client {
-        io,
-        address,
-        told: told.map(Box::new),
-        tls,
-        accepted,
-        ends_at: listener.max_age().map(|age| accepted + jittered(age, worker.random())),
-        handshake: ready - accepted,
-        quiet_since: std::cell::Cell::new(ready),
-        registration,
-        listener: bound,
-        deadline,
-        patience: listener.patience(),
-        listener_name: Arc::clone(listener.name()),
-        peer: PeerText::new(address),
-        held: Held { _place: place, _open: open },
-    }))
-}
-
-fn version_name(version: Option<rustls::ProtocolVersion>) -> &'static str {
-    match version {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "unknown",
-    }
 }
 
 fn is_exhausted(error: &io::Error) -> bool {

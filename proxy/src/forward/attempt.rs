@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use super::Failure;
+use super::{Failure, Outcome};
 use super::converse::{Reply, converse};
 use super::stream::{Answered, Counted, finish};
 use crate::decide::Plan;
 use crate::error::Fault;
 use crate::exchange::Exchange;
-use crate::handler::Outcome;
 use crate::observe::timeline::Stage as Mark;
 use crate::snapshot::HttpListener;
 use crate::upstream::acquire::Connection;

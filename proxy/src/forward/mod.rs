@@ -12,8 +12,7 @@ pub use self::stream::{Answered, stream};
 use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
 use crate::error::Reason;
-use crate::exchange::Exchange;
-use crate::handler::{Next, Outcome, next};
+use crate::exchange::{Exchange, Next, next};
 use crate::http1::edits::Edits;
 use crate::message::Framing;
 use crate::policy::grpc::Call;
@@ -34,6 +33,12 @@ mod upgrade;
 
 /// Endpoints that a request remembers as tried.
 const MAX_TRIED: usize = 8;
+
+/// How far a request came while its generation was needed.
+pub enum Outcome<'c> {
+    Ended(Next),
+    Answered(Answered<'c>),
+}
 
 /// Why an attempt came to nothing.
 struct Failure {

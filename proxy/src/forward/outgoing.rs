@@ -143,7 +143,7 @@ pub(super) fn begin_upload<'c>(
     writing: Writing<'c>,
     framing: Framing,
 ) -> Upload<'c> {
-    let client: &'c crate::connection::Client = exchange.client;
+    let client: &'c crate::client::Client = exchange.client;
     let request = &exchange.scratch.request;
     let web = exchange.call.and_then(|call| call.web);
     let call = exchange.call.is_some() && web.is_none() && matches!(writing, Writing::Http2(_));

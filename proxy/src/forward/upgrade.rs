@@ -4,8 +4,7 @@ use tokio::time::Instant;
 
 use super::stream::{Answered, Begun};
 use crate::error::{Fault, Reason};
-use crate::exchange::{ClientEnd, Exchange};
-use crate::handler::Next;
+use crate::exchange::{ClientEnd, Exchange, Next};
 use crate::http1::body::Side;
 use crate::message::Framing;
 use crate::relay::reader::{Http1Body, Reading};

@@ -40,7 +40,7 @@ const DELIVERED: u32 = 8;
 const HEAD: u32 = 64 * 1024;
 
 /// The budget of one connection.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     from_client: Frames,
     to_client: Frames,
     left: u32,
@@ -58,8 +58,8 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(now: Instant) -> Self {
-        let from_client = Frames { skip: super::server::PREFACE.len(), ..Frames::default() };
+    pub(crate) fn new(now: Instant) -> Self {
+        let from_client = Frames { skip: super::PREFACE.len(), ..Frames::default() };
         Self {
             from_client,
             to_client: Frames::default(),
@@ -75,7 +75,7 @@ impl Meter {
     }
 
     /// Bytes that the client sent. False once nothing is left: then no more should be read.
-    pub(super) fn receive(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> bool {
+    pub(crate) fn receive(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) -> bool {
         if self.is_spent() {
             return false;
         }
@@ -121,7 +121,7 @@ impl Meter {
     }
 
     /// Bytes that were sent to the client.
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.sent += bytes.len() as u64;
         let mut earned = 0_u32;
         self.to_client.pass(bytes, |frame| {
@@ -138,20 +138,20 @@ impl Meter {
     }
 
     /// Whether a head has begun of which more is to come.
-    pub(super) fn is_in_head(&self) -> bool {
+    pub(crate) fn is_in_head(&self) -> bool {
         self.in_head && (self.unended || self.from_client.skip > 0)
     }
 
-    pub(super) fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
     /// The type of the client's last frame, and of the one that cost most of the last ones.
-    pub(super) fn last_frames(&self) -> (&'static str, &'static str) {
+    pub(crate) fn last_frames(&self) -> (&'static str, &'static str) {
         (frame::name(self.last), frame::name(self.dearest))
     }
 
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use super::meter::Meter;
 
 /// The stream, and the meter that its connection looks at as well.
-pub(super) struct Metered<S> {
+pub(crate) struct Metered<S> {
     stream: S,
     meter: Rc<RefCell<Meter>>,
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(stream: S) -> (Self, Rc<RefCell<Meter>>) {
+    pub(crate) fn new(stream: S) -> (Self, Rc<RefCell<Meter>>) {
         let meter = Rc::new(RefCell::new(Meter::new(Instant::now())));
         (Self { stream, meter: Rc::clone(&meter) }, meter)
     }

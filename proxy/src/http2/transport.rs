@@ -16,7 +16,7 @@ use crate::buffer::Buffer;
 use crate::io::Io;
 
 /// A stream that somebody else owns, with what was read of it already.
-pub(super) struct Transport<T> {
+pub(crate) struct Transport<T> {
     io: T,
     first: Option<Buffer>,
     upstream: Option<Upstream>,
@@ -29,7 +29,7 @@ struct Upstream {
 }
 
 impl<T: Deref<Target = Io>> Transport<T> {
-    pub(super) fn new(io: T, first: Option<Buffer>) -> Self {
+    pub(crate) fn new(io: T, first: Option<Buffer>) -> Self {
         Self { io, first, upstream: None }
     }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use rustls::server::{Acceptor, ClientHello};
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, Error};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
@@ -17,7 +17,8 @@ use super::first::{First, Seen};
 use crate::drain::Registration;
 use crate::io::Socket;
 use crate::observe::failure::Failure;
-use crate::tls::{PeerRefused, ServerTls};
+use crate::tls::ServerTls;
+use crate::unserved::{failure_of, for_name};
 
 /// Bytes of the client's ALPN tokens that are shown of a handshake that failed for them.
 const SHOWN_TOKENS: usize = 64;
@@ -197,88 +198,6 @@ fn broken(
     Judged { failure, alert, cause, plain_http: None }
 }
 
-/// The failure, and the client's alert if it is one.
-pub(super) fn failure_of(error: &Error) -> (Failure, Option<AlertDescription>) {
-    let failure = match error {
-        Error::AlertReceived(alert) => return (of_alert(*alert), Some(*alert)),
-        Error::NoCertificatesPresented => Failure::ClientCertificateMissing,
-        Error::InvalidCertificate(error) => of_certificate(error),
-        Error::PeerIncompatible(
-            PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-            | PeerIncompatible::SupportedVersionsExtensionRequired
-            | PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled,
-        )
-        | Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => Failure::NoCommonVersion,
-        Error::PeerIncompatible(_) => Failure::NoCommonCipher,
-        Error::NoApplicationProtocol => Failure::NoCommonProtocol,
-        Error::InvalidMessage(_)
-        | Error::InappropriateMessage { .. }
-        | Error::InappropriateHandshakeMessage { .. }
-        | Error::PeerMisbehaved(_)
-        | Error::DecryptError
-        | Error::PeerSentOversizedRecord => Failure::HandshakeMalformed,
-        _ => Failure::HandshakeInternal,
-    };
-    (failure, None)
-}
-
-/// The same where it may be that no certificate is for the name that the client asked for.
-pub(super) fn for_name(
-    failure: Failure,
-    alert: Option<AlertDescription>,
-    sni: Option<&str>,
-    tls: &ServerTls,
-) -> Failure {
-    use AlertDescription as Alert;
-    // What clients say of a certificate for other names.
-    let may_be_of_name = matches!(
-        alert,
-        Some(Alert::BadCertificate | Alert::CertificateUnknown | Alert::UnrecognisedName)
-    );
-    if may_be_of_name && sni.is_some_and(|name| !tls.has_certificate_for(name)) {
-        return Failure::NoCertificateForName;
-    }
-    failure
-}
-
-fn of_certificate(error: &CertificateError) -> Failure {
-    use CertificateError as Of;
-    match error {
-        Of::UnknownIssuer | Of::BadSignature => Failure::ClientCertificateUntrusted,
-        Of::Expired | Of::ExpiredContext { .. } => Failure::ClientCertificateExpired,
-        Of::NotValidYet | Of::NotValidYetContext { .. } => Failure::ClientCertificateNotYetValid,
-        Of::Revoked => Failure::ClientCertificateRevoked,
-        Of::UnknownRevocationStatus
-        | Of::ExpiredRevocationList
-        | Of::ExpiredRevocationListContext { .. } => Failure::ClientCertificateStatusUnknown,
-        Of::InvalidPurpose | Of::InvalidPurposeContext { .. } => {
-            Failure::ClientCertificateWrongUsage
-        }
-        _ => Failure::ClientCertificateInvalid,
-    }
-}
-
-fn of_alert(alert: AlertDescription) -> Failure {
-    use AlertDescription as Alert;
-    match alert {
-        Alert::UnknownCA
-        | Alert::BadCertificate
-        | Alert::CertificateUnknown
-        | Alert::CertificateExpired
-        | Alert::CertificateRevoked
-        | Alert::UnsupportedCertificate
-        | Alert::UnrecognisedName
-        | Alert::BadCertificateStatusResponse => Failure::ServerCertificateRefused,
-        Alert::ProtocolVersion | Alert::InappropriateFallback => Failure::NoCommonVersion,
-        Alert::HandshakeFailure | Alert::InsufficientSecurity => Failure::NoCommonCipher,
-        Alert::NoApplicationProtocol => Failure::NoCommonProtocol,
-        Alert::CloseNotify | Alert::UserCanceled => Failure::HandshakeClientClosed,
-        _ => Failure::ClientAlert,
-    }
-}
-
 /// What the client has against the certificate that it was shown.
 fn refusal_of(alert: Option<AlertDescription>) -> &'static str {
     match alert {
@@ -291,52 +210,5 @@ fn refusal_of(alert: Option<AlertDescription>) -> &'static str {
         }
         Some(AlertDescription::CertificateRevoked) => "the listener's certificate was revoked",
         _ => "the client refused the listener's certificate",
-    }
-}
-
-/// Of a session whose client is not let in after its handshake.
-pub(super) fn failure_of_peer(refused: &PeerRefused) -> Failure {
-    match refused {
-        PeerRefused::Missing => Failure::ClientCertificateMissing,
-        PeerRefused::Unverified(error) => failure_of(error).0,
-        PeerRefused::Revoked => Failure::ClientCertificateRevoked,
-        PeerRefused::Unreadable => Failure::ClientCertificateInvalid,
-    }
-}
-
-/// As RFC 8446 writes it.
-pub(super) fn alert_name(alert: AlertDescription) -> &'static str {
-    use AlertDescription as Alert;
-    match alert {
-        Alert::CloseNotify => "close_notify",
-        Alert::UnexpectedMessage => "unexpected_message",
-        Alert::BadRecordMac => "bad_record_mac",
-        Alert::RecordOverflow => "record_overflow",
-        Alert::HandshakeFailure => "handshake_failure",
-        Alert::BadCertificate => "bad_certificate",
-        Alert::UnsupportedCertificate => "unsupported_certificate",
-        Alert::CertificateRevoked => "certificate_revoked",
-        Alert::CertificateExpired => "certificate_expired",
-        Alert::CertificateUnknown => "certificate_unknown",
-        Alert::IllegalParameter => "illegal_parameter",
-        Alert::UnknownCA => "unknown_ca",
-        Alert::AccessDenied => "access_denied",
-        Alert::DecodeError => "decode_error",
-        Alert::DecryptError => "decrypt_error",
-        Alert::ProtocolVersion => "protocol_version",
-        Alert::InsufficientSecurity => "insufficient_security",
-        Alert::InternalError => "internal_error",
-        Alert::InappropriateFallback => "inappropriate_fallback",
-        Alert::UserCanceled => "user_canceled",
-        Alert::NoRenegotiation => "no_renegotiation",
-        Alert::MissingExtension => "missing_extension",
-        Alert::UnsupportedExtension => "unsupported_extension",
-        Alert::UnrecognisedName => "unrecognized_name",
-        Alert::BadCertificateStatusResponse => "bad_certificate_status_response",
-        Alert::UnknownPSKIdentity => "unknown_psk_identity",
-        Alert::CertificateRequired => "certificate_required",
-        Alert::NoApplicationProtocol => "no_application_protocol",
-        Alert::EncryptedClientHelloRequired => "ech_required",
-        _ => "unknown",
     }
 }

@@ -6,7 +6,7 @@
 mod open;
 mod record;
 
-use crate::connection::Client;
+use crate::client::Client;
 use crate::error::Reason;
 use crate::relay::tunnel::{Early, End, Tunnel};
 use crate::worker::Worker;

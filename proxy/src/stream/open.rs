@@ -14,15 +14,15 @@ use tokio::time::Instant;
 
 use super::record::Facts;
 use crate::buffer::Buffer;
-use crate::connection::Client;
+use crate::client::Client;
 use crate::drain::Registration;
 use crate::error::Reason;
-use crate::listener::Failed;
 use crate::observe::failure::Failure;
 use crate::observe::things::UpstreamMetrics;
 use crate::relay::read_some;
 use crate::snapshot::stream::StreamRoute;
 use crate::tls::hello::{Hello, HelloReader};
+use crate::unserved::Failed;
 use crate::upstream::balance::{InFlight, Outcome, PickKey, hash_of_peer};
 use crate::upstream::local::LocalUpstream;
 use crate::upstream::pool::PooledConnection;

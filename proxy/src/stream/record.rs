@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::connection::Client;
+use crate::client::Client;
 use crate::error::Reason;
 use crate::observe::access_log::{TlsFacts, TunnelRecord};
 use crate::observe::things::RequestOutcome;

@@ -12,7 +12,7 @@ fn frame(kind: u8, flags: u8, length: u32) -> Vec<u8> {
 
 fn meter() -> Meter {
     let mut meter = Meter::new(Instant::now());
-    meter.receive(super::super::server::PREFACE, Instant::now);
+    meter.receive(crate::http2::PREFACE, Instant::now);
     meter
 }
 

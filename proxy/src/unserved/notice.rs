@@ -9,7 +9,7 @@ use rustls::Error;
 
 use super::failed::Failed;
 use super::handshake::{failure_of, for_name};
-use crate::connection::Client;
+use crate::client::Client;
 use crate::observe::failure::Failure;
 use crate::snapshot::Live;
 use crate::tls::hello::{Hello, HelloReader};
@@ -22,7 +22,7 @@ const MAJOR_VERSION: u8 = 3;
 
 /// Says it when a client's first bytes are TLS on a listener without. They are refused as a
 /// request afterwards, like all that is none.
-pub fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
+pub(crate) fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
     let is_tls =
         first.first() == Some(&HANDSHAKE) && first.get(1).is_none_or(|byte| *byte == MAJOR_VERSION);
     if client.tls.is_some() || !is_tls {
@@ -44,7 +44,7 @@ pub fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
 
 /// Says it when a client with TLS goes before its first request and that has to do with the
 /// certificate that it was shown. `error` is what its last read came to, if that was no end.
-pub fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io::Error>) {
+pub(crate) fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io::Error>) {
     let Some(facts) = &client.tls else { return };
     let current = worker.current_of(&client.listener);
     let Some(live) = current.live(client.listener.id) else { return };

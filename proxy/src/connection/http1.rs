@@ -1,116 +1,32 @@
-//! One client connection: requests one after another, and the quiet between them.
+//! HTTP/1: requests one after another, and the quiet between them. Where a connection begins, since
+//! its first bytes tell what it speaks.
 //!
 //! Between requests only what is in this file's future stays in memory; the state of a request is
 //! boxed apart and holds the buffers. Knows nothing of routing or upstreams.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use portcullis_config::model::{HttpProtocol, Protocols, Trust};
+use portcullis_config::model::{HttpProtocol, Protocols};
 use tokio::time::Instant;
 
+use super::closing::close;
+use super::http2;
 use crate::buffer::Buffer;
-use crate::deadline::Deadline;
-use crate::drain::Registration;
-use crate::handler::{self, Next};
-use crate::http2;
-use crate::io::{Io, PeerState};
-use crate::listener::{Held, notice_leaving, notice_tls};
-use crate::peer::PeerText;
-use crate::proxy_protocol::Ends;
+use crate::client::Client;
+use crate::handler;
+use crate::exchange::Next;
+use crate::io::PeerState;
 use crate::relay::read_some;
-use crate::worker::{Bound, Worker};
+use crate::unserved::{notice_leaving, notice_tls};
+use crate::worker::Worker;
 
 /// Who was told that the connection goes on may have sent a request when it reaches its age: so
 /// long the next one is waited for, whose response says that it was the last.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long bytes that came in the last moment may take to be read.
 const LAST_READ: Duration = Duration::from_secs(1);
-/// How long a closed connection is listened to, so that the last response is not destroyed by a
-/// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
-/// a silent one has less time.
-pub const LINGER: Duration = Duration::from_secs(5);
-pub const LINGER_SILENT: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
-
-/// What stays the same for all requests of a connection.
-pub struct Client {
-    pub io: Io,
-    /// The client's, as its socket says or as a trusted proxy has.
-    pub address: Option<std::net::SocketAddr>,
-    /// What a PROXY protocol header of a trusted proxy says.
-    pub told: Option<Box<Ends>>,
-    pub tls: Option<Box<TlsFacts>>,
-    pub accepted: Instant,
-    /// When it is old enough to end.
-    pub ends_at: Option<Instant>,
-    pub handshake: Duration,
-    pub registration: Registration,
-    pub listener: Rc<Bound>,
-    pub deadline: Rc<Deadline>,
-    /// When the last request ended, or the connection was ready for its first.
-    pub quiet_since: std::cell::Cell<Instant>,
-    /// How long the client may take nothing of a response, or send nothing of a body.
-    pub patience: Duration,
-    pub listener_name: std::sync::Arc<str>,
-    /// The address as it is logged, and told to upstreams.
-    pub peer: PeerText,
-    pub held: Held,
-}
-
-/// What the TLS handshake has settled.
-pub struct TlsFacts {
-    pub sni: Option<String>,
-    pub version: &'static str,
-    pub identity: Option<Rc<crate::tls::PeerIdentity>>,
-}
-
-impl Client {
-    /// Whether it is to take no other request: at its age, because it was asked to end, or because
-    /// memory is short.
-    pub fn is_ending(&self) -> bool {
-        self.registration.is_ending() || self.is_aged()
-    }
-
-    /// Whether it has reached its age.
-    pub fn is_aged(&self) -> bool {
-        self.ends_at.is_some_and(|end| end <= Instant::now())
-    }
-
-    /// The protocol that both sides have agreed on, if they did.
-    fn agreed(&self) -> Option<HttpProtocol> {
-        self.io.agreed()
-    }
-
-    /// Whose word counts behind what a PROXY protocol header has told: who sent it was the first
-    /// of the proxies that are counted.
-    pub fn trust_left<'t>(&self, trust: &'t Trust) -> Cow<'t, Trust> {
-        match trust {
-            Trust::Hops(hops) if self.told.is_some() => {
-                let left = NonZeroU8::new(hops.get() - 1);
-                Cow::Owned(left.map_or(Trust::Nobody, Trust::Hops))
-            }
-            _ => Cow::Borrowed(trust),
-        }
-    }
-
-    /// Both ends of the client's connection; `None` where there are no addresses.
-    pub fn ends(&self) -> Option<Ends> {
-        match &self.told {
-            Some(told) => Some(**told),
-            None => Some(Ends { source: self.address?, destination: self.io.local_address()? }),
-        }
-    }
-
-    /// The address to hash, log and forward; a Unix socket has none and counts as loopback.
-    pub fn ip(&self) -> IpAddr {
-        self.address.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
-    }
-}
 
 /// Serves until the client leaves, a request ends the connection, or it is drained.
 pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
@@ -160,7 +76,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
 
 /// In a task of its own, so that what HTTP/2 needs does not weigh on the others.
 fn go_on_as_http2(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>) {
-    tokio::task::spawn_local(http2::server::serve(worker, client, first));
+    tokio::task::spawn_local(http2::serve(worker, client, first));
 }
 
 /// Whether a connection on which nothing was agreed speaks HTTP/2: its first bytes tell
@@ -250,33 +166,6 @@ async fn wait_for_request(
         }
         None => Wait::Close,
     }
-}
-
-/// Sends what says goodbye, then listens for a moment to bytes that nobody wants.
-pub async fn close(worker: &Worker, client: &Client) {
-    let start = Instant::now();
-    client.deadline.set(start + LINGER_SILENT);
-    let goodbye = async {
-        if client.io.shutdown().await.is_err() {
-            return;
-        }
-        client.registration.linger();
-        let mut heard = 0;
-        let mut scrap = None;
-        while heard < LINGER_BYTES {
-            match read_some(&client.io, worker.buffers(), &mut scrap).await {
-                Ok(count) if count > 0 => {
-                    heard += count;
-                    scrap = None;
-                    let silent = Instant::now() + LINGER_SILENT;
-                    client.deadline.set(silent.min(start + LINGER));
-                }
-                _ => return,
-            }
-        }
-    };
-    // Whether the client said goodbye in time changes nothing.
-    let _ = client.deadline.bound(goodbye).await;
 }
 
 #[cfg(test)]

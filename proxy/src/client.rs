@@ -1,0 +1,138 @@
+//! A client's connection as its requests and its tunnel see it: what stays the same from its first
+//! byte to its last.
+//!
+//! Knows the listener that it came to, and nothing of what is asked on it.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_config::model::{HttpProtocol, Trust};
+use tokio::time::Instant;
+
+use crate::crowd::Place;
+use crate::deadline::Deadline;
+use crate::drain::Registration;
+use crate::io::Io;
+use crate::observe::counter::WorkerId;
+use crate::observe::things::ListenerMetrics;
+use crate::peer::PeerText;
+use crate::proxy_protocol::Ends;
+use crate::tls::PeerIdentity;
+use crate::worker::Bound;
+
+/// How long a closed connection is listened to, so that the last response is not destroyed by a
+/// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
+/// a silent one has less time.
+pub const LINGER: Duration = Duration::from_secs(5);
+pub const LINGER_SILENT: Duration = Duration::from_secs(1);
+
+/// What stays the same for all requests of a connection.
+pub struct Client {
+    pub io: Io,
+    /// The client's, as its socket says or as a trusted proxy has.
+    pub address: Option<SocketAddr>,
+    /// What a PROXY protocol header of a trusted proxy says.
+    pub told: Option<Box<Ends>>,
+    pub tls: Option<Box<TlsFacts>>,
+    pub accepted: Instant,
+    /// When it is old enough to end.
+    pub ends_at: Option<Instant>,
+    pub handshake: Duration,
+    pub registration: Registration,
+    pub listener: Rc<Bound>,
+    pub deadline: Rc<Deadline>,
+    /// When the last request ended, or the connection was ready for its first.
+    pub quiet_since: Cell<Instant>,
+    /// How long the client may take nothing of a response, or send nothing of a body.
+    pub patience: Duration,
+    pub listener_name: Arc<str>,
+    /// The address as it is logged, and told to upstreams.
+    pub peer: PeerText,
+    pub held: Held,
+}
+
+/// What the TLS handshake has settled.
+pub struct TlsFacts {
+    pub sni: Option<String>,
+    pub version: &'static str,
+    pub identity: Option<Rc<PeerIdentity>>,
+}
+
+impl Client {
+    /// Whether it is to take no other request: at its age, because it was asked to end, or because
+    /// memory is short.
+    pub fn is_ending(&self) -> bool {
+        self.registration.is_ending() || self.is_aged()
+    }
+
+    /// Whether it has reached its age.
+    pub fn is_aged(&self) -> bool {
+        self.ends_at.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// The protocol that both sides have agreed on, if they did.
+    pub(crate) fn agreed(&self) -> Option<HttpProtocol> {
+        self.io.agreed()
+    }
+
+    /// Whose word counts behind what a PROXY protocol header has told: who sent it was the first
+    /// of the proxies that are counted.
+    pub fn trust_left<'t>(&self, trust: &'t Trust) -> Cow<'t, Trust> {
+        match trust {
+            Trust::Hops(hops) if self.told.is_some() => {
+                let left = NonZeroU8::new(hops.get() - 1);
+                Cow::Owned(left.map_or(Trust::Nobody, Trust::Hops))
+            }
+            _ => Cow::Borrowed(trust),
+        }
+    }
+
+    /// Both ends of the client's connection; `None` where there are no addresses.
+    pub fn ends(&self) -> Option<Ends> {
+        match &self.told {
+            Some(told) => Some(**told),
+            None => Some(Ends { source: self.address?, destination: self.io.local_address()? }),
+        }
+    }
+
+    /// The address to hash, log and forward; a Unix socket has none and counts as loopback.
+    pub fn ip(&self) -> IpAddr {
+        self.address.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
+    }
+}
+
+/// What a connection holds of its listener for as long as it lives.
+pub struct Held {
+    _place: Place,
+    _open: Open,
+}
+
+impl Held {
+    pub(crate) fn begin(place: Place, metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
+        Self { _place: place, _open: Open::begin(metrics, worker) }
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Open {
+    metrics: Arc<ListenerMetrics>,
+    worker: WorkerId,
+}
+
+impl Open {
+    fn begin(metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
+        metrics.of(worker).active.add(1);
+        Self { metrics: Arc::clone(metrics), worker }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.of(self.worker).active.add(-1);
+    }
+}

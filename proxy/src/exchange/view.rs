@@ -1,0 +1,86 @@
+//! What an exchange sees of the configuration: all of its generation, then what its record needs.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::observe::access_log::LogFormat;
+use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::route::RouteId;
+use crate::sockets::ListenerId;
+use crate::worker::Current;
+
+/// What an exchange sees of the configuration.
+pub(super) enum View {
+    /// Until its plan is made and its response has begun.
+    Whole(Rc<Current>),
+    /// Afterwards: what its record needs, so that an old generation can go.
+    Rest(Box<Rest>),
+}
+
+pub(super) struct Rest {
+    generation: u64,
+    route: Option<String>,
+    metrics: Arc<RouteMetrics>,
+    listener: Option<Arc<ListenerMetrics>>,
+    log_format: LogFormat,
+}
+
+/// What a record needs of the configuration, lent by whoever has it.
+pub(super) struct Seen<'a> {
+    pub(super) generation: u64,
+    pub(super) route: Option<&'a str>,
+    pub(super) metrics: &'a Arc<RouteMetrics>,
+    pub(super) listener: Option<&'a Arc<ListenerMetrics>>,
+    pub(super) log_format: &'a LogFormat,
+}
+
+impl View {
+    /// Lets the generation go.
+    pub(super) fn settle(&mut self, route: Option<RouteId>, listener: ListenerId) {
+        if let Self::Whole(current) = self {
+            let seen = Seen::of(current, route, listener);
+            let rest = Rest {
+                generation: seen.generation,
+                route: seen.route.map(str::to_owned),
+                metrics: Arc::clone(seen.metrics),
+                listener: seen.listener.map(Arc::clone),
+                log_format: seen.log_format.clone(),
+            };
+            *self = Self::Rest(Box::new(rest));
+        }
+    }
+
+    pub(super) fn seen(&self, route: Option<RouteId>, listener: ListenerId) -> Seen<'_> {
+        match self {
+            Self::Whole(current) => Seen::of(current, route, listener),
+            Self::Rest(rest) => rest.seen(),
+        }
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn of(current: &'a Current, route: Option<RouteId>, listener: ListenerId) -> Self {
+        let snapshot = &current.snapshot;
+        let metrics = route.and_then(|id| snapshot.route_metrics.get(id.0));
+        let route = route.and_then(|id| snapshot.routes.get(id.0));
+        Self {
+            generation: snapshot.generation,
+            route: route.map(|route| route.name.as_str()),
+            metrics: metrics.unwrap_or(&snapshot.unrouted),
+            listener: current.listener(listener).map(|listener| &listener.metrics),
+            log_format: &snapshot.log_format,
+        }
+    }
+}
+
+impl Rest {
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            generation: self.generation,
+            route: self.route.as_deref(),
+            metrics: &self.metrics,
+            listener: self.listener.as_ref(),
+            log_format: &self.log_format,
+        }
+    }
+}
