@@ -1,6 +1,7 @@
 //! The process: workers on their threads, control on this one, from the first socket to the last
 //! response.
 
+mod control;
 mod thread;
 
 use std::io;
@@ -26,9 +27,11 @@ use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
-use crate::world::WorldError;
 use crate::upstream::discovery::{Discovery, SystemResolver};
 use crate::worker::{Command, Setup};
+use crate::world::WorldError;
+
+pub use control::{Control, End};
 
 /// Commands that may wait for a worker.
 const COMMANDS: usize = 64;
@@ -54,6 +57,12 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
+impl StartError {
+    fn of_signals(error: io::Error) -> Self {
+        Self::System { what: "a signal handler", error }
+    }
+}
+
 /// Everything that serves, before it is told to run.
 pub struct Server {
     pub publisher: Publisher,
@@ -73,7 +82,7 @@ impl Server {
     /// Binds, starts the workers and publishes the first generation. To be called on the control
     /// runtime, which must outlive the server.
     pub async fn start_with(config: Arc<Config>, give_back: GiveBack) -> Result<Self, StartError> {
-        let signals = Some(Signals::install()?);
+        let signals = Some(Signals::install().map_err(StartError::of_signals)?);
         crate::tls::install_provider();
         crate::descriptors::raise_limit();
         let count = worker_count(config.workers);

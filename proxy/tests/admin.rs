@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use portcullis_config::Loader;
 use portcullis_config::model::ListenAddress;
+use portcullis_proxy::admin::handle::Handle;
 use portcullis_proxy::control::fingerprint::of_configuration;
 use portcullis_proxy::control::reload::Reloader;
-use portcullis_proxy::control::run::{Control, End, Handle};
-use portcullis_proxy::server::{Server, StartError};
+use portcullis_proxy::server::{Control, End, Server, StartError};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use portcullis_config::model::ListenAddress;
 use portcullis_config::{Loader, SecretSource, SystemSecrets};
+use portcullis_proxy::admin::handle::LastReload;
 use portcullis_proxy::control::fingerprint::of_configuration;
-use portcullis_proxy::control::reload::{LastReload, Reloader, Trigger};
+use portcullis_proxy::control::reload::{Reloader, Trigger};
 use portcullis_proxy::server::Server;
 use portcullis_proxy::snapshot::Snapshot;
 use portcullis_testkit::client::RawClient;

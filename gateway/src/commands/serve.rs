@@ -7,8 +7,7 @@ use std::sync::Arc;
 use portcullis_config::{Loader, Report, Sources};
 use portcullis_proxy::control::fingerprint::of_configuration;
 use portcullis_proxy::control::reload::{Reloader, report};
-use portcullis_proxy::control::run::{Control, End};
-use portcullis_proxy::server::{Server, StartError};
+use portcullis_proxy::server::{Control, End, Server, StartError};
 
 use crate::allocator;
 

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::guard::{Transport, authorized, same_site};
+use super::handle::LastReload;
 use super::problem::Problem;
 use super::shared::Shared;
 use super::{page, status, view};
-use crate::control::reload::LastReload;
 
 /// No request has anything to say in its body; this much is read for politeness.
 const BODY_BYTES: usize = 4 * 1024;

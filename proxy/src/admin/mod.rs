@@ -8,6 +8,7 @@ mod answer;
 mod api;
 pub mod book;
 mod guard;
+pub mod handle;
 mod page;
 mod problem;
 mod serve;

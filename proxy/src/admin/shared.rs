@@ -10,8 +10,8 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use super::answer::Answer;
+use super::handle::Handle;
 use super::problem::Problem;
-use crate::control::run::Handle;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
 

@@ -14,9 +14,8 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::guard::Transport;
+use super::handle::{self, Handle, LastReload};
 use super::{Shared, api, status};
-use crate::control::reload::LastReload;
-use crate::control::run::{self, Handle};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::{Addresses, Snapshot};
 use crate::sockets::ListenerId;
@@ -65,7 +64,7 @@ impl Addresses for Everywhere {
     }
 }
 
-fn shared(config: &str) -> (Arc<Shared>, mpsc::Receiver<run::Request>) {
+fn shared(config: &str) -> (Arc<Shared>, mpsc::Receiver<handle::Request>) {
     let config = Arc::new(parse_str_with("gateway.yaml", config, &Secrets).unwrap().config);
     let registry = Registry::new();
     let metrics = Metrics::new(2, &registry).unwrap();
@@ -97,10 +96,10 @@ async fn json(router: &Router, path: &str) -> Value {
 }
 
 /// Answers every reload with this.
-fn answering(mut requests: mpsc::Receiver<run::Request>, last: LastReload) {
+fn answering(mut requests: mpsc::Receiver<handle::Request>, last: LastReload) {
     tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
-            if let run::Request::Reload(answer) = request {
+            if let handle::Request::Reload(answer) = request {
                 let _ = answer.send(last.clone());
             }
         }
@@ -193,7 +192,7 @@ async fn without_a_token_changes_need_the_unix_socket() {
     assert!(text(refused).await.contains("admin.token"), "it names the cure");
     assert!(requests.try_recv().is_err());
     assert_eq!(send(Transport::Unix, "/drain").await.status(), StatusCode::ACCEPTED);
-    assert!(matches!(requests.try_recv(), Ok(run::Request::Drain)));
+    assert!(matches!(requests.try_recv(), Ok(handle::Request::Drain)));
 }
 
 #[tokio::test]

@@ -16,9 +16,9 @@ use crate::control::retired::Retired;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Snapshot;
-use crate::world::WorldError;
 use crate::upstream::discovery::Discovery;
 use crate::worker::Command;
+use crate::world::WorldError;
 
 /// The one who publishes snapshots.
 pub struct Publisher {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
 
+use crate::admin::handle::LastReload;
 use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
 use crate::control::book::AddressBook;
 use crate::control::fingerprint::{Fingerprint, of_configuration};
@@ -16,19 +17,6 @@ use crate::observe::metrics::{Metrics, ReloadResult};
 use crate::snapshot::Snapshot;
 use crate::tls::Changed;
 use crate::world::WorldError;
-
-/// What the last reload came to.
-#[derive(Debug, Clone, Default)]
-pub struct LastReload {
-    /// The generation that serves.
-    pub generation: u64,
-    /// What is wrong with what was read last, rendered; empty when all of it serves.
-    pub problems: String,
-    /// Files whose last good version serves.
-    pub stale: Vec<PathBuf>,
-    /// The generation before serves on.
-    pub refused: bool,
-}
 
 /// Reads configurations for one publisher.
 pub struct Reloader {

@@ -1,11 +1,10 @@
 //! The signals that a process obeys.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
-
-use crate::server::StartError;
 
 /// A signal that follows another one so soon is the same wish: `timeout` and some supervisors
 /// signal the process and then its group.
@@ -21,15 +20,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn install() -> Result<Self, StartError> {
-        let of = |kind| {
-            signal(kind).map_err(|error| StartError::System { what: "a signal handler", error })
-        };
+    pub fn install() -> io::Result<Self> {
         Ok(Self {
-            hangup: of(SignalKind::hangup())?,
-            reopen: of(SignalKind::user_defined1())?,
-            terminate: of(SignalKind::terminate())?,
-            interrupt: of(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
         })
     }
 

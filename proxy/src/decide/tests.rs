@@ -8,8 +8,8 @@ use portcullis_config::values::Status;
 use proptest::prelude::*;
 
 use super::*;
-use crate::http1::hypothetical::HypotheticalHead;
 use crate::http1::edits::EditError;
+use crate::http1::hypothetical::HypotheticalHead;
 use crate::policy::PolicyFault;
 use crate::policy::sticky::{Affinity, upstream_key};
 use crate::route::RouteFault;
@@ -214,7 +214,9 @@ fn prefixes_are_replaced_as_the_gateway_api_says() {
         ] {
             match one(&words, action) {
                 Ok(table) => check(&table, &[(&request, &expected)]),
-                Err(RouteFault::Policy(PolicyFault::Target(TargetFault::Path(_)))) => assert!(expected.ends_with("error"), "{with}"),
+                Err(RouteFault::Policy(PolicyFault::Target(TargetFault::Path(_)))) => {
+                    assert!(expected.ends_with("error"), "{with}")
+                }
                 Err(other) => panic!("{other}"),
             }
         }

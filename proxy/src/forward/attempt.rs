@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use super::{Failure, Outcome};
 use super::converse::{Reply, converse};
 use super::stream::{Answered, Counted, finish};
+use super::{Failure, Outcome};
 use crate::decide::Plan;
 use crate::error::Fault;
 use crate::exchange::Exchange;

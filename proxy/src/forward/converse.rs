@@ -16,6 +16,7 @@ use super::stream::Begun;
 use crate::cause::{Cause, Rule};
 use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange};
+use crate::fault::Words;
 use crate::http1::simple::write_informational;
 use crate::http1::write::OutgoingResponse;
 use crate::http2::head::{outgoing_request, outgoing_response};
@@ -32,7 +33,6 @@ use crate::relay::writer::{Http2Writing, Writing};
 use crate::relay::{Stage, Watch};
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{InFlight, Outcome};
-use crate::fault::Words;
 
 /// The longest method whose name matters for what follows.
 const METHOD_ROOM: usize = 16;

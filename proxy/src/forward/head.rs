@@ -10,6 +10,7 @@ use h2::client::ResponseFuture;
 use crate::buffer::{Buffer, BufferPool};
 use crate::cause::Cause;
 use crate::error::Reason;
+use crate::fault::{self, Words};
 use crate::http1::body::Side;
 use crate::http1::request::Parsed;
 use crate::http1::response::{ResponseRules, parse_response};
@@ -21,7 +22,6 @@ use crate::message::{Framing, ResponseParts};
 use crate::relay::read_some;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::writer::Wire;
-use crate::fault::{self, Words};
 
 /// More interim responses than this are no answer (RFC 9110 sets no bound).
 pub(super) const MAX_INTERIM: u32 = 16;

@@ -6,12 +6,12 @@ use crate::buffer::HeadBuffer;
 use crate::cause::Cause;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
+use crate::fault;
 use crate::io::PeerState;
 use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
 use crate::relay::{Stage, Watch};
-use crate::fault;
 
 /// The request's side of an exchange, polled before whatever waits for the response.
 pub(super) struct Sending<'a, 'e, 'c> {

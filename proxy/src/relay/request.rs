@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::messages::Messages;
-use crate::pipe::PipePool;
 use super::reader::{Filled, Piece, Reading};
 use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;
@@ -16,6 +15,7 @@ use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
+use crate::pipe::PipePool;
 
 /// A body up to here that never keeps anybody waiting counts as there from the start, in however
 /// many pieces it comes: as much as is read with a head of HTTP/1.

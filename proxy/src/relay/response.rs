@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::pipe::PipePool;
 use super::reader::{Filled, Piece, Reading};
 use super::spliced::{Broken, Carried, Spliced};
 use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::cause::Cause;
 use crate::error::Reason;
+use crate::pipe::PipePool;
 
 /// One response between two connections.
 pub struct Download<'c> {

@@ -7,8 +7,8 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use crate::pipe::{Pipe, PipePool};
 use crate::io::Io;
+use crate::pipe::{Pipe, PipePool};
 
 /// With less than this to come, setting a pipe up costs more than it saves.
 const LEAST: u64 = 64 * 1024;

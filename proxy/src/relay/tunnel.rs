@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::pipe::PipePool;
 use super::read_some;
 pub use super::spliced::Broken;
 use super::spliced::{Carried, Spliced};
 use crate::buffer::{Buffer, BufferPool};
 use crate::deadline::Deadline;
 use crate::io::Io;
+use crate::pipe::PipePool;
 
 /// A direction that has carried so much goes on through a pipe, if both sockets are plain TCP:
 /// small exchanges are not worth one.

@@ -12,8 +12,8 @@ use portcullis_config::values::{HostPattern, PathPattern};
 use regex::Regex;
 use serde::Serialize;
 
-use super::values::{Test, cookie_holds, header_holds, query_holds};
 use super::RouteFault;
+use super::values::{Test, cookie_holds, header_holds, query_holds};
 use crate::message::Fields;
 use crate::target::{TargetFault, host, normal_path, normal_prefix, path};
 

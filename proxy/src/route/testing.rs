@@ -202,5 +202,6 @@ pub(crate) fn request(words: &str) -> crate::http1::hypothetical::HypotheticalHe
         (name.to_owned(), value.to_owned())
     };
     let headers: Vec<_> = words.map(pair).collect();
-    crate::http1::hypothetical::HypotheticalHead::try_new(method, authority, path, query, &headers).unwrap()
+    crate::http1::hypothetical::HypotheticalHead::try_new(method, authority, path, query, &headers)
+        .unwrap()
 }

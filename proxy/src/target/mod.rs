@@ -7,5 +7,5 @@ mod configured;
 pub mod host;
 pub mod path;
 
-pub(crate) use configured::{normal_path, normal_prefix};
 pub use configured::TargetFault;
+pub(crate) use configured::{normal_path, normal_prefix};

@@ -19,8 +19,8 @@ use super::files::{self, Digest, sha256};
 use super::server::Changed;
 use super::trust::{Anchors, BundleInfo};
 use super::verify::{Expected, Unverified, chain_verifier};
-use crate::world::WorldError;
 use super::{protocol_versions, provider, trust};
+use crate::world::WorldError;
 
 /// Names whose sessions are kept; each holds at most eight tickets.
 const SESSIONS: usize = 64;

@@ -19,8 +19,8 @@ use super::client_auth::{ClientTrust, RevocationListInfo};
 use super::identity::PeerIdentity;
 use super::names::{NameTable, host_name};
 use super::trust::BundleInfo;
-use crate::world::WorldError;
 use super::{protocol_versions, provider};
+use crate::world::WorldError;
 
 /// The TLS of one listener.
 pub struct ServerTls {

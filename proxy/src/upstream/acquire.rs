@@ -8,6 +8,7 @@ use portcullis_config::model::{HttpProtocol, UpstreamProtocol};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Reason;
+use crate::fault::Words;
 use crate::http2::client::{Channel, Lease};
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
@@ -15,7 +16,6 @@ use crate::observe::things::UpstreamMetrics;
 use crate::proxy_protocol::{self, Ends};
 use crate::upstream::balance::Picked;
 use crate::upstream::connect::{ConnectError, Offer, connect};
-use crate::fault::Words;
 use crate::upstream::local::LocalUpstream;
 use crate::upstream::pool::{Granted, Permit, PooledConnection};
 

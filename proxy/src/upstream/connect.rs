@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::error::Reason;
+use crate::fault::{self, Words};
 use crate::io::{Io, Socket};
 use crate::observe::things::ConnectFailure;
 use crate::tls::ClientTls;
 use crate::upstream::endpoint::{Endpoint, EndpointAddress};
-use crate::fault::{self, Words};
 
 /// Why no connection came about. Nothing of the request was sent, so it may be sent elsewhere.
 #[derive(Debug, thiserror::Error)]

@@ -4,19 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::{Server, StartError};
 use crate::admin::Shared;
+use crate::admin::handle::{Handle, Request};
 use crate::control::fingerprint::of_versions;
-use crate::control::reload::{LastReload, Reloader, Trigger, renew_certificates};
+use crate::control::reload::{Reloader, Trigger, renew_certificates};
 use crate::control::signals::Signals;
 use crate::control::watch::Watcher;
-use crate::server::{Server, StartError};
 
-/// Requests of the admin API that may wait.
-const REQUESTS: usize = 16;
 /// How often self-signed certificates are looked at, which grow old without a change.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 /// How often files are looked at although none was seen to change: some file systems do not tell,
@@ -28,43 +26,6 @@ const RETIRE_EVERY: Duration = Duration::from_millis(100);
 
 /// How long nothing is loaded before the memory that it took is given back.
 const CALM: Duration = Duration::from_secs(1);
-
-/// What the control loop may be asked.
-pub enum Request {
-    Reload(oneshot::Sender<LastReload>),
-    Drain,
-}
-
-/// How the others reach the control loop, and what it last did.
-#[derive(Clone)]
-pub struct Handle {
-    requests: mpsc::Sender<Request>,
-    pub last: Arc<ArcSwap<LastReload>>,
-}
-
-/// The loop is not there any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the process is ending")]
-pub struct Ending;
-
-impl Handle {
-    /// A handle, and what is asked through it.
-    pub(crate) fn channel(generation: u64) -> (Self, mpsc::Receiver<Request>) {
-        let (sender, requests) = mpsc::channel(REQUESTS);
-        let last = LastReload { generation, ..LastReload::default() };
-        (Self { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) }, requests)
-    }
-
-    pub async fn reload(&self) -> Result<LastReload, Ending> {
-        let (sender, answer) = oneshot::channel();
-        self.requests.send(Request::Reload(sender)).await.map_err(|_| Ending)?;
-        answer.await.map_err(|_| Ending)
-    }
-
-    pub async fn drain(&self) -> Result<(), Ending> {
-        self.requests.send(Request::Drain).await.map_err(|_| Ending)
-    }
-}
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +51,7 @@ impl Control {
     pub fn new(mut server: Server, reloader: Reloader) -> Result<Self, StartError> {
         let signals = match server.signals.take() {
             Some(signals) => signals,
-            None => Signals::install()?,
+            None => Signals::install().map_err(StartError::of_signals)?,
         };
         let publisher = &server.publisher;
         let (handle, requests) = Handle::channel(publisher.published.load().generation);
