@@ -1,7 +1,10 @@
 //! The data plane: everything between an accepted connection and the record of what was done.
 //!
-//! The path of a request is the path of the files: `worker`, `listener`, `tls`, `http1`, `handler`,
-//! `decide` with `route` and `policy`, `forward` with `upstream`, `relay`, and `observe`.
+//! The path of a request is the path of the files: `listener` with `tls`, `connection`, `handler`
+//! with `http1` and `http2`, `decide` with `target`, `route` and `policy`, `forward` with `upstream`,
+//! `relay`, and `exchange` with `observe`. What they share on one thread is the `worker`'s.
+//!
+//! The modules are layers: each imports only those beneath it, as ARCHITECTURE.md draws them.
 //! Nothing here knows which role, gateway or sidecar, it plays.
 
 pub mod admin;
