@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    backends, connection_limits, duration, listener_tls, number, object, trusted_hops,
-    trusted_proxies,
-};
+use super::listener::{connection_limits, listener_tls, trusted_hops, trusted_proxies};
+use super::route::backends;
+use super::{duration, number, object};
 use crate::model::{Config, ProxyProtocol, ProxyVersion, StreamListener, StreamRoute};
 
 pub(super) fn listener(stream: &StreamListener) -> Value {

@@ -7,7 +7,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ProxyVersion, TlsVersion, UpstreamProtocol};
+use super::{ProxyVersion, TlsVersion};
 use crate::location::{FileRef, Location, Sourced};
 use crate::values::HeaderName;
 
@@ -135,4 +135,14 @@ pub enum TrustAnchors {
     File(FileRef),
     /// No verification at all; `check` warns of it.
     InsecureNoVerify,
+}
+
+/// What an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// Under TLS what its handshake agrees on, else HTTP/1.1.
+    #[default]
+    Auto,
+    Http1,
+    Http2,
 }
