@@ -85,6 +85,14 @@ fn object<const N: usize>(keys: [(&str, Value); N]) -> Value {
     Value::Object(present.map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
 }
 
+/// Adds to an object the keys that have a value.
+fn add(shown: &mut Value, keys: Vec<(&'static str, Value)>) {
+    let present = keys.into_iter().filter(|(_, value)| !value.is_null());
+    if let Some(shown) = shown.as_object_mut() {
+        shown.extend(present.map(|(key, value)| (key.to_owned(), value)));
+    }
+}
+
 fn version(version: TlsVersion) -> &'static str {
     match version {
         TlsVersion::V12 => "TLSv1.2",

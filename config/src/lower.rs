@@ -13,6 +13,7 @@ mod listener;
 mod matching;
 mod names;
 mod paths;
+mod policies;
 mod process;
 mod reach;
 mod route;
@@ -45,13 +46,20 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
     Names::new("route", merged.routes.iter(), |one| &one.name, true, report);
 
     let kinds: Vec<_> = merged.listeners.iter().map(|one| listener::kind_of(&one.value)).collect();
+    let of_listener =
+        |one: &&Located<raw::Listener>| policies::of_listener(&one.value, &inheritance, report);
+    let policies: Vec<_> = merged.listeners.iter().map(of_listener).collect();
     let targets = route::Targets {
         listeners: &listener_names,
         kinds: &kinds,
+        policies: &policies,
         upstreams: &upstream_names,
         inheritance: &inheritance,
     };
-    let listeners = collect(&merged.listeners, |one| listener::lower(one, &inheritance, report));
+    let with_policies: Vec<_> = merged.listeners.iter().zip(&policies).collect();
+    let listeners = collect(&with_policies, |(one, policies)| {
+        listener::lower(one, policies, &inheritance, report)
+    });
     let upstreams = collect(&merged.upstreams, |one| upstream::lower(one, &inheritance, report));
     let routes = collect(&merged.routes, |one| route::lower(one, &targets, report)).map(by_kind);
     let admin = merged.admin.and_then(|one| process::admin(one, report));
@@ -87,6 +95,7 @@ pub(crate) fn lower(documents: &[&raw::Document], report: &mut Report) -> Option
             let bound = routes.iter().flat_map(|route| &route.listeners);
             let bound = bound.chain(stream_routes.iter().flat_map(|route| &route.listeners));
             idle_listeners(listeners, &bound.copied().collect(), report);
+            policies::check(listeners, routes, stream_routes, report);
         }
     }
     let (routes, stream_routes) = routes.unzip();

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::location::{FileRef, Located, Location, Sourced};
+use crate::policy::Policies;
 use crate::text::Template;
 use crate::values::{HeaderName, Share};
 
@@ -53,6 +54,20 @@ pub struct Config {
     pub access_log: AccessLog,
     pub admin: Option<Admin>,
     pub shutdown: Shutdown,
+}
+
+impl Config {
+    /// The files that policies in force name, once each, in the order of their paths.
+    pub fn policy_files(&self) -> Vec<&FileRef> {
+        let http = self.routes.iter().map(|route| &route.policies);
+        let routes = http.chain(self.stream_routes.iter().map(|route| &route.policies));
+        let routes = routes.flat_map(|policies| policies.iter().map(|(_, policies)| policies));
+        let all = self.listeners.iter().map(|listener| &listener.policies).chain(routes);
+        let mut files: Vec<_> = all.flat_map(Policies::files).collect();
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        files.dedup();
+        files
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 //! cannot drift apart. What is known here is the form of each value by itself; how values go
 //! together, which defaults hold and what names refer to is the business of `lower`.
 
-mod addresses;
+pub(crate) mod addresses;
 mod declare;
 mod listener;
 mod process;
 mod route;
-mod scalars;
-mod shape;
-mod texts;
+pub(crate) mod scalars;
+pub(crate) mod shape;
+pub(crate) mod texts;
 mod upstream;
 
 use std::path::Path;

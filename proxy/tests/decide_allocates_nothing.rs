@@ -144,6 +144,7 @@ fn config(count: usize) -> Config {
             response_headers: HeaderEdits::default(),
             allow_encoded_slash: false,
             body_limit: None,
+            policies: Default::default(),
         }
     });
     Config {

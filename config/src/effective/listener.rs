@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{duration, file, number, object, size, stream, unix, version};
+use super::{add, duration, file, number, object, size, stream, unix, version};
 use crate::model::{
     CertificateSource, ClientAuthMode, ConnectionLimits, HttpListener, ListenAddress, Listener,
     ListenerKind, ListenerTls, Protocols, Trust, Underscores, Upgrades,
@@ -22,6 +22,7 @@ pub(super) fn listener(listener: &Listener) -> Value {
         ("address", address),
         ("v6only", v6only),
     ]);
+    add(&mut shown, listener.policies.show());
     match &listener.kind {
         ListenerKind::Status => shown["kind"] = json!("status"),
         ListenerKind::Http(http) => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{duration, number, object, size, sourced};
+use super::{add, duration, number, object, size, sourced};
 use crate::model::{
     Action, Backend, Config, Forward, HeaderEdits, HeaderValueEdit, HostHandling, Match, Redirect,
     RedirectPath, Rewrite, Route, Scheme, ValueMatch, ValueTest, WebSocket,
@@ -36,6 +36,7 @@ pub(super) fn route(route: &Route, config: &Config) -> Value {
     if let (Some(shown), Value::Object(action)) = (shown.as_object_mut(), action) {
         shown.extend(action);
     }
+    add(&mut shown, route.policies.show(config));
     shown
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::listener::{connection_limits, listener_tls, trusted_hops, trusted_proxies};
 use super::route::backends;
-use super::{duration, number, object};
+use super::{add, duration, number, object};
 use crate::model::{Config, ProxyProtocol, ProxyVersion, StreamListener, StreamRoute};
 
 pub(super) fn listener(stream: &StreamListener) -> Value {
@@ -27,7 +27,7 @@ pub(super) fn listener(stream: &StreamListener) -> Value {
 pub(super) fn route(route: &StreamRoute, config: &Config) -> Value {
     let listeners = route.listeners.iter().filter_map(|id| config.listeners.get(id.0));
     let sni: Vec<_> = route.sni.iter().map(ToString::to_string).collect();
-    object([
+    let mut shown = object([
         ("name", json!(route.name)),
         ("location", json!(route.location.to_string())),
         ("listeners", listeners.map(|one| json!(one.name)).collect()),
@@ -35,7 +35,9 @@ pub(super) fn route(route: &StreamRoute, config: &Config) -> Value {
         ("backends", backends(&route.backends, config)),
         ("timeouts", json!({"idle": duration(&route.idle)})),
         ("retry", json!({"retries": number(&route.retry.retries)})),
-    ])
+    ]);
+    add(&mut shown, route.policies.show(config));
+    shown
 }
 
 pub(super) fn proxy_protocol(mode: ProxyProtocol) -> Value {

@@ -7,6 +7,7 @@ use super::upstream;
 use crate::diagnostics::Report;
 use crate::location::{Located, Location, Origin, Sourced};
 use crate::model::BalancePolicy;
+use crate::policy::Policies;
 use crate::raw;
 
 /// What holds when no file says anything.
@@ -40,6 +41,7 @@ pub(super) mod built_in {
 pub(super) struct Inheritance<'a> {
     defaults: Option<&'a raw::Defaults>,
     policy: Option<Sourced<BalancePolicy>>,
+    policies: Policies,
 }
 
 /// A function from a place to the level whose place it is.
@@ -53,7 +55,8 @@ impl<'a> Inheritance<'a> {
         let policy = balancer
             .and_then(|one| upstream::policy(&one.value, Origin::Defaults, report))
             .flatten();
-        Self { defaults, policy }
+        let policies = defaults.and_then(|one| one.policies.lower(Origin::Defaults, report));
+        Self { defaults, policy, policies: policies.unwrap_or_default() }
     }
 
     /// The value of the nearest level that says one.
@@ -73,6 +76,11 @@ impl<'a> Inheritance<'a> {
             }
             None => Sourced::built_in(built_in),
         }
+    }
+
+    /// What `defaults` say of the policies of routes.
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// The policy of an upstream that names none.

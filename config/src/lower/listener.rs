@@ -10,6 +10,7 @@ use crate::model::{
     RequestLimits, StreamKind, TlsVersion, Trust, Underscores, Upgrade, Upgrades,
 };
 use crate::networks::Networks;
+use crate::policy::Policies;
 use crate::raw::{self, Address, ClientAuthChoice};
 
 pub(super) fn kind_of(raw: &raw::Listener) -> raw::ListenerKind {
@@ -18,6 +19,7 @@ pub(super) fn kind_of(raw: &raw::Listener) -> raw::ListenerKind {
 
 pub(super) fn lower(
     raw: &Located<raw::Listener>,
+    policies: &Option<Policies>,
     inheritance: &Inheritance<'_>,
     report: &mut Report,
 ) -> Option<Listener> {
@@ -37,6 +39,7 @@ pub(super) fn lower(
         location: name.location.clone(),
         address: address?,
         kind: kind?,
+        policies: policies.clone()?,
     })
 }
 

@@ -2,10 +2,11 @@
 
 use super::inherit::Inheritance;
 use super::names::Names;
-use super::{action, headers, matching, stream};
+use super::{action, headers, matching, policies, stream};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Origin, Sourced};
 use crate::model::{ListenerId, Route, StreamKind, StreamRoute};
+use crate::policy::Policies;
 use crate::raw::{self, ListenerKind};
 
 /// What routes refer to.
@@ -13,6 +14,8 @@ pub(super) struct Targets<'a> {
     pub(super) listeners: &'a Names<'a>,
     /// Of the listeners, by their place.
     pub(super) kinds: &'a [ListenerKind],
+    /// Of the listeners, by their place; those that could be read.
+    pub(super) policies: &'a [Option<Policies>],
     pub(super) upstreams: &'a Names<'a>,
     pub(super) inheritance: &'a Inheritance<'a>,
 }
@@ -53,6 +56,8 @@ fn http(
     let action = action::lower(raw, targets, report);
     let request_headers = headers::lower(raw_route.request_headers.as_ref());
     let response_headers = headers::lower(raw_route.response_headers.as_ref());
+    let bound = listeners.as_deref().unwrap_or_default();
+    let policies = policies::of_route(raw_route, bound, targets.policies, report);
     let name = raw_route.name.as_ref()?;
     let limits = raw_route.request_limits.as_ref();
     let body_limit = super::inherit::within(limits, |one| &one.body);
@@ -67,6 +72,7 @@ fn http(
         allow_encoded_slash: super::on(&raw_route.allow_encoded_slash).is_some(),
         body_limit: body_limit
             .map(|one| Sourced { value: one.value, origin: Origin::Route(one.location.clone()) }),
+        policies: policies?,
     })
 }
 

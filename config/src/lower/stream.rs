@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::inherit::{Inheritance, built_in, within};
 use super::route::Targets;
-use super::{action, at, listener, refuse};
+use super::{action, at, listener, policies, refuse};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::location::{Located, Location, Origin};
 use crate::model::{
@@ -87,7 +87,7 @@ fn tls(raw: &raw::Listener, kind: StreamKind, report: &mut Report) -> Option<Opt
 }
 
 /// Keys that only HTTP has.
-fn foreign<'a>(
+pub(super) fn foreign<'a>(
     kind: StreamKind,
     given: impl IntoIterator<Item = (&'static str, Option<&'a Location>)>,
     report: &mut Report,
@@ -126,9 +126,12 @@ pub(super) fn route(
             ("requestLimits", at(&route.request_limits)),
             ("timeouts.response", within(timeouts, |one| &one.response).map(|one| &one.location)),
             ("timeouts.perTry", within(timeouts, |one| &one.per_try).map(|one| &one.location)),
-        ],
+        ]
+        .into_iter()
+        .chain(route.policies.for_http()),
         report,
     );
+    let policies = policies::of_route(route, &bound, targets.policies, report);
     let sni = sni(route, kind, report);
     let backends = match &route.backends {
         Some(listed) => action::backends(listed, targets, report),
@@ -160,6 +163,7 @@ pub(super) fn route(
         backends: backends?,
         idle,
         retry: Retry { retries },
+        policies: policies?,
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{ProxyProtocol, StreamListener, Upgrades};
 use crate::location::{FileRef, Location, Sourced};
 use crate::networks::Networks;
+use crate::policy::Policies;
 
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -17,6 +18,8 @@ pub struct Listener {
     pub location: Location,
     pub address: ListenAddress,
     pub kind: ListenerKind,
+    /// What holds for its requests, also for those that no route takes.
+    pub policies: Policies,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

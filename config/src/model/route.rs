@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{ListenerId, UpstreamId, WebSocket};
 use crate::location::{Location, Sourced};
+use crate::policy::RoutePolicies;
 use crate::text::Template;
 use crate::values::{HeaderName, HostPattern, MethodName, PathPattern, Status};
 
@@ -24,6 +25,7 @@ pub struct Route {
     pub allow_encoded_slash: bool,
     /// Overrides the listener's body limit.
     pub body_limit: Option<Sourced<u64>>,
+    pub policies: RoutePolicies,
 }
 
 /// All that is given must hold.

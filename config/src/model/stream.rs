@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Backend, ConnectionLimits, ListenerId, ListenerTls, Retry, Trust};
 use crate::location::{Location, Sourced};
+use crate::policy::RoutePolicies;
 use crate::values::HostPattern;
 
 /// A listener whose connections become tunnels.
@@ -80,4 +81,6 @@ pub struct StreamRoute {
     /// Without one byte in either direction.
     pub idle: Sourced<Duration>,
     pub retry: Retry,
+    /// Those that are not for HTTP alone.
+    pub policies: RoutePolicies,
 }

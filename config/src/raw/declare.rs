@@ -2,12 +2,14 @@
 //!
 //! They know nothing of the keys; those stand where the macros are used.
 
-/// Declares an object: `field: required|optional Shape = "key",` with its documentation.
+/// Declares an object: `field: required|optional Shape = "key",` with its documentation. A last
+/// `..field: Group,` takes in a group of optional keys that is declared elsewhere.
 macro_rules! object {
     (
         $(#[doc = $doc:literal])+
         $name:ident, $what:literal {
             $($(#[doc = $field_doc:literal])+ $field:ident: $need:ident $shape:ty = $key:literal,)*
+            $(..$taken:ident: $group:ty,)?
         }
     ) => {
         $(#[doc = $doc])+
@@ -15,6 +17,7 @@ macro_rules! object {
         #[allow(dead_code, reason = "a key with one value only says all by being accepted")]
         pub(crate) struct $name {
             $($(#[doc = $field_doc])+ pub(crate) $field: $crate::raw::shape::Field<$shape>,)*
+            $(pub(crate) $taken: $group,)?
             /// Keys that were meant but could not be read: nothing follows from their absence.
             pub(crate) spoiled: Vec<&'static str>,
         }
@@ -23,13 +26,15 @@ macro_rules! object {
             type Value = Self;
 
             fn keys() -> &'static [$crate::raw::shape::Key] {
-                const KEYS: &[$crate::raw::shape::Key] = &[
+                const OWN: &[$crate::raw::shape::Key] = &[
                     $($crate::raw::shape::Key {
                         name: $key,
                         required: matches!(stringify!($need).as_bytes(), b"required"),
                     },)*
                 ];
-                KEYS
+                const KEYS: [$crate::raw::shape::Key; OWN.len() $(+ <$group>::KEYS.len())?] =
+                    $crate::raw::shape::joined(&[OWN $(, <$group>::KEYS)?]);
+                &KEYS
             }
 
             fn read(
@@ -39,6 +44,7 @@ macro_rules! object {
                 let mut members = reader.members(node, $what, Self::keys())?;
                 Some(Self {
                     $($field: members.read::<$shape>($key, reader),)*
+                    $($taken: <$group>::read(&mut members, reader),)?
                     spoiled: members.spoiled,
                 })
             }
@@ -59,6 +65,7 @@ macro_rules! object {
                     },
                     concat!($($field_doc),+),
                 );)*
+                $(<$group>::describe(&mut object, generator);)?
                 object.finish()
             }
         }

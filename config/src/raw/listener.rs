@@ -7,6 +7,7 @@ use super::scalars::{
 use super::shape::{List, choice, object};
 use super::texts::{Name, TlsVersionText};
 use crate::model::{HttpProtocol, ProxyProtocol, ProxyVersion, Underscores, Upgrade};
+use crate::policy::Written as Policies;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListenerKind {
@@ -113,6 +114,7 @@ object! {
         trusted_proxies: optional List<NetworkText> = "trustedProxies",
         /// Instead: how many proxies stand before this one, whatever their addresses.
         trusted_hops: optional Hops = "trustedHops",
+        ..policies: Policies,
     }
 }
 

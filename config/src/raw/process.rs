@@ -9,6 +9,7 @@ use super::scalars::{DurationText, Flag, MemoryText, ShareText, WorkersText};
 use super::shape::{List, choice, object, scalar};
 use super::texts::{RecordedHeader, Token, Version};
 use super::upstream::{Concurrency, KeepAlive, LoadBalancer, Upstream};
+use crate::policy::Written as Policies;
 
 /// Where access records go, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,7 @@ object! {
         request_limits: optional RequestLimits = "requestLimits",
         /// How many connections listeners accept.
         connection_limits: optional ConnectionLimits = "connectionLimits",
+        ..policies: Policies,
     }
 }
 

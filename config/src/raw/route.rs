@@ -10,6 +10,7 @@ use super::texts::{
     Name, PartRegex, PathText, Replacement, SchemeText, TemplateText, Text, WholeRegex,
 };
 use crate::location::Located;
+use crate::policy::Written as Policies;
 
 object! {
     /// Which requests go where, and what is changed on the way.
@@ -48,6 +49,7 @@ object! {
         request_limits: optional RouteRequestLimits = "requestLimits",
         /// Its WebSocket connections.
         websocket: optional WebSocket = "websocket",
+        ..policies: Policies,
     }
 }
 

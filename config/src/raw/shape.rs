@@ -33,18 +33,18 @@ pub(crate) type Field<S> = Option<Located<<S as Shape>::Value>>;
 
 /// What reading needs beside the tree.
 pub(crate) struct Reader<'a> {
-    pub(super) report: &'a mut Report,
+    pub(crate) report: &'a mut Report,
     pub(super) secrets: &'a dyn SecretSource,
     pub(super) base: &'a Path,
 }
 
 impl Reader<'_> {
-    pub(super) fn error(&mut self, at: &Location, message: impl Into<String>) {
+    pub(crate) fn error(&mut self, at: &Location, message: impl Into<String>) {
         self.report.push(Diagnostic::error(at.clone(), message));
     }
 
     /// A scalar that is neither nothing nor something that other tools read as a boolean.
-    pub(super) fn scalar<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
+    pub(crate) fn scalar<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
         match &node.content {
             Content::Scalar { .. } if node.is_null() => {
                 self.mismatch(node, wanted);
@@ -69,7 +69,7 @@ impl Reader<'_> {
     }
 
     /// A scalar in which references are not resolved.
-    pub(super) fn text<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
+    pub(crate) fn text<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
         let text = self.scalar(node, wanted)?;
         if mentions_reference(text) {
             self.report.push(
@@ -83,17 +83,17 @@ impl Reader<'_> {
         Some(text)
     }
 
-    pub(super) fn mismatch(&mut self, node: &Node, wanted: &str) {
+    pub(crate) fn mismatch(&mut self, node: &Node, wanted: &str) {
         let found = node.describe();
         self.error(&node.location, format!("expected {wanted}, found {found}"));
     }
 
-    pub(super) fn accept<T>(&mut self, node: &Node, parsed: Result<T, ValueError>) -> Option<T> {
+    pub(crate) fn accept<T>(&mut self, node: &Node, parsed: Result<T, ValueError>) -> Option<T> {
         parsed.map_err(|error| self.error(&node.location, error.0)).ok()
     }
 
     /// The members of a mapping, unknown and missing keys reported.
-    pub(super) fn members<'n>(
+    pub(crate) fn members<'n>(
         &mut self,
         node: &'n Node,
         what: &str,
@@ -160,14 +160,29 @@ pub(crate) struct Key {
     pub(crate) required: bool,
 }
 
+/// Several lists of keys as one; `N` is how many they are together.
+pub(crate) const fn joined<const N: usize>(lists: &[&[Key]]) -> [Key; N] {
+    let mut all = [Key { name: "", required: false }; N];
+    let (mut list, mut at) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            all[at] = lists[list][index];
+            (index, at) = (index + 1, at + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
 /// What stands in a mapping.
 pub(crate) struct Members<'n> {
     entries: &'n [crate::tree::Entry],
-    pub(super) spoiled: Vec<&'static str>,
+    pub(crate) spoiled: Vec<&'static str>,
 }
 
 impl Members<'_> {
-    pub(super) fn read<S: Shape>(
+    pub(crate) fn read<S: Shape>(
         &mut self,
         key: &'static str,
         reader: &mut Reader<'_>,
@@ -254,7 +269,9 @@ fn as_list(node: &Node, keys: &[Key]) -> String {
             _ => "start each item with `- `, or write `[one, two]`".to_owned(),
         },
         Content::Scalar { text, .. } if keys.is_empty() && !text.is_empty() && text.len() < 60 => {
-            format!("write `[{text}]`")
+            // A star at the beginning would refer to an anchor.
+            let quote = if text.starts_with('*') { "\"" } else { "" };
+            format!("write `[{quote}{text}{quote}]`")
         }
         _ => "start each item with `- `, or write `[one, two]`".to_owned(),
     }
@@ -302,7 +319,7 @@ impl ObjectSchema {
 }
 
 /// One of a closed set of words.
-pub(super) fn word<'n>(node: &'n Node, reader: &mut Reader<'_>, words: &[&str]) -> Option<&'n str> {
+pub(crate) fn word<'n>(node: &'n Node, reader: &mut Reader<'_>, words: &[&str]) -> Option<&'n str> {
     let listed = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     let wanted = if words.len() == 1 { listed } else { format!("one of {listed}") };
     if let Content::Scalar { text, plain: true } = &node.content

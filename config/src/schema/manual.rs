@@ -1,5 +1,6 @@
 //! The manual's tables of keys against the schema, key by key, in both directions.
 //!
+//! They stand in the page of the configuration and, for the keys of a policy, in the page of that.
 //! A heading of the fourth level names the objects that its table is about, as
 //! `listeners[].timeouts`. What a key means is the manual's own text; its type and its default
 //! are held against the schema and against what a configuration that says nothing comes to.
@@ -12,9 +13,14 @@ use serde_json::{Value, json};
 use super::tests::{Step, objects, resolved};
 use crate::effective::effective;
 use crate::load::parse_str;
+use crate::policy::LEAST;
 use crate::units::format_size;
 
+/// The page of the configuration.
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
+
+/// The folder of a page for each policy.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policies");
 
 /// The heading of the keys that stand in no object.
 const TOP: &str = "#### The top level";
@@ -22,18 +28,23 @@ const TOP: &str = "#### The top level";
 /// The first row of a table of keys.
 const COLUMNS: &str = "| key | type | default | meaning |";
 
-/// Every object once, and nothing in it that has a default.
+/// Every object once, and nothing in it that has a default; each `*` stands for all policies.
 const BARE: &str = r#"
 version: v1
 listeners:
   - name: a
     address: "127.0.0.1:1"
     tls: {certificates: [{selfSigned: true}]}
+    *
   - {name: b, address: "[::1]:2"}
 upstreams:
   - {name: u, endpoints: [{address: "127.0.0.1:3"}], tls: {}}
 routes:
-  - {name: f, match: {hosts: [a.test]}, backends: [{upstream: u}], sticky: {cookie: c}}
+  - name: f
+    match: {hosts: [a.test]}
+    backends: [{upstream: u}]
+    sticky: {cookie: c}
+    *
   - {name: d, match: {hosts: [b.test]}, redirect: {host: c.test}}
   - {name: r, match: {hosts: [d.test]}, reply: {body: x}}
 admin: {address: "127.0.0.1:4"}
@@ -95,9 +106,24 @@ fn the_manual_has_every_key_with_its_type_and_default_and_nothing_more() {
 
 fn written() -> Tables {
     let mut tables = Tables::new();
+    read(MANUAL, &mut tables);
+    // There is no folder as long as there is no policy.
+    let mut pages: Vec<_> = std::fs::read_dir(POLICIES)
+        .into_iter()
+        .flatten()
+        .map(|page| page.unwrap().path())
+        .collect();
+    pages.sort();
+    for page in pages {
+        read(&std::fs::read_to_string(page).unwrap(), &mut tables);
+    }
+    tables
+}
+
+fn read(page: &str, tables: &mut Tables) {
     let mut about: Vec<String> = Vec::new();
     let mut in_table = false;
-    for line in MANUAL.lines() {
+    for line in page.lines() {
         assert!(line != COLUMNS || !about.is_empty(), "a table about nothing");
         // Other tables below a heading are about something else.
         in_table = line == COLUMNS || (in_table && line.starts_with('|'));
@@ -108,8 +134,7 @@ fn written() -> Tables {
                 None => Vec::new(),
             };
             for object in &about {
-                let before = tables.insert(object.clone(), BTreeMap::new());
-                assert!(before.is_none(), "two tables are about `{object}`");
+                tables.entry(object.clone()).or_default();
             }
         }
         let Some(cells) = line.strip_prefix("| `").filter(|_| in_table) else { continue };
@@ -125,7 +150,6 @@ fn written() -> Tables {
             assert!(table.insert(key.clone(), row.copied()).is_none(), "twice: {line}");
         }
     }
-    tables
 }
 
 impl Row {
@@ -136,8 +160,10 @@ impl Row {
 
 fn expected() -> Tables {
     let root = super::schema();
-    let shown =
-        effective(&parse_str("bare.yaml", BARE).unwrap_or_else(|_| panic!("{BARE}")).config);
+    let bare = bare();
+    let loaded = parse_str("bare.yaml", &bare)
+        .unwrap_or_else(|failed| panic!("{}", failed.report.render(&failed.sources, false)));
+    let shown = effective(&loaded.config);
     let mut used = Vec::new();
     let mut tables = Tables::new();
     for (way, _) in objects(&root) {
@@ -145,6 +171,7 @@ fn expected() -> Tables {
         let required = schema["required"].as_array();
         let is_required = |key: &String| required.is_some_and(|all| all.contains(&json!(key)));
         let object = written_way(&way);
+        let needed = needed(&way);
         let keys = schema["properties"].as_object().unwrap();
         let rows = keys.iter().map(|(key, value)| {
             let kind = kind(&root, value);
@@ -154,7 +181,10 @@ fn expected() -> Tables {
             let default = match words {
                 _ if is_required(key) => "required".to_owned(),
                 Some((_, words)) => (*words).to_owned(),
-                None if kind.ends_with("object") || kind.ends_with("objects") => "none".to_owned(),
+                None if kind.starts_with("object") || kind.ends_with("objects") => {
+                    "none".to_owned()
+                }
+                None if needed.get(key).is_some() => "none".to_owned(),
                 None => default(&shown, &way, key),
             };
             let told = value["description"].as_str().unwrap();
@@ -168,6 +198,18 @@ fn expected() -> Tables {
     }
     assert_eq!(used.len(), WORDS.len(), "{used:?}");
     tables
+}
+
+fn bare() -> String {
+    let policies = LEAST.iter().map(|(key, least)| format!("\n    {key}: {least}"));
+    BARE.replace("    *", policies.collect::<String>().trim_start_matches('\n'))
+}
+
+/// What is written of a policy in [`BARE`] because it would be nothing otherwise.
+fn needed(way: &[Step]) -> Value {
+    let Some(Step::Key(last)) = way.last() else { return Value::Null };
+    let least = LEAST.iter().find(|(key, _)| key == last);
+    least.map_or(Value::Null, |(_, least)| serde_json::from_str(least).unwrap())
 }
 
 fn at<'a>(root: &'a Value, way: &[Step]) -> &'a Value {
@@ -205,20 +247,11 @@ fn default(shown: &Value, way: &[Step], key: &str) -> String {
     };
     for step in way {
         places = match step {
-            Step::Key(key) => places
-                .into_iter()
-                .flat_map(|place| match place {
-                    Value::Array(items) => items.iter().map(|one| &one[key]).collect(),
-                    one => vec![&one[key]],
-                })
-                .collect(),
+            Step::Key(key) => within(places, key),
             Step::Item => places,
         };
     }
-    let values = places.into_iter().flat_map(|place| match place {
-        Value::Array(items) => items.iter().map(|one| &one[key]).collect(),
-        one => vec![&one[key]],
-    });
+    let values = within(places, key).into_iter();
     let value =
         values.filter(|value| !value.is_null()).map(|value| value.get("value").unwrap_or(value));
     match value.into_iter().next() {
@@ -233,7 +266,21 @@ fn default(shown: &Value, way: &[Step], key: &str) -> String {
     }
 }
 
+/// The values of a key in objects, in lists of them, and in those that name their level.
+fn within<'a>(places: Vec<&'a Value>, key: &str) -> Vec<&'a Value> {
+    let objects = places.into_iter().flat_map(|place| match place {
+        Value::Array(items) => items.iter().collect(),
+        one => vec![one],
+    });
+    let inherited = |one: &'a Value| one.get("value").filter(|value| value.is_object());
+    objects.map(|one| &inherited(one).unwrap_or(one)[key]).collect()
+}
+
 fn kind(root: &Value, schema: &Value) -> String {
+    // A policy.
+    if let Some(object) = schema["anyOf"].get(0).filter(|first| first.get("$ref").is_some()) {
+        return format!("{} or `disabled`", kind(root, object));
+    }
     if let Some(items) = schema.get("items") {
         return format!("list of {}", plural(&kind(root, items)));
     }
@@ -256,6 +303,7 @@ fn kind(root: &Value, schema: &Value) -> String {
             format!("size from {} to {}", format_size(least), format_size(most))
         }
         (_, Some((least, most))) => format!("number from {least} to {most}"),
+        _ if schema["title"].is_string() => schema["title"].as_str().unwrap().to_owned(),
         _ => {
             let known = KINDS.iter().find(|(one, _)| *one == name);
             known.unwrap_or_else(|| panic!("what is a {name}? {schema}")).1.to_owned()
@@ -263,7 +311,7 @@ fn kind(root: &Value, schema: &Value) -> String {
     }
 }
 
-/// What the manual calls each scalar.
+/// What the manual calls each scalar, unless its schema has a title.
 const KINDS: &[(&str, &str)] = &[
     ("CookieName", "cookie name"),
     ("DnsName", "host name"),

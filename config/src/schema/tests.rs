@@ -51,7 +51,11 @@ fn visit(
 pub(super) fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     match schema.get("$ref").and_then(Value::as_str) {
         Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => schema,
+        // Of a policy, which may be the word `disabled` instead.
+        None => match &schema["anyOf"][0] {
+            object if object.get("$ref").is_some() => resolved(root, object),
+            _ => schema,
+        },
     }
 }
 

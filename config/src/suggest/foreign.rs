@@ -1,9 +1,11 @@
 //! Words of other proxies, and words of this one that mean nothing yet, each with its cure.
 //!
-//! One table: at which object a word is written, and which key does its work here. A key that is
-//! planned stands here until it works, and never in the schema before.
+//! One table: at which object a word is written, and which key does its work here; words for a policy
+//! stand in its own file. A key that is planned stands here until it works, and never in the schema
+//! before.
 
 use super::folded;
+use crate::policy;
 
 /// What helps the author of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +21,12 @@ pub(crate) enum Cure {
 use Cure::{Elsewhere, Key, Later};
 
 /// By the object as messages name it.
-type Entry = (&'static str, &'static [&'static str], Cure);
+pub(crate) type Entry = (&'static str, &'static [&'static str], Cure);
 
 /// The cure of a key that `object` does not have.
 pub(crate) fn cure(object: &str, key: &str) -> Option<Cure> {
     let wanted = folded(key);
-    let of_object = TABLE.iter().filter(|(of, ..)| *of == object);
+    let of_object = TABLE.iter().chain(policy::foreign()).filter(|(of, ..)| *of == object);
     let known = |words: &&[&str]| words.iter().any(|word| folded(word) == wanted);
     of_object.into_iter().find(|(_, words, _)| known(words)).map(|(.., cure)| *cure)
 }
@@ -85,9 +87,9 @@ const TABLE: &[Entry] = &[
     ("the configuration", &["include", "includes", "import", "imports", "providers"], Elsewhere("`--config` takes a directory: all its files are one configuration")),
     ("the configuration", &["user", "group", "pid", "daemon"], Elsewhere("the service manager says this")),
     ("the configuration", &["apiVersion", "kind", "metadata"], Key("version", "a configuration is no Kubernetes object: it begins with `version: v1`")),
-    ("the configuration", &["jwtProviders", "jwt", "tracing", "opentelemetry", "mesh", "rateLimits", "rateLimit", "cors", "cache", "proxyCachePath", "auth", "consumers", "healthChecks", "healthCheck", "circuitBreaker", "redis"], Later),
+    ("the configuration", &["jwtProviders", "jwt", "tracing", "opentelemetry", "mesh", "rateLimits", "rateLimit", "cache", "proxyCachePath", "auth", "consumers", "healthChecks", "healthCheck", "circuitBreaker", "redis"], Later),
 
-    ("`defaults`", &["healthCheck", "outlierDetection", "circuitBreaker", "retryBudget", "rateLimits", "rateLimit", "cors", "jwt", "mirror", "cache", "compression"], Later),
+    ("`defaults`", &["healthCheck", "outlierDetection", "circuitBreaker", "retryBudget", "rateLimits", "rateLimit", "jwt", "mirror", "cache", "compression"], Later),
     ("`defaults`", &["head", "body", "handshake"], Key("listeners.timeouts", "timeouts of clients stand at each listener: `timeouts`")),
     ("`defaults`", &["idleTimeout"], Key("defaults.keepAlive", "`keepAlive: {idleTimeout: 30s}`, or `timeouts: {idle: 60s}`")),
     ("`defaults`", &["response", "perTry", "idle", "timeout"], Key("defaults.timeouts", "`timeouts: {response: 15s}`")),
@@ -111,7 +113,7 @@ const TABLE: &[Entry] = &[
     ("a listener", &["acceptProxy", "proxyProtocolPolicy", "listenerFilters"], Key("listeners.proxyProtocol", "`proxyProtocol: require` with `trustedProxies`")),
     ("a listener", &["websocket", "websockets", "upgrade"], Key("listeners.upgrades", "`upgrades: [websocket]`, which is the default")),
     ("a listener", &["reusePort", "backlog", "tcpNodelay"], Elsewhere("this is always on")),
-    ("a listener", &["rateLimit", "rateLimits", "cors", "jwt", "mesh", "compression", "gzip"], Later),
+    ("a listener", &["rateLimit", "rateLimits", "jwt", "mesh", "compression", "gzip"], Later),
 
     ("the `tls` of a listener", &["cert", "certFile", "certificate", "certificateRefs", "crt", "key", "keyFile", "sslCertificate", "sslCertificateKey", "secretName", "pem"], Key("listeners.tls.certificates", "`certificates: [{certFile: ..., keyFile: ...}]`")),
     ("the `tls` of a listener", &["ca", "caFile", "clientCa", "clientCaFile", "mtls", "mode", "verify", "verifyClient", "requireClientCertificate"], Key("listeners.tls.clientAuth", "`clientAuth: {mode: required, caFile: ...}`")),
@@ -165,7 +167,7 @@ const TABLE: &[Entry] = &[
     ("a route", &["weight"], Key("routes.backends.weight", "`backends: [{upstream: ..., weight: 1}]`")),
     ("a route", &["accessLog", "log"], Key("accessLog", "one `accessLog` stands at the top, for all routes")),
     ("a route", &["root", "fileServer", "tryFiles", "index", "alias"], Elsewhere("files are served by an upstream: there is no file server here")),
-    ("a route", &["jwt", "jwtProvider", "rateLimit", "rateLimits", "limitReq", "limitConn", "cors", "mirror", "mirrors", "requestMirror", "requestMirrorPolicies", "shadow", "cache", "proxyCache", "compression", "compress", "gzip", "encode", "auth", "basicAuth", "forwardAuth", "authRequest", "extAuth", "extAuthz", "oidc", "oauth2", "keyAuth", "apiKey", "authorization", "circuitBreaker", "healthCheck", "outlierDetection"], Later),
+    ("a route", &["jwt", "jwtProvider", "rateLimit", "rateLimits", "limitReq", "limitConn", "mirror", "mirrors", "requestMirror", "requestMirrorPolicies", "shadow", "cache", "proxyCache", "compression", "compress", "gzip", "encode", "auth", "forwardAuth", "authRequest", "extAuth", "extAuthz", "oidc", "oauth2", "keyAuth", "apiKey", "authorization", "circuitBreaker", "healthCheck", "outlierDetection"], Later),
 
     ("`match`", &["hostname", "hostnames", "domain", "domains", "serverName", "authority"], Key("routes.match.hosts", "`hosts: [shop.example.com]`")),
     ("`match`", &["serverNames"], Key("routes.match.sni", "`sni: [...]` of a `tls-passthrough` listener, else `hosts`")),
@@ -304,7 +306,7 @@ const LATER_WORDS: &[(&str, &str)] =
 
 #[cfg(test)]
 pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
-    TABLE.iter()
+    TABLE.iter().chain(policy::foreign())
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ pub(crate) fn route(index: usize, words: &str) -> model_route::Route {
         response_headers: HeaderEdits::default(),
         allow_encoded_slash,
         body_limit: None,
+        policies: Default::default(),
     }
 }
 
@@ -162,6 +163,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
             location: location(40),
             address: ListenAddress::Tcp { address: ([0, 0, 0, 0], 8080).into(), v6only: false },
             kind: ListenerKind::Http(Box::new(http)),
+            policies: Default::default(),
         }],
         upstreams: ["u0", "u1", "u2"].map(upstream).into(),
         routes,
