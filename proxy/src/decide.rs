@@ -1,49 +1,46 @@
 //! What is to be done with a request, from its head alone.
 //!
 //! Free of I/O: time, randomness and live state are inputs, so the data path, `explain` and a
-//! replay are drivers of one code and cannot disagree. The order of the phases is written here
-//! and nowhere else:
+//! replay are drivers of one code and cannot disagree. No decision is made elsewhere. The order is
+//! written here, and that of a route's policies in [`policy`](crate::policy):
 //!
-//! 1. Normalise path and host. First, because everything after must read the same request.
-//! 2. Route.
-//! 3. Act: redirect, reply, or plan a forward (sticky or weighted backend, rewrite, host).
+//! 1. Memory. A process near its limit does not even route.
+//! 2. The connection: a host that belongs to another certificate is asked for elsewhere.
+//! 3. Normalise path and host. Everything after must read the same request.
+//! 4. Route.
+//! 5. The policies of the route; those of the listener where there is no route. What a route lacks
+//!    costs nothing.
+//! 6. Act: redirect, reply, or plan a forward. A forward first looks at what the request is, after
+//!    the policies so that nobody learns of a limit who may not come in: a call of gRPC whose time
+//!    is over, a wish for a WebSocket, a body that is too long.
 //!
-//! Between 2 and 3 is the place of what may stop a request of a known route: CORS preflight,
-//! address rules, limits that need no identity, authentication, authorization, other limits,
-//! admission. Some of these must ask somebody (a limiter, a key fetch). They will make this a
-//! resumable machine: [`Step`] gains `Ask(check)`, the position moves into [`Scratch`], and
-//! `decide` is called again with the answer. Callers that treat the three steps below as the
-//! final ones need no change for that.
+//! A policy that cannot tell by itself asks ([`Step::Ask`]); its driver finds the answer and calls
+//! [`resume`].
 
-use std::net::IpAddr;
+mod facts;
+mod normalise;
+mod step;
+
 use std::sync::Arc;
 
-use portcullis_config::model::{HostHandling, UpstreamId};
+use portcullis_config::model::HostHandling;
+
+pub use facts::{Facts, Site};
+pub(crate) use normalise::normalise;
+use step::Position;
+pub use step::{HostSource, PathSource, Pause, Plan, ProxyReply, Rejection, Resumable, Step};
 
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
-use crate::message::{RequestHead, Span};
+use crate::message::Framing;
+use crate::policy::Policy;
+use crate::policy::grpc::Call;
+use crate::policy::judge::{Answer, Inspected, Lists, Verdict};
 use crate::policy::redirect::Source;
-use crate::policy::sticky::Sticky;
-use crate::route::{Action, Forward, Normalised, Route, Table, Timeouts};
-use crate::target::host::{self, Authority};
-use crate::target::path::{self, EncodedSlash};
-
-/// What is known of a request when its head has been read.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    pub head: RequestHead<'a>,
-    /// The client's address, by a trusted peer's word or its own; `None` on a Unix socket.
-    pub peer: Option<IpAddr>,
-    /// Towards the client, by a trusted peer's word or as seen here.
-    pub tls: bool,
-    /// The name that the client asked for in its handshake.
-    pub sni: Option<&'a str>,
-    /// The port that the client used; `None` on a Unix socket, or where a trusted peer keeps it.
-    pub local_port: Option<u16>,
-    /// Uniformly distributed; chooses the backend.
-    pub random: u64,
-}
+use crate::route::{Action, Forward, Normalised, Route};
+use crate::target::path::has_encoded_slash;
+use crate::websocket::handshake;
+use normalise::{Request, again};
 
 /// Buffers of one request, reused from request to request.
 #[derive(Debug, Default)]
@@ -54,80 +51,10 @@ pub struct Scratch {
     made: Vec<u8>,
     /// The path was not written as it was matched.
     normalised: bool,
-}
-
-#[derive(Debug)]
-pub enum Step<'t> {
-    Reject(Rejection<'t>),
-    Respond(ProxyReply<'t>),
-    Plan(Plan<'t>),
-}
-
-/// Refused, with the route it had taken by then.
-#[derive(Debug, Clone, Copy)]
-pub struct Rejection<'t> {
-    pub cause: Cause,
-    pub route: Option<&'t Arc<Route>>,
-}
-
-/// An answer that the configuration gives. The route's response edits apply to it.
-#[derive(Debug, Clone, Copy)]
-pub struct ProxyReply<'t> {
-    pub route: &'t Arc<Route>,
-    pub reason: Reason,
-    pub status: u16,
-    pub content_type: Option<&'t str>,
-    pub body: &'t [u8],
-    /// The value of `location` is in the scratch: [`Scratch::location`].
-    pub has_location: bool,
-}
-
-/// How a request is forwarded. It borrows the table alone: what depends on the request lies in
-/// its head or its scratch and is read through the methods.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan<'t> {
-    pub route: &'t Arc<Route>,
-    pub forward: &'t Forward,
-    pub upstream: UpstreamId,
-    pub path: PathSource,
-    pub host: HostSource<'t>,
-    pub sticky: Option<Sticky<'t>>,
-    pub timeouts: Timeouts,
-    /// Extra tries.
-    pub retries: u8,
-}
-
-/// Where the path to send lies. The query is that of the head, unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathSource {
-    /// As the client wrote it.
-    Head(Span),
-    /// `/`, for the empty path of an absolute target.
-    Root,
-    Normalised,
-    Rewritten,
-}
-
-/// The `host` to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostSource<'t> {
-    /// The authority of the head; never empty.
-    Client,
-    /// The name or address of whichever endpoint is chosen.
-    Endpoint,
-    Fixed(&'t str),
-}
-
-impl Plan<'_> {
-    /// The path to send.
-    pub fn path<'a>(&self, head: &RequestHead<'a>, scratch: &'a Scratch) -> &'a [u8] {
-        match self.path {
-            PathSource::Head(span) => span.of(head.bytes),
-            PathSource::Root => b"/",
-            PathSource::Normalised => &scratch.path,
-            PathSource::Rewritten => &scratch.made,
-        }
-    }
+    /// Policies of the route that have let the request pass.
+    passed: usize,
+    /// What policies say of the request that goes up and of the response that comes back.
+    pub lists: Lists,
 }
 
 impl Scratch {
@@ -140,35 +67,153 @@ impl Scratch {
     pub fn location(&self) -> &[u8] {
         &self.made
     }
+
+    /// How many policies of the route have let the request pass; the next one has stopped it, if
+    /// there is one.
+    pub fn policies_passed(&self) -> usize {
+        self.passed
+    }
+
+    /// What was decided of a request before is forgotten.
+    pub fn clear(&mut self) {
+        self.normalised = false;
+        self.passed = 0;
+        self.lists.clear();
+    }
 }
 
 /// Decides on a request.
-pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
-    let Scratch { path: path_scratch, host: host_scratch, made, normalised } = scratch;
-    *normalised = false;
-    let reject = |rule: Rule, route| Step::Reject(Rejection { cause: rule.in_request(), route });
+pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
+    scratch.clear();
+    let Scratch { path, host, made, normalised, passed, lists } = scratch;
+    let head = &facts.head;
+    let call = Call::of(head.fields(), || facts.now);
+    let reject = |cause: Cause, route| Step::Reject(Rejection { cause, route, call });
 
-    let request = match normalise(&facts.head, path_scratch, host_scratch) {
+    if facts.memory_full {
+        return reject(Reason::MemoryLimit.into(), None);
+    }
+    if site.tls.is_some_and(|tls| tls.misdirected(facts.sni, head.authority())) {
+        return reject(Rule::OtherCertificate.in_request(), None);
+    }
+    let request = match normalise(head, path, host) {
         Ok(request) => request,
-        Err(rule) => return reject(rule, None),
+        Err(rule) => return reject(rule.in_request(), None),
     };
     *normalised = request.path == PathSource::Normalised;
-    let found = table.find(&request.seen);
+    let found = find(site, &request);
     // Kept until here because only a route can allow it; a refusal, not a mismatch, so that no
     // other route takes what this one must not.
-    if !found.is_some_and(|route| route.allow_encoded_slash)
-        && path::has_encoded_slash(request.seen.path)
+    if !found.is_some_and(|route| route.allow_encoded_slash) && has_encoded_slash(request.seen.path)
     {
-        return reject(Rule::PathSlash, found);
+        return reject(Rule::PathSlash.in_request(), found);
     }
-    let Some(route) = found else {
-        return reject(table.missed(&request.seen), None);
-    };
-    #[cfg(test)]
-    if let Some(rule) = crate::policy::sample::judge(&facts.head) {
-        return reject(rule, Some(route));
-    }
+    let route = found.ok_or_else(|| missed(site, &request));
+    let policies = found.map_or(site.policies, |route| route.policies.at(site.listener));
+    let position = Position { route, policies, next: 0, path: request.path, call };
+    go_on(site, facts, &request, (lists, passed, made), position, None)
+}
 
+/// Goes on with a decision whose question is answered. `facts` and `scratch` are those of before.
+pub fn resume<'t>(
+    site: &Site<'t, '_>,
+    facts: &Facts<'_>,
+    scratch: &mut Scratch,
+    resumable: Resumable<'t>,
+    answer: Answer,
+) -> Step<'t> {
+    let Resumable(position) = resumable;
+    let Scratch { path, host, made, passed, lists, .. } = scratch;
+    match again(&facts.head, position.path, path, host) {
+        Ok(request) => go_on(site, facts, &request, (lists, passed, made), position, Some(answer)),
+        Err(rule) => Step::Reject(Rejection {
+            cause: rule.in_request(),
+            route: position.route.ok(),
+            call: position.call,
+        }),
+    }
+}
+
+/// The route of a request. A preflight of CORS is routed by the method that it asks for, or a route
+/// that takes `POST` alone would never see its own.
+fn find<'t>(site: &Site<'t, '_>, request: &Request<'_>) -> Option<&'t Arc<Route>> {
+    if let Some(method) = preflight_method(&request.seen) {
+        let asked = site.table.find(&Normalised { method, ..request.seen });
+        let has_cors = |route: &&Arc<Route>| {
+            route.policies.at(site.listener).iter().any(Policy::answers_preflights)
+        };
+        if let Some(route) = asked.filter(has_cors) {
+            return Some(route);
+        }
+    }
+    site.table.find(&request.seen)
+}
+
+/// The method that a preflight asks for (Fetch, section 4.8).
+fn preflight_method<'a>(seen: &Normalised<'a>) -> Option<&'a [u8]> {
+    if seen.method != b"OPTIONS" || seen.fields.first("origin").is_none() {
+        return None;
+    }
+    seen.fields.first("access-control-request-method")
+}
+
+/// Why no route was found.
+#[cold]
+fn missed(site: &Site<'_, '_>, request: &Request<'_>) -> Cause {
+    let here = site.table.missed(&request.seen);
+    let elsewhere = (site.elsewhere)(&request.seen);
+    if elsewhere { Rule::NoRouteListener.in_request() } else { here.in_request() }
+}
+
+/// The policies that are left, then the action.
+fn go_on<'t>(
+    site: &Site<'t, '_>,
+    facts: &Facts<'_>,
+    request: &Request<'_>,
+    (lists, passed, made): (&mut Lists, &mut usize, &mut Vec<u8>),
+    position: Position<'t>,
+    mut answer: Option<Answer>,
+) -> Step<'t> {
+    let Position { route, policies, next, call, .. } = position;
+    let inspected = Inspected {
+        head: facts.head,
+        host: request.seen.host,
+        path: request.seen.path,
+        client: facts.client,
+        tls: facts.tls,
+    };
+    for (index, policy) in policies.iter().enumerate().skip(next) {
+        let verdict = match answer.take() {
+            Some(answer) => policy.resume(&inspected, lists, answer),
+            None => policy.judge(&inspected, lists),
+        };
+        match verdict {
+            Verdict::Pass => *passed = index + 1,
+            Verdict::Refuse(cause) => {
+                return Step::Reject(Rejection { cause, route: route.ok(), call });
+            }
+            Verdict::Answer(reason) => return Step::Respond(empty(route.ok(), reason)),
+            Verdict::Ask(question) => {
+                let position = Position { next: index, ..position };
+                return Step::Ask(Pause { question, position });
+            }
+        }
+    }
+    match route {
+        Ok(route) => act(site, facts, request, route, call, made),
+        Err(cause) => Step::Reject(Rejection { cause, route: None, call }),
+    }
+}
+
+/// What the route does with a request that its policies let pass.
+fn act<'t>(
+    site: &Site<'t, '_>,
+    facts: &Facts<'_>,
+    request: &Request<'_>,
+    route: &'t Arc<Route>,
+    call: Option<Call>,
+    made: &mut Vec<u8>,
+) -> Step<'t> {
     match &route.action {
         Action::Redirect(redirect) => {
             let source = Source {
@@ -180,75 +225,65 @@ pub fn decide<'t>(table: &'t Table, facts: &Facts<'_>, scratch: &mut Scratch) ->
             };
             match redirect.locate(&source, made) {
                 Ok(()) => Step::Respond(ProxyReply {
-                    route,
-                    reason: Reason::Redirected,
                     status: redirect.status,
-                    content_type: None,
-                    body: b"",
                     has_location: true,
+                    ..empty(Some(route), Reason::Redirected)
                 }),
-                Err(rule) => reject(rule, Some(route)),
+                Err(rule) => {
+                    Step::Reject(Rejection { cause: rule.in_request(), route: Some(route), call })
+                }
             }
         }
         Action::Reply(reply) => Step::Respond(ProxyReply {
-            route,
-            reason: Reason::Replied,
             status: reply.status,
             content_type: reply.content_type.as_deref(),
             body: &reply.body,
-            has_location: false,
+            ..empty(Some(route), Reason::Replied)
         }),
-        Action::Forward(forward) => match plan(route, forward, facts, &request, made) {
-            Ok(plan) => Step::Plan(plan),
-            Err(rule) => reject(rule, Some(route)),
-        },
+        Action::Forward(forward) => {
+            let web = forward.grpc_web.then(|| Call::of_web(facts.head.fields(), facts.now));
+            let call = web.flatten().or(call);
+            match plan(site, facts, request, (route, forward), call, made) {
+                Ok(plan) => Step::Plan(plan),
+                Err(cause) => Step::Reject(Rejection { cause, route: Some(route), call }),
+            }
+        }
     }
 }
 
-/// A request in its normal form, with what routing does not look at.
-pub(crate) struct Request<'a> {
-    pub(crate) seen: Normalised<'a>,
-    authority: Authority<'a>,
-    path: PathSource,
-}
-
-/// The first phase; `explain` asks for it alone.
-pub(crate) fn normalise<'a>(
-    head: &RequestHead<'a>,
-    path_scratch: &'a mut Vec<u8>,
-    host_scratch: &'a mut Vec<u8>,
-) -> Result<Request<'a>, Rule> {
-    let written = head.path();
-    // A tunnel has no path: nothing here could route it.
-    if head.method() == b"CONNECT" {
-        return Err(Rule::Connect);
+/// An answer without a body.
+fn empty<'t>(route: Option<&'t Arc<Route>>, reason: Reason) -> ProxyReply<'t> {
+    ProxyReply {
+        route,
+        reason,
+        status: reason.status(),
+        content_type: None,
+        body: b"",
+        has_location: false,
     }
-    let path = path::normalise(written, path_scratch, EncodedSlash::Keep)?;
-    let source = if written.is_empty() {
-        PathSource::Root
-    } else if std::ptr::eq(path, written) {
-        PathSource::Head(head.parts.path)
-    } else {
-        PathSource::Normalised
-    };
-    let authority = host::normalise(head.authority(), host_scratch)?;
-    let seen = Normalised {
-        host: authority.host,
-        path,
-        method: head.method(),
-        query: head.query(),
-        fields: head.fields(),
-    };
-    Ok(Request { seen, authority, path: source })
 }
 
 fn plan<'t>(
-    route: &'t Arc<Route>,
-    forward: &'t Forward,
+    site: &Site<'t, '_>,
     facts: &Facts<'_>,
     request: &Request<'_>,
+    (route, forward): (&'t Arc<Route>, &'t Forward),
+    call: Option<Call>,
     made: &mut Vec<u8>,
-) -> Result<Plan<'t>, Rule> {
+) -> Result<Plan<'t>, Cause> {
+    if call.is_some_and(|call| call.is_over(facts.now)) {
+        return Err(Reason::Deadline.into());
+    }
+    let handshake = handshake::wanted(&facts.head, site.upgrades, || facts.random_key)
+        .map_err(Rule::in_request)?;
+    let body_limit = route.body_limit.unwrap_or(site.body_limit);
+    if let Framing::Length(length) = facts.head.parts.framing
+        && length > body_limit
+        // Of a call the limit is for each message.
+        && call.is_none_or(|call| call.web.is_some())
+    {
+        return Err(Rule::BodyLimit.in_request());
+    }
     let shown = forward.sticky.as_ref().and_then(|it| it.read(&request.seen.fields));
     let backend = shown
         .and_then(|it| forward.backends.by_key(it.backend))
@@ -256,7 +291,7 @@ fn plan<'t>(
     let path = match &forward.rewrite {
         None => request.path,
         Some(rewrite) => {
-            rewrite.apply(request.seen.path, made)?;
+            rewrite.apply(request.seen.path, made).map_err(Rule::in_request)?;
             PathSource::Rewritten
         }
     };
@@ -274,6 +309,9 @@ fn plan<'t>(
         sticky: forward.sticky.as_ref().map(|it| it.stick(shown, backend.key)),
         timeouts: forward.timeouts,
         retries: forward.retries,
+        body_limit,
+        call,
+        handshake,
     })
 }
 

@@ -5,27 +5,32 @@
 //! Secrets do not show: texts are printed as they were written.
 
 mod report;
+mod request;
 mod upgrade;
+mod world;
 
 use std::net::IpAddr;
 
 use portcullis_config::model::{
-    Action, Config, Forward, HeaderEdits, HeaderValueEdit, ListenAddress, Listener, ListenerId,
-    ListenerKind, Trust,
+    Action, Config, Forward, HeaderEdits, HeaderValueEdit, HttpListener, ListenAddress, Listener,
+    ListenerId, ListenerKind,
 };
-use portcullis_config::values::{HeaderName, MethodName};
+use tokio::time::Instant;
 
 pub use report::{Candidate, EditsTold, Explanation, Outcome, PhaseTold, SettingTold, ShareTold};
+pub use world::World;
 
-use crate::decide::{Facts, HostSource, Plan, Scratch, Step, decide, normalise};
-use crate::http1::hypothetical::HypotheticalHead;
+use crate::cause::Rule;
+use crate::decide::{Facts, HostSource, Plan, Scratch, Site, Step, decide, normalise, resume};
+use crate::error::Reason;
 use crate::message::RequestHead;
 use crate::policy::forwarded::is_claim;
-use crate::policy::grpc_web::Web;
+use crate::policy::judge::Question as PolicyQuestion;
 use crate::policy::provenance::{Peer, Provenance};
-use crate::policy::reply::is_field_value;
 use crate::route::table::Verdict;
-use crate::route::{Mismatch, Route, Table};
+use crate::route::{Mismatch, Normalised, Route, Table};
+use crate::snapshot::request_rules;
+use request::Url;
 
 /// A request to explain.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +44,10 @@ pub struct Question<'a> {
     pub peer: Option<IpAddr>,
     /// The name of a listener; else the one that the URL's scheme and port lead to.
     pub listener: Option<&'a str>,
+    /// Sent by HTTP/2, not by HTTP/1.1.
+    pub http2: bool,
+    /// The name in the TLS handshake; that of the URL unless said.
+    pub server_name: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,73 +66,96 @@ pub enum ExplainError {
     TooLong,
 }
 
-/// Explains a request. `table` gives the live table of a listener.
+/// Explains a request: the request is read, and decided on, by the code that serves.
 ///
 /// # Errors
 /// When the question is not about a request that could be sent.
-pub fn explain<'t>(
+pub fn explain(
     config: &Config,
-    table: impl Fn(ListenerId) -> Option<&'t Table>,
+    world: &World,
     question: &Question<'_>,
 ) -> Result<Explanation, ExplainError> {
     let url = Url::parse(question.url)?;
-    check_sendable(question)?;
-    let (id, listener, tls) = choose_listener(config, question, &url)?;
-    let table = table(id).ok_or_else(|| ExplainError::Listener(listener.name.clone()))?;
+    let (id, listener, http) = choose_listener(config, question, &url)?;
+    let read = request::read(question, &url, &request_rules(http))?;
+    let elsewhere = |seen: &Normalised<'_>| world.elsewhere(id, seen);
+    let site = world
+        .site(id, http, &elsewhere)
+        .ok_or_else(|| ExplainError::Listener(listener.name.clone()))?;
 
     let named = question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     let authority = named.map_or(url.authority, |(_, host)| host);
-    let head = HypotheticalHead::try_new(
-        question.method,
-        authority,
-        url.path,
-        url.query,
-        question.headers,
-    )
-    .ok_or(ExplainError::TooLong)?;
-    let peer = Peer { address: question.peer, tls };
-    // The ids of a trace decide nothing.
-    let provenance = Provenance::judge(&head.view(), trust_of(listener), peer, || (1, 1));
-    let facts = Facts {
-        head: head.view(),
-        peer: provenance.forwarded_for.or(question.peer),
-        tls: provenance.tls,
-        sni: None,
-        local_port: provenance.port(&head.view(), port_of(listener)),
-        random: 0,
-    };
-
-    let mut scratch = Scratch::default();
-    let step = decide(table, &facts, &mut scratch);
-    let (route, mut outcome) = outcome(config, &step, &facts, &scratch);
-    let upgrade = match (&step, &listener.kind) {
-        (Step::Plan(plan), ListenerKind::Http(http)) if facts.head.parts.upgrade => {
-            let route = &config.routes[plan.route.id.0];
-            Some(upgrade::tell(&facts.head, http.upgrades, &route.action, &mut outcome))
-        }
-        _ => None,
-    };
-    let web = match &step {
-        Step::Plan(plan) if plan.forward.grpc_web => Web::of(facts.head.fields()),
-        _ => None,
-    };
-    let candidates = candidates(table, &facts.head);
-    let configured = route.map(|route| &config.routes[route.id.0]);
     let mut report = Explanation {
         listener: listener.name.clone(),
         method: question.method.to_owned(),
         host: authority.to_owned(),
         path: url.path.to_owned(),
-        route: route.map(|route| route.name.clone()),
-        location: route.map(|route| route.location.to_string()),
+        route: None,
+        location: None,
         phases: Vec::new(),
-        candidates,
-        outcome,
-        request_headers: configured.map(|it| edits(&it.request_headers)).unwrap_or_default(),
-        response_headers: configured.map(|it| edits(&it.response_headers)).unwrap_or_default(),
+        candidates: Vec::new(),
+        outcome: Outcome::none(),
+        request_headers: EditsTold::default(),
+        response_headers: EditsTold::default(),
     };
-    report.phases = phases(&facts.head, &provenance, upgrade, web, &report);
+    if let Some(cause) = read.refused {
+        report.outcome = Outcome::rejected(cause, read.call);
+        let verdict = report.outcome.to_string();
+        report.phases.push(PhaseTold { phase: "head", verdict });
+        return Ok(report);
+    }
+    let head = read.head();
+    let peer = Peer { address: question.peer, tls: http.tls.is_some() };
+    // The ids of a trace decide nothing.
+    let provenance = Provenance::judge(&head, &http.trust, peer, || (1, 1));
+    let server_name = question.server_name.or_else(|| url.server_name());
+    let facts = Facts {
+        head,
+        client: provenance.forwarded_for.or(question.peer),
+        tls: provenance.tls,
+        sni: server_name.filter(|_| http.tls.is_some()),
+        local_port: provenance.port(&head, port_of(listener)),
+        now: Instant::now(),
+        memory_full: false,
+        random: 0,
+        random_key: 0,
+    };
+    let mut scratch = Scratch::default();
+    let step = decided(&site, &facts, &mut scratch);
+    let (route, outcome) = outcome(config, &step, &facts, &scratch);
+    let configured = route.map(|route| &config.routes[route.id.0]);
+    report.route = route.map(|route| route.name.clone());
+    report.location = route.map(|route| route.location.to_string());
+    report.outcome = outcome;
+    report.candidates = candidates(site.table, &head);
+    report.request_headers = configured.map(|it| edits(&it.request_headers)).unwrap_or_default();
+    report.response_headers = configured.map(|it| edits(&it.response_headers)).unwrap_or_default();
+    report.phases = phases(&facts, &site, &provenance, &step, route, &scratch, &report);
+    if let Step::Plan(plan) = &step
+        && plan.handshake.is_some()
+        && let Outcome::Forward { settings, .. } = &mut report.outcome
+        && let Action::Forward(forward) = &config.routes[plan.route.id.0].action
+    {
+        settings.extend(upgrade::settings(&forward.websocket));
+    }
     Ok(report)
+}
+
+/// Decides, and answers what policies ask on this thread.
+fn decided<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
+    let mut step = decide(site, facts, scratch);
+    loop {
+        match step {
+            Step::Ask(pause) => {
+                let (question, resumable) = pause.ask();
+                let answer = match question {
+                    PolicyQuestion::Compute(work) => work(),
+                };
+                step = resume(site, facts, scratch, resumable, answer);
+            }
+            end => return end,
+        }
+    }
 }
 
 fn outcome<'t>(
@@ -133,13 +165,13 @@ fn outcome<'t>(
     scratch: &Scratch,
 ) -> (Option<&'t Route>, Outcome) {
     match step {
-        Step::Reject(it) => (it.route.map(|route| &**route), Outcome::rejected(it.cause)),
+        Step::Reject(it) => (it.route.map(|route| &**route), Outcome::rejected(it.cause, it.call)),
         Step::Respond(it) if it.has_location => {
             let location = text(scratch.location());
-            (Some(it.route), Outcome::Redirect { status: it.status, location })
+            (it.route.map(|route| &**route), Outcome::Redirect { status: it.status, location })
         }
         Step::Respond(it) => (
-            Some(it.route),
+            it.route.map(|route| &**route),
             Outcome::Reply {
                 status: it.status,
                 content_type: it.content_type.map(str::to_owned),
@@ -147,6 +179,8 @@ fn outcome<'t>(
             },
         ),
         Step::Plan(plan) => (Some(plan.route), forward(config, plan, facts, scratch)),
+        // Every question was answered.
+        Step::Ask(_) => (None, Outcome::rejected(Reason::Internal.into(), None)),
     }
 }
 
@@ -244,14 +278,25 @@ fn candidates(table: &Table, head: &RequestHead<'_>) -> Vec<Candidate> {
 
 /// The verdict of each phase, in the order in which [`decide`] goes through them.
 fn phases(
-    head: &RequestHead<'_>,
+    facts: &Facts<'_>,
+    site: &Site<'_, '_>,
     provenance: &Provenance,
-    upgrade: Option<String>,
-    web: Option<Web>,
+    step: &Step<'_>,
+    route: Option<&Route>,
+    scratch: &Scratch,
     report: &Explanation,
 ) -> Vec<PhaseTold> {
+    let head = &facts.head;
     let mut phases = Vec::new();
     let mut tell = |phase, verdict| phases.push(PhaseTold { phase, verdict });
+    let refused = match step {
+        Step::Reject(rejection) => rejection.cause.rule,
+        _ => None,
+    };
+    if refused == Some(Rule::OtherCertificate) {
+        tell("connection", report.outcome.to_string());
+        return phases;
+    }
     let (mut path_scratch, mut host_scratch) = (Vec::new(), Vec::new());
     match normalise(head, &mut path_scratch, &mut host_scratch) {
         Ok(request) => {
@@ -284,10 +329,20 @@ fn phases(
             _ => "none".to_owned(),
         },
     );
-    if let Some(verdict) = upgrade {
+    let policies = route.map_or(site.policies, |route| route.policies.at(site.listener));
+    for (index, policy) in policies.iter().enumerate() {
+        match scratch.policies_passed() {
+            passed if index < passed => tell(policy.name(), "passes".to_owned()),
+            passed if index == passed => tell(policy.name(), report.outcome.to_string()),
+            _ => {}
+        }
+    }
+    if let Some(verdict) = upgrade::verdict(head, site.upgrades, step) {
         tell("upgrade", verdict);
     }
-    if let Some(web) = web {
+    if let Step::Plan(Plan { call: Some(call), .. }) = step
+        && let Some(web) = call.web
+    {
         let text = |text| if text { "base64" } else { "binary" };
         let (from, to) = (text(web.text), text(web.text_back));
         tell("grpc-web", format!("translated to gRPC: {from} in, {to} out"));
@@ -306,63 +361,15 @@ fn edits(edits: &HeaderEdits) -> EditsTold {
     }
 }
 
-struct Url<'a> {
-    tls: Option<bool>,
-    authority: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
-}
-
-impl<'a> Url<'a> {
-    fn parse(url: &'a str) -> Result<Self, ExplainError> {
-        let (tls, rest) = if let Some(rest) = url.strip_prefix("https://") {
-            (Some(true), rest)
-        } else if let Some(rest) = url.strip_prefix("http://") {
-            (Some(false), rest)
-        } else if url.starts_with('/') || url == "*" {
-            (None, url)
-        } else {
-            return Err(ExplainError::Url(url.to_owned()));
-        };
-        let (authority, target) = match (tls, rest.find(['/', '?'])) {
-            (None, _) => ("", rest),
-            (Some(_), Some(at)) => rest.split_at(at),
-            (Some(_), None) => (rest, ""),
-        };
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        Ok(Self { tls, authority, path, query })
-    }
-
-    fn port(&self) -> Option<u16> {
-        let written = self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        written.or(self.tls.map(|tls| if tls { 443 } else { 80 }))
-    }
-}
-
-fn check_sendable(question: &Question<'_>) -> Result<(), ExplainError> {
-    if MethodName::parse(question.method).is_err() {
-        return Err(ExplainError::Method(question.method.to_owned()));
-    }
-    for (name, value) in question.headers {
-        if HeaderName::parse(name).is_err() || !is_field_value(value) {
-            return Err(ExplainError::Header(name.clone()));
-        }
-    }
-    Ok(())
-}
-
 /// The named listener, else the http listener that fits the URL best: by scheme, then by port.
 fn choose_listener<'c>(
     config: &'c Config,
     question: &Question<'_>,
     url: &Url<'_>,
-) -> Result<(ListenerId, &'c Listener, bool), ExplainError> {
+) -> Result<(ListenerId, &'c Listener, &'c HttpListener), ExplainError> {
     let http = config.listeners.iter().enumerate().filter_map(|(index, listener)| {
         let ListenerKind::Http(http) = &listener.kind else { return None };
-        Some((ListenerId(index), listener, http.tls.is_some()))
+        Some((ListenerId(index), listener, &**http))
     });
     if let Some(name) = question.listener {
         return http
@@ -370,18 +377,11 @@ fn choose_listener<'c>(
             .find(|(_, listener, _)| listener.name == name)
             .ok_or_else(|| ExplainError::Listener(name.to_owned()));
     }
-    let misfit = |(_, listener, tls): &(ListenerId, &Listener, bool)| {
-        (url.tls.is_some_and(|wanted| wanted != *tls), url.port() != port_of(listener))
+    let misfit = |(_, listener, http): &(ListenerId, &Listener, &HttpListener)| {
+        let other_scheme = url.tls.is_some_and(|wanted| wanted != http.tls.is_some());
+        (other_scheme, url.port() != port_of(listener))
     };
     http.min_by_key(misfit).ok_or(ExplainError::NoListener)
-}
-
-fn trust_of(listener: &Listener) -> &Trust {
-    match &listener.kind {
-        ListenerKind::Http(http) => &http.trust,
-        // `explain` refuses those that do not route requests.
-        ListenerKind::Stream(_) | ListenerKind::Status => &Trust::Nobody,
-    }
 }
 
 fn port_of(listener: &Listener) -> Option<u16> {

@@ -11,7 +11,7 @@ use crate::buffer::{Buffer, HeadBuffer};
 use crate::cause::{Cause, Rule};
 use crate::client::{Client, LINGER, LINGER_SILENT};
 use crate::deadline::Deadline;
-use crate::decide::{Facts, ProxyReply, Step, decide, normalise};
+use crate::decide::{Facts, ProxyReply, Rejection, Resumable, Step, decide, resume};
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange, Next, next};
 use crate::forward::{self, Outcome};
@@ -23,12 +23,13 @@ use crate::http2::{Stream, connect};
 use crate::message::{PartialHead, RequestHead, Version, without_user};
 use crate::observe::timeline::Stage;
 use crate::policy::grpc::{Call, is_grpc};
+use crate::policy::judge::{Answer, Question};
 use crate::relay::read_some;
 use crate::relay::reader::Http2Body;
 use crate::respond;
+use crate::route::Normalised;
 use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
-use crate::websocket::handshake;
 use crate::worker::{Current, Worker};
 
 /// Handles the HTTP/1 request whose first bytes stand in `buffer`.
@@ -148,79 +149,90 @@ async fn serve(exchange: &mut Exchange<'_>) -> Next {
 }
 
 async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
-    let client = exchange.client;
     let Some(current) = exchange.current() else { return Outcome::Ended(Next::Close) };
-    let Some(listener) = current.listener(client.listener.id) else {
+    let Some(listener) = current.listener(exchange.client.listener.id) else {
         return Outcome::Ended(Next::Close);
     };
     exchange.learn_provenance(&listener.settings.trust);
-    exchange.call = exchange.request().and_then(|head| Call::of(head.fields(), Instant::now));
-    if exchange.worker.is_full() {
-        return Outcome::Ended(refuse(exchange, Reason::MemoryLimit.into(), None).await);
+    let mut step = drive(exchange, &current, listener, None);
+    while let Step::Ask(pause) = step {
+        exchange.route = pause.route().map(|route| route.id);
+        let (question, resumable) = pause.ask();
+        let answer = find_out(exchange, question).await;
+        step = drive(exchange, &current, listener, Some((resumable, answer)));
     }
-    let random = exchange.worker.random();
-    let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
-    let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
-    let request = RequestHead { bytes, parts: request };
-    let sni = client.tls.as_ref().and_then(|tls| tls.sni.as_deref());
-    if let Some(tls) = &listener.tls
-        && tls.misdirected(sni, request.authority())
-    {
-        return Outcome::Ended(refuse(exchange, Rule::OtherCertificate.in_request(), None).await);
-    }
-    let provenance = &exchange.provenance;
-    let facts = Facts {
-        head: request,
-        peer: provenance.forwarded_for.or(client.address.map(|address| address.ip())),
-        tls: provenance.tls,
-        sni,
-        local_port: provenance.port(&request, listener.port),
-        random,
-    };
-    let step = decide(&listener.table, &facts, scratch);
     let routed = exchange.mark(Stage::Route);
     match step {
-        Step::Reject(rejection) => {
-            exchange.route = rejection.route.map(|route| route.id);
-            let edits = rejection.route.map(|it| &it.response_edits);
-            let cause = match rejection.cause.reason {
-                Reason::NoRoute => missed(exchange, &current, rejection.cause),
-                _ => rejection.cause,
-            };
+        Step::Reject(Rejection { cause, route, call }) => {
+            exchange.route = route.map(|route| route.id);
+            exchange.call = call;
+            if cause.reason == Reason::MemoryLimit {
+                exchange.worker.memory().count_refused();
+            }
+            let edits = route.map(|it| &it.response_edits);
             Outcome::Ended(refuse(exchange, cause, edits).await)
         }
         Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
-            let allowed = listener.settings.upgrades;
-            let random = || exchange.worker.random_128();
-            let asked = exchange.request().map(|head| handshake::wanted(&head, allowed, random));
-            match asked.transpose().map(Option::flatten) {
-                Ok(handshake) => exchange.handshake = handshake,
-                Err(rule) => {
-                    let edits = Some(&plan.route.response_edits);
-                    return Outcome::Ended(refuse(exchange, rule.in_request(), edits).await);
-                }
-            }
+            exchange.call = plan.call;
+            exchange.handshake = plan.handshake;
             forward::forward(exchange, &current, listener, &plan, routed).await
         }
+        // The loop has answered every question.
+        Step::Ask(_) => Outcome::Ended(refuse(exchange, Reason::Internal.into(), None).await),
     }
 }
 
 /// Other listeners that are asked whether they have a route; each costs as much as routing.
 const LISTENERS_ASKED: usize = 8;
 
-/// Why no route was found, the other listeners considered.
-#[cold]
-fn missed(exchange: &Exchange<'_>, current: &Current, cause: Cause) -> Cause {
-    let Some(head) = exchange.request() else { return cause };
-    let (mut path, mut host) = (Vec::new(), Vec::new());
-    let Ok(request) = normalise(&head, &mut path, &mut host) else { return cause };
-    let own = exchange.client.listener.id;
-    let others = current.snapshot.listeners.iter().filter(|other| other.id != own);
-    let found =
-        others.take(LISTENERS_ASKED).any(|listener| listener.table.find(&request.seen).is_some());
-    if found { Rule::NoRouteListener.in_request() } else { cause }
+/// Gives the decision what it is made from, at its beginning or with the answer to its question.
+fn drive<'t>(
+    exchange: &mut Exchange<'_>,
+    current: &'t Current,
+    listener: &'t HttpListener,
+    answered: Option<(Resumable<'t>, Answer)>,
+) -> Step<'t> {
+    let elsewhere = |seen: &Normalised<'_>| {
+        let others = current.snapshot.listeners.iter().filter(|other| other.id != listener.id);
+        others.take(LISTENERS_ASKED).any(|other| other.table.find(seen).is_some())
+    };
+    let site = listener.site(&elsewhere);
+    let (client, worker) = (exchange.client, exchange.worker);
+    let now = exchange.timeline.head_complete().into();
+    let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
+    let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
+    let head = RequestHead { bytes, parts: request };
+    let provenance = &exchange.provenance;
+    let facts = Facts {
+        head,
+        client: provenance.forwarded_for.or(client.address.map(|address| address.ip())),
+        tls: provenance.tls,
+        sni: client.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
+        local_port: provenance.port(&head, listener.port),
+        now,
+        memory_full: worker.is_full(),
+        random: worker.random(),
+        random_key: if head.parts.upgrade { worker.random_128() } else { 0 },
+    };
+    match answered {
+        None => decide(&site, &facts, scratch),
+        Some((resumable, answer)) => resume(&site, &facts, scratch, resumable, answer),
+    }
+}
+
+/// Finds the answer to a policy's question. It is there in a few seconds, or it is unknown.
+async fn find_out(exchange: &Exchange<'_>, question: Question) -> Answer {
+    match question {
+        Question::Compute(work) => match exchange.worker.offload().run(work).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, "a policy's question was not answered");
+                Answer::Unknown
+            }
+        },
+    }
 }
 
 /// Reads until the head is complete. The deadline counts from the first byte.
@@ -269,6 +281,7 @@ async fn read_head(
         }
         // Whoever takes its time with a head holds a buffer.
         if slot.is_some() && exchange.worker.is_full() {
+            exchange.worker.memory().count_refused();
             return Err(Reason::MemoryLimit.into());
         }
         let read = read_some(&client.io, exchange.worker.buffers(), &mut slot);
@@ -293,7 +306,7 @@ async fn refuse(
 }
 
 async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
-    exchange.route = Some(reply.route.id);
+    exchange.route = reply.route.map(|route| route.id);
     let keep_alive = may_continue(exchange);
     let written = respond::reply(exchange, reply, keep_alive).await;
     next(exchange, written && keep_alive)

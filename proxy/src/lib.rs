@@ -32,6 +32,7 @@ pub mod listener;
 pub mod memory;
 pub mod message;
 pub mod observe;
+pub mod offload;
 pub mod peer;
 pub mod pipe;
 pub mod policy;

@@ -96,7 +96,7 @@ pub async fn reply(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>, keep_ali
         body: reply.body,
         lines: &[],
         location: reply.has_location,
-        edits: Some(&reply.route.response_edits),
+        edits: reply.route.map(|route| &route.response_edits),
         keep_alive,
     };
     send(exchange, &response).await
@@ -138,6 +138,7 @@ async fn send(exchange: &mut Exchange<'_>, own: &Own<'_>) -> bool {
         body: own.body,
         headers,
         edits: own.edits,
+        changes: Some(&parts.decide.lists.response),
         date: &date,
         head_only,
         client: parts.request.version,

@@ -25,8 +25,6 @@ pub struct Parts {
     pub out: Vec<u8>,
     /// The head on its way to the client.
     pub response_out: Vec<u8>,
-    /// Header lines that the proxy adds.
-    pub lines: Vec<u8>,
 }
 
 /// One worker's spare [`Parts`], as many as the work of late has needed.
@@ -88,8 +86,9 @@ impl DerefMut for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let Some(mut parts) = self.parts.take() else { return };
-        let Parts { head, response_head, out, response_out, lines, .. } = &mut *parts;
-        for buffer in [head, response_head, out, response_out, lines] {
+        let Parts { head, response_head, out, response_out, decide, .. } = &mut *parts;
+        decide.clear();
+        for buffer in [head, response_head, out, response_out] {
             buffer.clear();
             if buffer.capacity() > KEPT_OUT {
                 *buffer = Vec::new();

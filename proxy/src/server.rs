@@ -26,6 +26,7 @@ use crate::memory;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
+use crate::offload::Offload;
 use crate::snapshot::Snapshot;
 use crate::upstream::discovery::{Discovery, SystemResolver};
 use crate::worker::{Command, Setup};
@@ -107,6 +108,8 @@ impl Server {
 
         let nothing = Snapshot::nothing(config, &metrics);
         let published = Arc::new(ArcSwap::from_pointee(nothing));
+        let offload = Offload::start(count.div_ceil(2))
+            .map_err(|error| StartError::System { what: "threads for long work", error })?;
         let mut workers = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
         for index in 0..count {
@@ -118,6 +121,7 @@ impl Server {
                 metrics: Arc::clone(&metrics),
                 log: log.worker(id, random.u64(..)),
                 seed: random.u64(..),
+                offload: offload.clone(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))

@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use portcullis_config::model::{self, Config, ListenAddress, ListenerKind};
 
+use crate::decide::Site;
 use crate::http1::request::RequestRules;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics};
-use crate::route::{Action, Route, Table, compile};
+use crate::route::{Action, Normalised, Route, Table, compile};
 use crate::sockets::ListenerId;
 use crate::tls::ServerTls;
 use crate::upstream::live::LiveUpstream;
@@ -46,6 +47,8 @@ pub struct Snapshot {
 /// The live form of an http listener.
 pub struct HttpListener {
     pub id: ListenerId,
+    /// Which one of its configuration.
+    pub index: model::ListenerId,
     pub name: Arc<str>,
     /// As configured; the kernel may have chosen the port.
     pub address: ListenAddress,
@@ -55,6 +58,21 @@ pub struct HttpListener {
     pub table: Table,
     pub tls: Option<Arc<ServerTls>>,
     pub metrics: Arc<ListenerMetrics>,
+}
+
+impl HttpListener {
+    /// What it says to a decision.
+    pub fn site<'t, 's>(&'t self, elsewhere: &'s dyn Fn(&Normalised<'_>) -> bool) -> Site<'t, 's> {
+        Site {
+            listener: self.index,
+            table: &self.table,
+            policies: &[],
+            tls: self.tls.as_deref(),
+            upgrades: self.settings.upgrades,
+            body_limit: *self.settings.request_limits.body,
+            elsewhere,
+        }
+    }
 }
 
 /// Gives each listener its identity and tells the port that the kernel chose.
@@ -89,7 +107,8 @@ impl Snapshot {
         addresses: &impl Addresses,
     ) -> Result<Self, Vec<WorldError>> {
         let mut faults = Vec::new();
-        let routes = match compile(&config) {
+        let before = previous.map_or(&[][..], |previous| &previous.routes);
+        let routes = match compile(&config, before) {
             Ok(routes) => routes,
             Err(errors) => {
                 faults.extend(errors.iter().map(|error| WorldError {
@@ -122,10 +141,11 @@ impl Snapshot {
                 let tls = server_tls(settings.tls.as_ref(), before, &mut faults);
                 Some(Arc::new(HttpListener {
                     id,
+                    index: model::ListenerId(index),
                     name: listener.name.as_str().into(),
                     address: listener.address.clone(),
                     port,
-                    rules: rules(settings),
+                    rules: request_rules(settings),
                     settings: (**settings).clone(),
                     table: Table::for_listener(&routes, model::ListenerId(index)),
                     tls,
@@ -187,7 +207,8 @@ impl Snapshot {
     }
 }
 
-fn rules(settings: &model::HttpListener) -> RequestRules {
+/// How requests of a listener are read.
+pub fn request_rules(settings: &model::HttpListener) -> RequestRules {
     let limits = &settings.request_limits;
     RequestRules {
         head_bytes: *limits.header_bytes as usize,

@@ -26,6 +26,7 @@ use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
+use crate::offload::Offload;
 use crate::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::Snapshot;
@@ -46,6 +47,7 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     pub log: AccessLogWorker,
     pub seed: u64,
+    pub offload: Offload,
 }
 
 /// One worker's own things, shared by the tasks of its thread.
@@ -62,13 +64,14 @@ pub struct Worker {
     clock: Clock,
     metrics: Arc<Metrics>,
     random: RefCell<fastrand::Rng>,
+    offload: Offload,
     /// Those that accept, and retired ones until their last connection has ended.
     listeners: RefCell<Vec<Rc<Bound>>>,
 }
 
 impl Worker {
     pub(crate) fn new(setup: Setup) -> Rc<Self> {
-        let Setup { id, snapshot, metrics, log, seed } = setup;
+        let Setup { id, snapshot, metrics, log, seed, offload } = setup;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
         let maker = Maker { metrics: &metrics, worker: id };
@@ -85,6 +88,7 @@ impl Worker {
             young: Young::default(),
             log,
             random: RefCell::new(random),
+            offload,
             listeners: RefCell::default(),
             metrics,
         })
@@ -177,15 +181,16 @@ impl Worker {
         self.young.begin()
     }
 
-    /// Whether no request is to be taken in: the one that asks is refused then, and counted. What
-    /// the other workers have begun is not looked up: as much as here.
+    /// Whether no request is to be taken in. What the other workers have begun is not looked up:
+    /// as much as here. The one that is refused for it is counted by [`Memory::count_refused`].
     pub fn is_full(&self) -> bool {
         let young = u64::from(self.young.count()) * self.metrics.workers() as u64;
-        let is_full = self.memory().is_full(young);
-        if is_full {
-            self.memory().count_refused();
-        }
-        is_full
+        self.memory().is_full(young)
+    }
+
+    /// Where work goes that would hold the worker up.
+    pub fn offload(&self) -> &Offload {
+        &self.offload
     }
 
     pub fn log(&self) -> &AccessLogWorker {

@@ -10,7 +10,7 @@ use portcullis_config::location::{Location, Sourced};
 use portcullis_config::model::*;
 use portcullis_config::networks::Networks;
 use portcullis_config::values::{HeaderName, HostPattern, PathPattern, Share};
-use portcullis_proxy::decide::{Facts, Scratch, Step, decide};
+use portcullis_proxy::decide::{Facts, Scratch, Site, Step, decide};
 use portcullis_proxy::http1::{RequestRules, parse_request};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
 use portcullis_proxy::policy::forwarded::Forwarded;
@@ -28,21 +28,16 @@ fn decisions_do_not_allocate() {
         ("other", "/nowhere"),
     ];
     for count in [1, 10, 10_000] {
-        let table = Table::build(&compile(&config(count)).expect("routes are valid"));
+        let table = Table::build(&compile(&config(count), &[]).expect("routes are valid"));
+        let site = Site::bare(&table);
         let mut scratch = Scratch::default();
         for round in 0..3 {
             for (host, path) in requests {
                 let (bytes, parts) = head(host, path);
-                let facts = Facts {
-                    head: RequestHead { bytes: &bytes, parts: &parts },
-                    peer: None,
-                    tls: false,
-                    sni: None,
-                    local_port: Some(80),
-                    random: 7,
-                };
+                let head = RequestHead { bytes: &bytes, parts: &parts };
+                let facts = Facts { local_port: Some(80), random: 7, ..Facts::of(head) };
                 let before = allocations::here();
-                let step = decide(&table, &facts, &mut scratch);
+                let step = decide(&site, &facts, &mut scratch);
                 let after = allocations::here();
                 if count > 10 && path != "/nowhere" {
                     assert!(matches!(step, Step::Plan(_)), "{host}{path}: {step:?}");

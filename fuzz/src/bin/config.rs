@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
             loaded.warnings.render(&loaded.sources, false);
             effective(&loaded.config);
             // What the loader lets pass and the router refuses would be found at a reload only.
-            let routes = compile(&loaded.config);
+            let routes = compile(&loaded.config, &[]);
             let routes = routes.unwrap_or_else(|errors| panic!("{:?}", errors[0]));
             for listener in 0..loaded.config.listeners.len() {
                 Table::for_listener(&routes, ListenerId(listener));

@@ -36,6 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         host: if read.authority().is_empty() { b"upstream" } else { read.authority() },
         framing: parts.framing,
         edits: None,
+        changes: None,
         drop: KnownSet::EMPTY,
         append: &[],
         keep_expect: false,

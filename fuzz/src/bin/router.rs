@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use portcullis_config::model::{Config, ListenerId, Match, Route as Written};
 use portcullis_config::parse_str;
 use portcullis_config::values::{HostPattern, MethodName, PathPattern};
-use portcullis_proxy::decide::{Facts, Scratch, Step, decide};
+use portcullis_proxy::decide::{Facts, Scratch, Site, Step, decide};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
 use portcullis_proxy::route::matcher::{HostTest, PathTest};
 use portcullis_proxy::route::table::Verdict;
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut bytes = Bytes(bytes);
     let Some(config) = routes(&mut bytes) else { return };
     // Some rewrites want a prefix to replace.
-    let Ok(routes) = compile(&config) else { return };
+    let Ok(routes) = compile(&config, &[]) else { return };
     let table = Table::for_listener(&routes, ListenerId(0));
     let (head, parts) = request(&mut bytes);
     let head = RequestHead { bytes: &head, parts: &parts };
@@ -57,8 +57,7 @@ fn check_table(
 
 /// Twice with buffers that are not clean, once with clean ones.
 fn check_decisions(table: &Table, head: RequestHead<'_>, taken: Option<RouteId>) {
-    let facts =
-        Facts { head, peer: None, tls: false, sni: None, local_port: Some(8080), random: 7 };
+    let facts = Facts { local_port: Some(8080), random: 7, ..Facts::of(head) };
     let mut used = Scratch::default();
     let first = made(table, &facts, &mut used);
     assert_eq!(first, made(table, &facts, &mut used));
@@ -78,16 +77,18 @@ struct Made {
 }
 
 fn made(table: &Table, facts: &Facts<'_>, scratch: &mut Scratch) -> Made {
-    match decide(table, facts, scratch) {
+    let site = Site::bare(table);
+    match decide(&site, facts, scratch) {
         Step::Reject(it) => {
             let route = it.route.map(|route| route.id);
             Made { route, status: it.cause.reason.status(), bytes: Vec::new() }
         }
         Step::Respond(it) => {
-            let (route, status, redirect) = (Some(it.route.id), it.status, it.has_location);
+            let (route, status, redirect) = (it.route.map(|route| route.id), it.status, it.has_location);
             let bytes = if redirect { scratch.location().to_vec() } else { Vec::new() };
             Made { route, status, bytes }
         }
+        Step::Ask(_) => unreachable!("no route has a policy that asks"),
         Step::Plan(plan) => {
             let sent = plan.path(&facts.head, scratch);
             let mut again = Vec::new();

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use portcullis_config::model::{Config, ListenerId, ListenerKind};
+use portcullis_config::model::{Config, ListenerKind};
 use portcullis_config::{Diagnostic, Failed, Loaded, Report, load};
-use portcullis_proxy::explain::{ExplainError, Question, explain};
-use portcullis_proxy::route::{RouteError, Table, compile};
+use portcullis_proxy::explain::{ExplainError, Question, World, explain};
+use portcullis_proxy::route::RouteError;
 
 use super::{BAD_CONFIGURATION, output};
 
@@ -29,6 +29,14 @@ pub(super) struct Explain {
     /// A header of the request; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+
+    /// Send it by HTTP/2 instead of HTTP/1.1
+    #[arg(long)]
+    http2: bool,
+
+    /// The name in the TLS handshake [default: that of the URL]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
 
     /// A JSON document instead of text
     #[arg(long)]
@@ -52,23 +60,27 @@ impl Explain {
                 return Ok(ExitCode::from(BAD_CONFIGURATION));
             }
         };
-        let routes = match compile(&config) {
-            Ok(routes) => routes,
+        let world = match World::build(&config) {
+            Ok(world) => world,
             Err(errors) => {
                 output::report(&report(&errors), &sources);
                 return Ok(ExitCode::from(BAD_CONFIGURATION));
             }
         };
-        let listeners = (0..config.listeners.len()).map(ListenerId);
-        let tables: Vec<_> = listeners.map(|id| Table::for_listener(&routes, id)).collect();
+        for fault in world.faults() {
+            let text = format!("warning: {}: {}\n", fault.location, fault.message);
+            output::message(&text);
+        }
         let question = Question {
             method: &self.method,
             url: &self.url,
             headers: &self.headers,
             peer: self.peer,
             listener: self.listener.as_deref(),
+            http2: self.http2,
+            server_name: self.server_name.as_deref(),
         };
-        match explain(&config, |id| tables.get(id.0), &question) {
+        match explain(&config, &world, &question) {
             Ok(told) if self.json => {
                 output::data(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
                 Ok(ExitCode::SUCCESS)

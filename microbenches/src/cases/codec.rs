@@ -45,6 +45,7 @@ pub(super) fn write_request_head() -> Work {
             host: head.authority(),
             framing: parts.framing,
             edits: Some(&edits),
+            changes: None,
             drop: told.dropped(),
             append: &told.lines(),
             keep_expect: false,
@@ -69,9 +70,9 @@ pub(super) fn write_response_head() -> Work {
             framing: parts.framing,
             date: b"Mon, 23 Nov 2026 04:33:47 GMT",
             edits: Some(&edits),
+            changes: None,
             drop: KnownSet::EMPTY,
             append: &[],
-            append_raw: b"",
             keep_upgrade: false,
         };
         write_response(&mut out, &black_box(fixture::response_head(&parts)), &plan);

@@ -35,6 +35,7 @@ pub(super) fn request_out() -> Work {
             host: head.authority(),
             framing: parts.framing,
             edits: None,
+            changes: None,
             drop: KnownSet::EMPTY,
             append: &[],
             keep_expect: false,
@@ -66,9 +67,9 @@ pub(super) fn response_out() -> Work {
             framing: parts.framing,
             date: b"Mon, 23 Nov 2026 04:33:47 GMT",
             edits: None,
+            changes: None,
             drop: KnownSet::EMPTY,
             append: &[],
-            append_raw: b"",
             keep_upgrade: false,
         };
         let head = black_box(fixture::response_head(&parts));

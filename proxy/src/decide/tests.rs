@@ -12,13 +12,12 @@ use crate::http1::edits::EditError;
 use crate::http1::hypothetical::HypotheticalHead;
 use crate::policy::PolicyFault;
 use crate::policy::sticky::{Affinity, upstream_key};
-use crate::route::RouteFault;
+use crate::route::Table;
 use crate::route::testing::{bare_redirect, forward, live, request, route};
 use crate::target::TargetFault;
 
-/// Of a request over plain text from nowhere in particular.
 fn facts(head: &HypotheticalHead) -> Facts<'_> {
-    Facts { head: head.view(), peer: None, tls: false, sni: None, local_port: None, random: 0 }
+    Facts::of(head.view())
 }
 
 /// A decision as text: what a table of tests compares.
@@ -27,7 +26,7 @@ fn decided(table: &Table, words: &str, random: u64, tls: bool) -> String {
     let local_port = Some(if tls { 443 } else { 80 });
     let facts = Facts { tls, local_port, random, ..facts(&head) };
     let mut scratch = Scratch::default();
-    match decide(table, &facts, &mut scratch) {
+    match decide(&Site::bare(table), &facts, &mut scratch) {
         Step::Reject(it) => it.cause.reason.label().to_owned(),
         Step::Respond(it) if it.has_location => {
             format!("{} {}", it.status, String::from_utf8_lossy(scratch.location()))
@@ -38,6 +37,7 @@ fn decided(table: &Table, words: &str, random: u64, tls: bool) -> String {
             it.content_type.unwrap_or("-"),
             String::from_utf8_lossy(it.body)
         ),
+        Step::Ask(_) => "a question".to_owned(),
         Step::Plan(it) => {
             let path = String::from_utf8_lossy(it.path(&facts.head, &scratch)).into_owned();
             format!("u{} {path}", it.upstream.0)
@@ -150,7 +150,7 @@ fn a_cookie_keeps_the_backend_while_it_has_a_weight() {
         assert_eq!(decided(&table, &words, random, false), expected, "{upstream}");
         let head = request(&words);
         let facts = Facts { random, ..facts(&head) };
-        match decide(&table, &facts, &mut Scratch::default()) {
+        match decide(&Site::bare(&table), &facts, &mut Scratch::default()) {
             Step::Plan(plan) => assert_eq!(plan.sticky.unwrap().endpoint, endpoint, "{upstream}"),
             other => panic!("{other:?}"),
         }
@@ -171,7 +171,7 @@ fn hosts_are_handed_on_as_configured() {
     ] {
         let table = one("", edited(|it| it.host = handling.clone())).unwrap();
         let head = request(words);
-        match decide(&table, &facts(&head), &mut Scratch::default()) {
+        match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
             Step::Plan(plan) => assert_eq!(plan.host, expected),
             other => panic!("{other:?}"),
         }
@@ -331,7 +331,7 @@ fn a_redirect_keeps_the_port_it_came_to() {
     ] {
         let facts = Facts { tls, local_port, ..facts(&head) };
         let mut scratch = Scratch::default();
-        assert!(matches!(decide(&table, &facts, &mut scratch), Step::Respond(_)));
+        assert!(matches!(decide(&Site::bare(&table), &facts, &mut scratch), Step::Respond(_)));
         assert_eq!(String::from_utf8_lossy(scratch.location()), expected);
     }
 }
@@ -358,7 +358,7 @@ fn a_refusal_after_routing_names_the_route() {
     let table = one("", forward(&[(0, 1)])).unwrap();
     for (words, named) in [("GET h/a%2fb", true), ("GET h/a%00", false)] {
         let head = request(words);
-        match decide(&table, &facts(&head), &mut Scratch::default()) {
+        match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
             Step::Reject(it) => {
                 assert_eq!(
                     (it.cause.reason, it.route.is_some()),
@@ -379,7 +379,7 @@ fn effective_values_are_the_routes() {
     });
     let table = one("", action).unwrap();
     let head = request("GET h/");
-    match decide(&table, &facts(&head), &mut Scratch::default()) {
+    match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
         Step::Plan(plan) => {
             assert_eq!(plan.timeouts.response, Duration::from_millis(1500));
             assert_eq!(plan.timeouts.per_try, Duration::from_secs(5));
@@ -399,7 +399,7 @@ proptest! {
         let head = HypotheticalHead::try_new("GET", "h", &path, Some(&query), &[]);
         let head = head.unwrap();
         let mut scratch = Scratch::default();
-        if let Step::Respond(_) = decide(&table, &facts(&head), &mut scratch) {
+        if let Step::Respond(_) = decide(&Site::bare(&table), &facts(&head), &mut scratch) {
             let location = std::str::from_utf8(scratch.location()).unwrap();
             prop_assert!(location.starts_with("http://h/"));
             prop_assert!(!location.starts_with("http://h//"));

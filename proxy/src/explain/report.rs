@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::cause::{Cause, Rule};
+use crate::policy::grpc::{Call, Status};
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +44,9 @@ pub enum Outcome {
         /// The rule behind the reason, as the access log words it.
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<&'static str>,
+        /// Of a call of gRPC, whose clients are answered with status 200 and this.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grpc_status: Option<u32>,
     },
     Redirect {
         status: u16,
@@ -146,11 +150,18 @@ impl EditsTold {
 }
 
 impl Outcome {
-    pub(super) fn rejected(cause: Cause) -> Self {
+    /// Before anything is decided.
+    pub(super) fn none() -> Self {
+        Self::Rejected { status: 0, reason: "", detail: None, grpc_status: None }
+    }
+
+    pub(super) fn rejected(cause: Cause, call: Option<Call>) -> Self {
+        let grpc_status = call.map(|_| Status::of(cause.reason, None) as u32);
         Self::Rejected {
-            status: cause.reason.status(),
+            status: if call.is_some() { 200 } else { cause.reason.status() },
             reason: cause.reason.label(),
             detail: cause.rule.map(Rule::text),
+            grpc_status,
         }
     }
 }
@@ -158,8 +169,10 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rejected { status, reason, detail } => {
-                write!(out, "{status}, refused: {reason}")?;
+            Self::Rejected { status, reason, detail, grpc_status } => {
+                write!(out, "{status}")?;
+                grpc_status.map_or(Ok(()), |status| write!(out, ", grpc-status {status}"))?;
+                write!(out, ", refused: {reason}")?;
                 detail.map_or(Ok(()), |detail| write!(out, " ({detail})"))
             }
             Self::Redirect { status, location } => write!(out, "{status} to {location}"),

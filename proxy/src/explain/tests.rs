@@ -3,10 +3,10 @@ use std::time::Duration;
 use portcullis_config::location::{Origin, Sourced};
 use portcullis_config::model::{self, Rewrite, StickyCookie};
 use portcullis_config::text::Template;
+use portcullis_config::values::HeaderName;
 
 use super::*;
 use crate::policy::sticky::{Affinity, upstream_key};
-use crate::route::compile;
 use crate::route::testing::{bare_redirect, config, forward, location, route};
 
 /// A shop: a redirect, a canary with everything set, and routes that lose in every way.
@@ -36,6 +36,16 @@ fn shop() -> Config {
     ])
 }
 
+const QUESTION: Question<'_> = Question {
+    method: "GET",
+    url: "",
+    headers: &[],
+    peer: None,
+    listener: None,
+    http2: false,
+    server_name: None,
+};
+
 fn ask(config: &Config, method: &str, url: &str, headers: &[(&str, &str)]) -> Explanation {
     try_ask(config, method, url, headers, None).unwrap()
 }
@@ -47,11 +57,11 @@ fn try_ask(
     headers: &[(&str, &str)],
     listener: Option<&str>,
 ) -> Result<Explanation, ExplainError> {
-    let table = Table::build(&compile(config).unwrap());
+    let world = World::build(config).unwrap();
     let headers: Vec<_> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let question = Question { method, url, headers: &headers, peer: None, listener };
-    explain(config, |id| (id == ListenerId(0)).then_some(&table), &question)
+    let bare = Question { method, url, headers: &headers, ..QUESTION };
+    explain(config, &world, &Question { listener, ..bare })
 }
 
 #[test]
@@ -74,19 +84,13 @@ fn a_trusted_peer_tells_of_its_client() {
             "10.0.0.0/8".parse().unwrap(),
         ]));
     }
-    let table = Table::build(&compile(&config).unwrap());
+    let world = World::build(&config).unwrap();
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let headers = [header("x-forwarded-for", "203.0.113.5"), header("x-forwarded-proto", "https")];
     let told = |peer: &str| {
         let peer = Some(peer.parse().unwrap());
-        let question = Question {
-            method: "GET",
-            url: "http://h/old",
-            headers: &headers,
-            peer,
-            listener: None,
-        };
-        let told = explain(&config, |_| Some(&table), &question).unwrap();
+        let question = Question { url: "http://h/old", headers: &headers, peer, ..QUESTION };
+        let told = explain(&config, &world, &question).unwrap();
         let claims = told.phases.iter().find(|told| told.phase == "client claims").unwrap();
         (claims.verdict.clone(), told.outcome.to_string())
     };
@@ -162,9 +166,7 @@ fn the_listener_follows_scheme_and_port() {
         ("/", "public"),
     ] {
         let url = Url::parse(url).unwrap();
-        let question =
-            Question { method: "GET", url: "", headers: &[], peer: None, listener: None };
-        assert_eq!(choose_listener(&config, &question, &url).unwrap().1.name, expected);
+        assert_eq!(choose_listener(&config, &QUESTION, &url).unwrap().1.name, expected);
     }
 }
 
@@ -178,7 +180,7 @@ fn the_wish_for_a_websocket_has_a_verdict() {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     let check = |headers: &[(&str, &str)], expected: Option<&str>| {
-        let told = ask(&live, "GET", "/live", headers);
+        let told = ask(&live, "GET", "http://h/live", headers);
         let verdict = told.phases.iter().find(|it| it.phase == "upgrade");
         assert_eq!(verdict.map(|it| it.verdict.as_str()), expected, "{headers:?}");
         told.to_string()

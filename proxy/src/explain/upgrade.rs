@@ -1,39 +1,47 @@
-//! What becomes of a wish for an upgrade, by the code that judges it.
+//! What became of a wish for an upgrade.
 
 use std::time::Duration;
 
 use portcullis_config::location::Sourced;
-use portcullis_config::model::{Action, Upgrades, WebSocket};
+use portcullis_config::model::{Upgrades, WebSocket};
 
-use super::{Outcome, SettingTold};
+use super::SettingTold;
+use crate::cause::Rule;
+use crate::decide::{Rejection, Step};
 use crate::message::RequestHead;
-use crate::websocket::handshake;
 
-/// What becomes of the wish for an upgrade: the verdict, and the outcome where it changes that.
-pub(super) fn tell(
+/// What becomes of the wish for an upgrade; `None` where there was none, or it came not so far.
+pub(super) fn verdict(
     head: &RequestHead<'_>,
     allowed: Upgrades,
-    action: &Action,
-    outcome: &mut Outcome,
-) -> String {
-    match handshake::wanted(head, allowed, || 0) {
-        Ok(None) if !allowed.websocket => "dropped: the listener allows none".to_owned(),
-        Ok(None) => "dropped: only `websocket` is passed on".to_owned(),
-        Ok(Some(_)) => {
-            if let (Outcome::Forward { settings, .. }, Action::Forward(forward)) = (outcome, action)
-            {
-                settings.extend(websocket_settings(&forward.websocket));
-            }
-            "websocket, if the upstream switches".to_owned()
+    step: &Step<'_>,
+) -> Option<String> {
+    if !head.parts.upgrade {
+        return None;
+    }
+    match step {
+        Step::Plan(plan) if plan.handshake.is_some() => {
+            Some("websocket, if the upstream switches".to_owned())
         }
-        Err(rule) => {
-            *outcome = Outcome::rejected(rule.in_request());
-            format!("refused: {}", rule.reason().label())
+        Step::Plan(_) if !allowed.websocket => Some("dropped: the listener allows none".to_owned()),
+        Step::Plan(_) => Some("dropped: only `websocket` is passed on".to_owned()),
+        Step::Reject(Rejection { cause, .. }) => {
+            let refused = matches!(
+                cause.rule,
+                Some(
+                    Rule::WebSocketMethod
+                        | Rule::WebSocketKey
+                        | Rule::WebSocketVersionField
+                        | Rule::WebSocketDisabled
+                )
+            );
+            refused.then(|| format!("refused: {}", cause.reason.label()))
         }
+        Step::Respond(_) | Step::Ask(_) => None,
     }
 }
 
-fn websocket_settings(websocket: &WebSocket) -> Vec<SettingTold> {
+pub(super) fn settings(websocket: &WebSocket) -> Vec<SettingTold> {
     fn told<T>(name: &'static str, it: &Sourced<T>, value: impl Fn(&T) -> String) -> SettingTold {
         SettingTold { name, value: value(&it.value), origin: it.origin.to_string() }
     }

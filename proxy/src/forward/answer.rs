@@ -1,6 +1,7 @@
 //! The head of the response as it goes to the client.
 
 use http::StatusCode;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::attempt::Target;
@@ -11,6 +12,7 @@ use crate::http2::head::outgoing_response;
 use crate::message::{Fields, Framing, Known, KnownSet, ResponseHead};
 use crate::policy::grpc::is_grpc;
 use crate::policy::grpc_web::{self, Web};
+use crate::policy::sticky::Cookie;
 use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::scratch::Parts;
 
@@ -37,7 +39,7 @@ pub(super) fn begin_response<'c>(
     bytes: &[u8],
     answered: Instant,
 ) -> Result<(Writing<'c>, bool, bool), Reason> {
-    let Parts { request, response, lines, response_out, .. } = &mut *exchange.scratch;
+    let Parts { request, response, decide, response_out, .. } = &mut *exchange.scratch;
     let framing = client_framing(response.framing, request.version);
     let switching = response.status == 101;
     // What came behind a request for a WebSocket may be frames: nobody is to read them as requests.
@@ -49,29 +51,32 @@ pub(super) fn begin_response<'c>(
         && exchange.upload.complete.get()
         && framing != Framing::UntilClose
         && !exchange.client.is_ending();
-    lines.clear();
-    if let Some(sticky) = target.plan.sticky {
-        sticky.write(target.picked.id, exchange.provenance.tls, lines);
-    }
+    let sticky = target.plan.sticky;
+    let cookie = sticky.and_then(|it| it.cookie(target.picked.id, exchange.provenance.tls));
+    let cookie = cookie.as_ref().map(Cookie::pieces);
     let date = exchange.worker.clock().http_date(answered.into_std());
     let head = ResponseHead { bytes, parts: response };
     let web = exchange.call.and_then(|call| call.web);
     let content_type =
         web.and_then(|web| grpc_web::to_client(web, head.fields().known(Known::ContentType)?));
-    let line = [Line { name: b"content-type", value: content_type.as_deref().unwrap_or_default() }];
-    let (drop, append) = match content_type {
-        Some(_) => (KnownSet::of(&[Known::ContentType]), &line[..]),
-        None => (KnownSet::EMPTY, &[][..]),
-    };
+    let mut append: SmallVec<[Line<'_>; 2]> = SmallVec::new();
+    if let Some(value) = &cookie {
+        append.push(Line { name: b"set-cookie", value });
+    }
+    let mut drop = KnownSet::EMPTY;
+    if let Some(value) = &content_type {
+        append.push(Line { name: b"content-type", value });
+        drop = drop.with(Known::ContentType);
+    }
     let plan = OutgoingResponse {
         client: request.version,
         keep_alive,
         framing,
         date: &date,
         edits: Some(&target.plan.route.response_edits),
+        changes: Some(&decide.lists.response),
         drop,
-        append,
-        append_raw: lines,
+        append: &append,
         keep_upgrade: switching,
     };
     let writing = match exchange.end.get_mut() {

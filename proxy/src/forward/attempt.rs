@@ -23,7 +23,6 @@ pub(super) struct Target<'a> {
     pub(super) plan: &'a Plan<'a>,
     pub(super) upstream: &'a Rc<LocalUpstream>,
     pub(super) picked: &'a Picked,
-    pub(super) limit: u64,
     /// When this attempt began.
     pub(super) started: Instant,
     pub(super) give_up: Instant,

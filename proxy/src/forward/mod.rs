@@ -14,8 +14,6 @@ use crate::decide::Plan;
 use crate::error::Reason;
 use crate::exchange::{Exchange, Next, next};
 use crate::http1::edits::Edits;
-use crate::message::Framing;
-use crate::policy::grpc::Call;
 use crate::respond;
 use crate::snapshot::HttpListener;
 use crate::upstream::balance::{PickKey, hash_of};
@@ -67,24 +65,7 @@ pub async fn forward<'c>(
     routed: Instant,
 ) -> Outcome<'c> {
     let edits = &plan.route.response_edits;
-    if plan.forward.grpc_web
-        && let Some(head) = exchange.request()
-        && let Some(call) = Call::of_web(head.fields(), routed)
-    {
-        exchange.call = Some(call);
-    }
-    let call = exchange.call;
-    if call.is_some_and(|call| call.is_over(routed)) {
-        return Outcome::Ended(fail(exchange, edits, Reason::Deadline.into()).await);
-    }
-    let limit = plan.route.body_limit.unwrap_or(*listener.settings.request_limits.body);
-    if let Framing::Length(length) = exchange.scratch.request.framing
-        && length > limit
-        // Of a call the limit is for each message.
-        && call.is_none_or(|call| call.web.is_some())
-    {
-        return Outcome::Ended(fail(exchange, edits, Rule::BodyLimit.in_request()).await);
-    }
+    let call = plan.call;
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
         return Outcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
     };
@@ -110,7 +91,6 @@ pub async fn forward<'c>(
             plan,
             upstream,
             picked: &picked,
-            limit,
             started: now,
             give_up: give_up.min(now + plan.timeouts.per_try),
             answer_by: give_up,

@@ -84,6 +84,7 @@ pub(super) fn outgoing<R>(
         },
         framing,
         edits: Some(&target.plan.route.request_edits),
+        changes: Some(&decide.lists.request),
         drop,
         append: &lines,
         keep_expect: request.expect_continue,
@@ -148,7 +149,7 @@ pub(super) fn begin_upload<'c>(
     let web = exchange.call.and_then(|call| call.web);
     let call = exchange.call.is_some() && web.is_none() && matches!(writing, Writing::Http2(_));
     let rules = UploadRules {
-        limit: target.limit,
+        limit: target.plan.body_limit,
         patience: *target.listener.settings.timeouts.body,
         idle: target.plan.timeouts.idle,
         call,

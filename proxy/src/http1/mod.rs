@@ -6,6 +6,7 @@
 //! writers append to a buffer that the caller keeps.
 
 pub mod body;
+pub mod changes;
 pub mod chunked;
 pub mod edits;
 mod fields;
@@ -23,6 +24,7 @@ pub(crate) mod trailers;
 pub mod write;
 
 pub use body::{BodyDecoder, Decoded, Side};
+pub use changes::Changes;
 pub use chunked::{ChunkedDecoder, write_chunk, write_chunk_header, write_last_chunk};
 pub use edits::{EditError, Edits};
 pub use request::{Parsed, RequestRules, leading_empty_line, parse_request};

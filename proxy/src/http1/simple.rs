@@ -1,8 +1,10 @@
 //! Responses that the proxy makes itself, and interim ones that it passes on.
 
+use super::changes::Changes;
 use super::edits::Edits;
 use super::write::{
-    HOP_BY_HOP, Line, append, copy_fields, put, put_connection, put_length, put_status_line,
+    HOP_BY_HOP, Leaving, Line, append, copy_fields, put, put_connection, put_length,
+    put_status_line,
 };
 use crate::message::{ResponseHead, Version};
 
@@ -15,6 +17,8 @@ pub struct SimpleResponse<'a> {
     pub body: &'a [u8],
     /// Applied to the lines of `headers`, and adding its own.
     pub edits: Option<&'a Edits>,
+    /// What policies add; it has nothing that they could drop.
+    pub changes: Option<&'a Changes>,
     /// Neither framing nor connection, date or content type.
     pub headers: &'a [Line<'a>],
     /// The value for `date`.
@@ -46,7 +50,7 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
         }
         put_length(out, response.body.len() as u64);
     }
-    append(out, response.headers, response.edits);
+    append(out, response.headers, response.edits, response.changes);
     put_connection(
         out,
         &[
@@ -63,7 +67,8 @@ pub fn write_simple_response(out: &mut Vec<u8>, response: &SimpleResponse<'_>) {
 /// Passes an interim response (1xx but 101) on. Never to an HTTP/1.0 client.
 pub fn write_informational(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     put_status_line(out, head);
-    copy_fields(out, head.fields(), head.parts.length as usize - 2, HOP_BY_HOP, None);
+    let leaving = Leaving::new(head.fields(), HOP_BY_HOP, None, None);
+    copy_fields(out, &leaving, head.parts.length as usize - 2);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -137,6 +142,7 @@ mod tests {
         body: b"gone",
         headers: &[Line { name: b"x-a", value: &[b"1", b", ", b"2"] }],
         edits: None,
+        changes: None,
         date: b"D",
         head_only: false,
         client: Version::Http11,

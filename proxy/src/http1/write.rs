@@ -4,6 +4,7 @@
 //! connection (RFC 9110, section 7.6.1) is dropped, and the framing is always written anew, so
 //! that the next hop reads the framing that we decided on and no other.
 
+use super::changes::Changes;
 use super::edits::Edits;
 use super::fields::{is_nominated, nominates};
 use super::known::known;
@@ -29,6 +30,8 @@ pub struct OutgoingRequest<'a> {
     /// Never [`Framing::UntilClose`].
     pub framing: Framing,
     pub edits: Option<&'a Edits>,
+    /// What policies change.
+    pub changes: Option<&'a Changes>,
     /// Lines that `append` replaces, or that clients may not send.
     pub drop: KnownSet,
     /// Written unless an edit removes or sets the same name.
@@ -53,11 +56,11 @@ pub struct OutgoingResponse<'a> {
     /// The value for `date`, used when the upstream sent none.
     pub date: &'a [u8],
     pub edits: Option<&'a Edits>,
+    /// What policies change.
+    pub changes: Option<&'a Changes>,
     pub drop: KnownSet,
     /// Written unless an edit removes or sets the same name.
     pub append: &'a [Line<'a>],
-    /// Whole lines with their CRLF, made by the proxy.
-    pub append_raw: &'a [u8],
     /// Pass `upgrade` on: of a 101.
     pub keep_upgrade: bool,
 }
@@ -99,7 +102,7 @@ impl OutgoingResponse<'_> {
             edits: None,
             drop: KnownSet::EMPTY.with(Known::ContentLength),
             append: &[],
-            append_raw: b"",
+            changes: None,
             keep_upgrade: false,
         }
     }
@@ -141,7 +144,8 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, plan: &OutgoingR
     }
     put(out, &[b" HTTP/1.1\r\nhost: ", plan.host, b"\r\n"]);
 
-    copy_fields(out, fields, head.parts.length as usize - 2, plan.dropped(), plan.edits);
+    let leaving = Leaving::new(fields, plan.dropped(), plan.edits, plan.changes);
+    copy_fields(out, &leaving, head.parts.length as usize - 2);
 
     put_framing(out, plan.framing);
     let wants_trailers = wants_trailers(head);
@@ -152,7 +156,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, plan: &OutgoingR
         out,
         &[(wants_trailers, b"te"), (plan.keep_upgrade, b"upgrade"), (!plan.keep_alive, b"close")],
     );
-    append(out, plan.append, plan.edits);
+    append(out, plan.append, plan.edits, plan.changes);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -173,7 +177,8 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, plan: &Outgoin
     if plan.keep_upgrade {
         dropped = dropped.without(Known::Upgrade);
     }
-    copy_fields(out, fields, head.parts.length as usize - 2, dropped, plan.edits);
+    let leaving = Leaving::new(fields, dropped, plan.edits, plan.changes);
+    copy_fields(out, &leaving, head.parts.length as usize - 2);
 
     put_framing(out, plan.framing);
     if plan.wants_date(fields) {
@@ -188,8 +193,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, plan: &Outgoin
             (keep_alive && plan.client == Version::Http10, b"keep-alive"),
         ],
     );
-    out.extend_from_slice(plan.append_raw);
-    append(out, plan.append, plan.edits);
+    append(out, plan.append, plan.edits, plan.changes);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -205,14 +209,8 @@ pub(super) fn put_status_line(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
 }
 
 /// Copies the lines that stay; `end` is where the closing empty line starts.
-pub(super) fn copy_fields(
-    out: &mut Vec<u8>,
-    fields: Fields<'_>,
-    end: usize,
-    dropped: KnownSet,
-    edits: Option<&Edits>,
-) {
-    let leaving = Leaving::new(fields, dropped, edits);
+pub(super) fn copy_fields(out: &mut Vec<u8>, leaving: &Leaving<'_>, end: usize) {
+    let fields = leaving.fields;
     let line_start =
         |index: usize| fields.fields.get(index).map_or(end, |field| field.name.start as usize);
     let mut run = line_start(0);
@@ -230,16 +228,24 @@ pub(crate) struct Leaving<'a> {
     fields: Fields<'a>,
     dropped: KnownSet,
     edits: Option<&'a Edits>,
+    changes: Option<&'a Changes>,
     nominates: bool,
-    /// A name alone does not tell: there are edits or nominations.
+    /// A known name alone does not tell: there are edits, changes or nominations.
     by_rule: bool,
 }
 
 impl<'a> Leaving<'a> {
-    pub(crate) fn new(fields: Fields<'a>, dropped: KnownSet, edits: Option<&'a Edits>) -> Self {
+    pub(crate) fn new(
+        fields: Fields<'a>,
+        dropped: KnownSet,
+        edits: Option<&'a Edits>,
+        changes: Option<&'a Changes>,
+    ) -> Self {
         let edits = edits.filter(|edits| edits.drops_any());
+        let changes = changes.filter(|changes| changes.drops_any());
         let nominates = nominates(fields);
-        Self { fields, dropped, edits, nominates, by_rule: edits.is_some() || nominates }
+        let by_rule = edits.is_some() || changes.is_some() || nominates;
+        Self { fields, dropped, edits, changes, nominates, by_rule }
     }
 
     #[inline]
@@ -250,13 +256,27 @@ impl<'a> Leaving<'a> {
     fn is_ruled_out(&self, field: &Field) -> bool {
         let name = field.name.of(self.fields.bytes);
         self.edits.is_some_and(|edits| edits.drops(name, field.known))
+            || self.changes.is_some_and(|changes| changes.drops(name, field.known))
             || (self.nominates && is_nominated(self.fields, field))
     }
 }
 
-/// Writes what the proxy adds, then what the route adds.
-pub(super) fn append(out: &mut Vec<u8>, lines: &[Line<'_>], edits: Option<&Edits>) {
+/// Writes what policies add, what the proxy adds, then what the route adds.
+pub(super) fn append(
+    out: &mut Vec<u8>,
+    lines: &[Line<'_>],
+    edits: Option<&Edits>,
+    changes: Option<&Changes>,
+) {
     let dropping = edits.filter(|edits| edits.drops_any());
+    if let Some(changes) = changes.filter(|changes| !changes.lines().is_empty()) {
+        for line in changes.lines().split_inclusive(|&byte| byte == b'\n') {
+            let name = &line[..memchr::memchr(b':', line).unwrap_or_default()];
+            if !dropping.is_some_and(|edits| edits.drops(name, known(name))) {
+                out.extend_from_slice(line);
+            }
+        }
+    }
     for line in lines {
         if dropping.is_some_and(|edits| edits.drops(line.name, known(line.name))) {
             continue;

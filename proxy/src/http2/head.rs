@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, Uri, request, response};
 use super::fields::{add, add_copied, lines, put_line};
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
+use crate::http1::changes::Changes;
 use crate::http1::edits::Edits;
 use crate::http1::known::known;
 use crate::http1::request::{Parsed, RequestRules, parse_request};
@@ -176,14 +177,15 @@ pub fn outgoing_request(
         Method::from_bytes(head.method()).map_err(|_| Reason::MethodUnsupported)?;
 
     let map = request.headers_mut();
-    copy(map, head.bytes, head.fields(), head.parts.length, plan.dropped(), plan.edits);
+    let leaving = Leaving::new(head.fields(), plan.dropped(), plan.edits, plan.changes);
+    copy(map, head.fields(), head.parts.length, &leaving);
     if let Framing::Length(length) = plan.framing {
         map.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     if wants_trailers(head) {
         map.insert(HeaderName::from_static("te"), HeaderValue::from_static("trailers"));
     }
-    append(map, plan.append, plan.edits);
+    append(map, plan.append, plan.edits, plan.changes);
     Ok(request)
 }
 
@@ -201,14 +203,12 @@ pub fn outgoing_response(
     if plan.framing == Framing::Chunked {
         dropped = dropped.with(Known::ContentLength).without(Known::Trailer);
     }
-    copy(map, head.bytes, head.fields(), head.parts.length, dropped, plan.edits);
+    let leaving = Leaving::new(head.fields(), dropped, plan.edits, plan.changes);
+    copy(map, head.fields(), head.parts.length, &leaving);
     if head.parts.status >= 200 && plan.wants_date(head.fields()) {
         add_copied(map, b"date", plan.date);
     }
-    for (name, value) in lines(plan.append_raw) {
-        add_copied(map, name, value);
-    }
-    append(map, plan.append, plan.edits);
+    append(map, plan.append, plan.edits, plan.changes);
     Ok(response)
 }
 
@@ -225,37 +225,37 @@ pub fn whole_response(response: &SimpleResponse<'_>) -> (Response<()>, Bytes) {
         }
         map.insert(CONTENT_LENGTH, HeaderValue::from(response.body.len()));
     }
-    append(map, response.headers, response.edits);
+    append(map, response.headers, response.edits, response.changes);
     let body = if response.has_body() && !response.head_only { response.body } else { &[] };
     (head, Bytes::copy_from_slice(body))
 }
 
 /// Copies the fields that stay: one allocation for all values.
-fn copy(
-    map: &mut HeaderMap,
-    bytes: &[u8],
-    fields: Fields<'_>,
-    length: u32,
-    dropped: KnownSet,
-    edits: Option<&Edits>,
-) {
-    let leaving = Leaving::new(fields, dropped, edits);
-    let shared = Bytes::copy_from_slice(&bytes[..length as usize]);
+fn copy(map: &mut HeaderMap, fields: Fields<'_>, length: u32, leaving: &Leaving<'_>) {
+    let shared = Bytes::copy_from_slice(&fields.bytes[..length as usize]);
     map.reserve(fields.fields.len() + 4);
     for field in fields.fields.iter().filter(|field| !leaving.contains(field)) {
         let value = shared.slice(field.value.start as usize..field.value.end as usize);
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            add(map, field.name.of(bytes), value);
+            add(map, field.name.of(fields.bytes), value);
         }
     }
 }
 
-/// Adds what the proxy says, then what the route says.
-pub(super) fn append(map: &mut HeaderMap, ours: &[Line<'_>], edits: Option<&Edits>) {
-    for line in ours {
-        if edits.is_some_and(|edits| edits.drops(line.name, known(line.name))) {
-            continue;
+/// Adds what policies say, what the proxy says, then what the route says.
+pub(super) fn append(
+    map: &mut HeaderMap,
+    ours: &[Line<'_>],
+    edits: Option<&Edits>,
+    changes: Option<&Changes>,
+) {
+    let dropped = |name: &[u8]| edits.is_some_and(|edits| edits.drops(name, known(name)));
+    for (name, value) in lines(changes.map_or(&[], Changes::lines)) {
+        if !dropped(name) {
+            add_copied(map, name, value);
         }
+    }
+    for line in ours.iter().filter(|line| !dropped(line.name)) {
         add_copied(map, line.name, &line.value.concat());
     }
     for (name, value) in lines(edits.map_or(&[], Edits::lines)) {

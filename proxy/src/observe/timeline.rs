@@ -83,6 +83,14 @@ impl Timeline {
         (mark != UNMARKED).then_some(mark)
     }
 
+    /// When the head of the request was complete; of one that came whole, its first byte.
+    pub fn head_complete(&self) -> Instant {
+        match self.at(Stage::Head) {
+            Some(micros) => self.origin + Duration::from_micros(u64::from(micros)),
+            None => self.started(),
+        }
+    }
+
     /// The first byte of the request, or the accept when none came.
     pub fn started(&self) -> Instant {
         self.origin + Duration::from_micros(u64::from(self.at(Stage::Start).unwrap_or(0)))

@@ -1,15 +1,39 @@
-//! A policy as a model for others, compiled for tests alone: it refuses requests that carry
-//! `x-sample: refuse`.
+//! A policy as a model for others, compiled for tests alone. A request says by `x-sample` what it
+//! wants of it: `refuse`, `answer`, `ask`, or nothing.
 //!
-//! One file and one line in [`decide`](crate::decide) at its place in the order. It reads the
-//! head in the form that all protocols share, so that neither codec knows of it.
+//! One file and one line in the registry. It reads the head in the form that all protocols share,
+//! so that neither codec knows of it.
 
+use super::judge::{Answer, Inspected, Judge, Lists, Question, Verdict};
 use crate::cause::Rule;
-use crate::message::RequestHead;
+use crate::error::Reason;
 
-/// Why the request is refused, if it is.
-pub fn judge(head: &RequestHead<'_>) -> Option<Rule> {
-    (head.fields().first("x-sample") == Some(b"refuse")).then_some(Rule::Expectation)
+#[derive(Debug)]
+pub struct Sample;
+
+impl Judge for Sample {
+    const NAME: &'static str = "sample";
+
+    fn judge(&self, request: &Inspected<'_>, lists: &mut Lists) -> Verdict {
+        lists.request.set("x-sampled", &[b"judged"]);
+        lists.response.set("x-sampled", &[request.path]);
+        match request.head.fields().first("x-sample") {
+            Some(b"refuse") => Verdict::refuse(Rule::Expectation),
+            Some(b"answer") => Verdict::Answer(Reason::Replied),
+            Some(b"ask-yes") => Verdict::Ask(Question::Compute(Box::new(|| Answer::Yes))),
+            Some(b"ask-no") => Verdict::Ask(Question::Compute(Box::new(|| Answer::No))),
+            _ => Verdict::Pass,
+        }
+    }
+
+    fn resume(&self, _: &Inspected<'_>, lists: &mut Lists, answer: Answer) -> Verdict {
+        lists.request.set("x-sampled", &[b"resumed"]);
+        match answer {
+            Answer::Yes => Verdict::Pass,
+            Answer::No => Verdict::refuse(Rule::Expectation),
+            Answer::Unknown => Verdict::Refuse(Reason::MemoryLimit.into()),
+        }
+    }
 }
 
 mod tests {
@@ -26,7 +50,7 @@ mod tests {
 
     const CONFIG: &str = "version: v1\nworkers: 1\n\
         listeners: [{name: front, address: \"127.0.0.1:0\"}]\n\
-        routes: [{name: all, reply: {status: 204}}]\naccessLog: {path: disabled}\n";
+        routes: [{name: sampled, reply: {status: 204}}]\naccessLog: {path: disabled}\n";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_policy_meets_all_protocols_in_one_form() {
@@ -35,9 +59,13 @@ mod tests {
         let (_, ListenAddress::Tcp { address, .. }) = server.addresses().remove(0) else {
             panic!("not TCP");
         };
-        for (said, expected) in
-            [("refuse", StatusCode::EXPECTATION_FAILED), ("pass", StatusCode::NO_CONTENT)]
-        {
+        for (said, expected) in [
+            ("refuse", StatusCode::EXPECTATION_FAILED),
+            ("pass", StatusCode::NO_CONTENT),
+            ("answer", StatusCode::OK),
+            ("ask-yes", StatusCode::NO_CONTENT),
+            ("ask-no", StatusCode::EXPECTATION_FAILED),
+        ] {
             let request = || {
                 let request = Request::builder().header("x-sample", said);
                 request.header("host", "a").uri("/").body(Empty::<Bytes>::new()).unwrap()
@@ -45,7 +73,9 @@ mod tests {
             let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
             let (mut first, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
             tokio::spawn(connection);
-            assert_eq!(first.send_request(request()).await.unwrap().status(), expected);
+            let response = first.send_request(request()).await.unwrap();
+            assert_eq!(response.status(), expected, "{said}");
+            assert_eq!(response.headers()["x-sampled"], "/");
 
             let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
             let (mut second, connection) =
@@ -53,7 +83,9 @@ mod tests {
             tokio::spawn(connection);
             let mut request = request();
             *request.uri_mut() = "http://a/".parse().unwrap();
-            assert_eq!(second.send_request(request).await.unwrap().status(), expected);
+            let response = second.send_request(request).await.unwrap();
+            assert_eq!(response.status(), expected, "{said}");
+            assert_eq!(response.headers()["x-sampled"], "/");
         }
     }
 }

@@ -63,19 +63,29 @@ impl StickyPolicy {
     }
 }
 
-impl Sticky<'_> {
-    /// Appends a `set-cookie` line when the endpoint that served is not the one remembered.
-    pub fn write(&self, served_by: u64, tls: bool, out: &mut Vec<u8>) {
-        if self.endpoint == Some(served_by) {
-            return;
-        }
+impl<'t> Sticky<'t> {
+    /// The cookie to set, when the endpoint that served is not the one remembered.
+    pub fn cookie(&self, served_by: u64, tls: bool) -> Option<Cookie<'t>> {
         let affinity = Affinity { backend: self.backend, endpoint: served_by };
-        out.extend_from_slice(b"set-cookie: ");
-        out.extend_from_slice(self.policy.name.as_bytes());
-        out.push(b'=');
-        out.extend_from_slice(&affinity.encode());
-        out.extend_from_slice(self.policy.attributes.as_bytes());
-        out.extend_from_slice(if tls { b"; Secure\r\n" } else { b"\r\n" });
+        let is_new = self.endpoint != Some(served_by);
+        is_new.then(|| Cookie { policy: self.policy, value: affinity.encode(), tls })
+    }
+}
+
+/// A cookie on its way to the client.
+#[derive(Debug)]
+pub struct Cookie<'t> {
+    policy: &'t StickyPolicy,
+    value: [u8; 32],
+    tls: bool,
+}
+
+impl Cookie<'_> {
+    /// The value of `set-cookie`, in pieces.
+    pub fn pieces(&self) -> [&[u8]; 5] {
+        let StickyPolicy { name, attributes } = self.policy;
+        let secure: &[u8] = if self.tls { b"; Secure" } else { b"" };
+        [name.as_bytes(), b"=", &self.value, attributes.as_bytes(), secure]
     }
 }
 
@@ -132,20 +142,16 @@ mod tests {
     fn what_is_written_is_read_again() {
         let policy = policy(Some(3600));
         for (key, endpoint) in [(0, 0), (1, u64::MAX), (upstream_key("orders"), 0x1234)] {
-            let mut line = Vec::new();
-            policy.stick(None, key).write(endpoint, true, &mut line);
-            let line = String::from_utf8(line).unwrap();
-            let rest = line.strip_prefix("set-cookie: ").unwrap();
-            let (pair, attributes) = rest.split_once(';').unwrap();
-            assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax; Max-Age=3600; Secure\r\n");
+            let cookie = policy.stick(None, key).cookie(endpoint, true).unwrap();
+            let line = String::from_utf8(cookie.pieces().concat()).unwrap();
+            let (pair, attributes) = line.split_once(';').unwrap();
+            assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax; Max-Age=3600; Secure");
             let shown = read(&policy, &format!("other=1; {pair}"));
             assert_eq!(shown, Some(Affinity { backend: key, endpoint }));
             // Shown again, it holds and is not set again.
             let sticky = policy.stick(shown, key);
             assert_eq!(sticky.endpoint, Some(endpoint));
-            let mut line = Vec::new();
-            sticky.write(endpoint, true, &mut line);
-            assert!(line.is_empty());
+            assert!(sticky.cookie(endpoint, true).is_none());
         }
     }
 
@@ -155,11 +161,10 @@ mod tests {
         let shown = Some(Affinity { backend: 1, endpoint: 7 });
         let sticky = policy.stick(shown, 2);
         assert_eq!(sticky.endpoint, None);
-        let mut line = Vec::new();
-        sticky.write(7, false, &mut line);
+        let cookie = sticky.cookie(7, false).unwrap();
         assert_eq!(
-            String::from_utf8(line).unwrap(),
-            "set-cookie: pin=00000000000000020000000000000007; Path=/; HttpOnly; SameSite=Lax\r\n"
+            String::from_utf8(cookie.pieces().concat()).unwrap(),
+            "pin=00000000000000020000000000000007; Path=/; HttpOnly; SameSite=Lax"
         );
     }
 

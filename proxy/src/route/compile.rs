@@ -3,6 +3,7 @@
 //! The configuration is valid in itself already; what can still be wrong here is what only the
 //! matching rules know, such as a path that no normalised request could have.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use portcullis_config::location::Location;
@@ -12,6 +13,7 @@ use super::backends::Backends;
 use super::{Action, Forward, Matcher, Route, RouteId, Timeouts};
 use crate::http1::edits::{EditError, Edits};
 use crate::policy::PolicyFault;
+use crate::policy::RoutePolicies;
 use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
@@ -42,15 +44,18 @@ pub enum RouteFault {
     NoWeight,
 }
 
-/// Every route of a configuration, in the order of the file: `routes[id.0].id == id`.
+/// Every route of a configuration, in the order of the file: `routes[id.0].id == id`. What the
+/// policies of a route have learnt is handed on from the route of its name in `before`.
 ///
 /// # Errors
 /// One error for each route that cannot be made live.
-pub fn compile(config: &Config) -> Result<Vec<Arc<Route>>, Vec<RouteError>> {
+pub fn compile(config: &Config, before: &[Arc<Route>]) -> Result<Vec<Arc<Route>>, Vec<RouteError>> {
     let mut routes = Vec::with_capacity(config.routes.len());
     let mut errors = Vec::new();
+    let before: HashMap<_, _> = before.iter().map(|route| (route.name.as_str(), route)).collect();
     for (index, route) in config.routes.iter().enumerate() {
-        match live(config, route, RouteId(index)) {
+        let before = before.get(route.name.as_str()).map(|before| &before.policies);
+        match live(config, route, RouteId(index), before) {
             Ok(live) => routes.push(Arc::new(live)),
             Err(fault) => errors.push(RouteError {
                 route: route.name.clone(),
@@ -62,7 +67,12 @@ pub fn compile(config: &Config) -> Result<Vec<Arc<Route>>, Vec<RouteError>> {
     if errors.is_empty() { Ok(routes) } else { Err(errors) }
 }
 
-fn live(config: &Config, route: &model::Route, id: RouteId) -> Result<Route, RouteFault> {
+fn live(
+    config: &Config,
+    route: &model::Route,
+    id: RouteId,
+    before: Option<&RoutePolicies>,
+) -> Result<Route, RouteFault> {
     let matcher = Matcher::compile(&route.matcher, route.allow_encoded_slash)?;
     let action = match &route.action {
         model::Action::Forward(it) => {
@@ -78,6 +88,7 @@ fn live(config: &Config, route: &model::Route, id: RouteId) -> Result<Route, Rou
         listeners: route.listeners.clone(),
         matcher,
         action,
+        policies: RoutePolicies::compile(route, before)?,
         request_edits: Edits::try_new(&route.request_headers)?,
         response_edits: Edits::try_new(&route.response_headers)?,
         allow_encoded_slash: route.allow_encoded_slash,

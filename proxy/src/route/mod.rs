@@ -23,6 +23,7 @@ pub use matcher::{Matcher, Mismatch, Normalised};
 pub use table::Table;
 
 use crate::http1::edits::Edits;
+use crate::policy::RoutePolicies;
 use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
@@ -43,6 +44,7 @@ pub struct Route {
     pub listeners: Vec<ListenerId>,
     pub matcher: Matcher,
     pub action: Action,
+    pub policies: RoutePolicies,
     pub request_edits: Edits,
     pub response_edits: Edits,
     /// `%2F` in a path is handed on instead of refused.

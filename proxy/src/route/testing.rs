@@ -139,10 +139,10 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
         tls: None,
         protocols: Default::default(),
         request_limits: RequestLimits {
-            header_bytes: Sourced::built_in(1),
-            headers: Sourced::built_in(1),
-            uri: Sourced::built_in(1),
-            body: Sourced::built_in(1),
+            header_bytes: Sourced::built_in(8192),
+            headers: Sourced::built_in(50),
+            uri: Sourced::built_in(1024),
+            body: Sourced::built_in(1_000_000),
         },
         connection_limits: ConnectionLimits { max: Sourced::built_in(some(1)), max_age: None },
         timeouts: ListenerTimeouts {
@@ -181,7 +181,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
 }
 
 pub(crate) fn live(routes: Vec<model_route::Route>) -> Result<Vec<Arc<Route>>, Vec<RouteError>> {
-    compile(&config(routes))
+    compile(&config(routes), &[])
 }
 
 /// The table of routes in words.

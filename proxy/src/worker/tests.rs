@@ -3,6 +3,7 @@ use prometheus::Registry;
 
 use super::*;
 use crate::observe::access_log::{AccessLog, OpenSink};
+use crate::offload::Offload;
 use crate::snapshot::Addresses;
 
 /// The identity of a listener is the number in its name.
@@ -36,6 +37,7 @@ impl Fixture {
             metrics: Arc::clone(&self.metrics),
             log: self.log.worker(WorkerId(0), 1),
             seed: 1,
+            offload: Offload::start(1).unwrap(),
         };
         Worker::new(setup)
     }

@@ -9,6 +9,7 @@ mod basics;
 mod bodies;
 mod causes;
 mod crowds;
+mod explained;
 mod faults;
 mod figures;
 mod forwarding;

@@ -2,7 +2,7 @@
 //! upstream. Otherwise what a route refuses or asks a login for could be reached around it.
 
 use portcullis_config::model::ListenerId;
-use portcullis_proxy::decide::{Facts, Scratch, Step, decide};
+use portcullis_proxy::decide::{Facts, Scratch, Site, Step, decide};
 use portcullis_proxy::http1::{RequestRules, parse_request};
 use portcullis_proxy::message::{RequestHead, RequestParts};
 use portcullis_proxy::route::{Table, compile};
@@ -123,22 +123,15 @@ fn decided(table: &Table, path: &str) -> Taken {
     };
     let (text, mut parts) = (request(path), RequestParts::default());
     parse_request(text.as_bytes(), &rules, &mut parts).ok()?;
-    let facts = Facts {
-        head: RequestHead { bytes: text.as_bytes(), parts: &parts },
-        peer: None,
-        tls: false,
-        sni: None,
-        local_port: None,
-        random: 0,
-    };
+    let facts = Facts::of(RequestHead { bytes: text.as_bytes(), parts: &parts });
     let mut scratch = Scratch::default();
-    match decide(table, &facts, &mut scratch) {
+    match decide(&Site::bare(table), &facts, &mut scratch) {
         Step::Plan(plan) => {
             let path = String::from_utf8(plan.path(&facts.head, &scratch).to_vec()).unwrap();
             Some((plan.route.name.clone(), path))
         }
         Step::Reject(_) => None,
-        other @ Step::Respond(_) => panic!("{other:?}"),
+        other @ (Step::Respond(_) | Step::Ask(_)) => panic!("{other:?}"),
     }
 }
 
@@ -192,7 +185,7 @@ async fn a_path_is_refused_or_everybody_sees_the_same_one() {
     let config = portcullis_config::parse_str("a.yaml", &format!("version: v1\n{blocks}"))
         .unwrap_or_else(|failed| panic!("{failed:?}"))
         .config;
-    let table = Table::for_listener(&compile(&config).unwrap(), ListenerId(0));
+    let table = Table::for_listener(&compile(&config, &[]).unwrap(), ListenerId(0));
 
     let variants = variants();
     let gate = Gate::of(&blocks).await;

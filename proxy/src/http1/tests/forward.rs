@@ -46,6 +46,7 @@ pub fn request(bytes: &[u8]) -> Result<Option<Forwarded>, Reason> {
         host: if head.authority().is_empty() { b"upstream" } else { head.authority() },
         framing: parts.framing,
         edits: None,
+        changes: None,
         drop: KnownSet::of(&[Known::XForwardedFor]),
         append: &[Line { name: b"x-forwarded-for", value: &[b"192.0.2.1"] }],
         keep_expect: false,
@@ -76,9 +77,9 @@ pub fn response(bytes: &[u8], method: &[u8]) -> Result<Option<Forwarded>, Reason
         framing,
         date: b"Sun, 06 Nov 1994 08:49:37 GMT",
         edits: None,
+        changes: None,
         drop: KnownSet::EMPTY,
         append: &[],
-        append_raw: b"",
         keep_upgrade: false,
     };
     let mut output = Vec::new();

@@ -13,6 +13,7 @@ const REQUEST: OutgoingRequest<'_> = OutgoingRequest {
     host: b"h",
     framing: Framing::None,
     edits: None,
+    changes: None,
     drop: KnownSet::EMPTY,
     append: &[],
     keep_expect: false,
@@ -26,9 +27,9 @@ const RESPONSE: OutgoingResponse<'_> = OutgoingResponse {
     framing: Framing::None,
     date: b"D",
     edits: None,
+    changes: None,
     drop: KnownSet::EMPTY,
     append: &[],
-    append_raw: b"",
     keep_upgrade: false,
 };
 

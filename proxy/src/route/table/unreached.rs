@@ -116,7 +116,7 @@ fn what_is_called_unreached_takes_no_request() {
         let unreached = named("` is never reached");
         let asterisk = named("` is reached by `OPTIONS *` alone");
         told.set(told.get() + unreached.len() + asterisk.len());
-        let table = Table::build(&compile(&loaded.config).unwrap());
+        let table = Table::build(&compile(&loaded.config, &[]).unwrap());
         for (head, words) in &heads {
             let found = with_normalised(head, |seen| table.find(seen).map(|one| one.name.clone()));
             let Some(name) = found else { continue };

@@ -1,0 +1,81 @@
+//! What a decision is made from: the request, its client, and the live state that counts.
+
+use std::net::IpAddr;
+
+use portcullis_config::model::{ListenerId, Upgrades};
+use tokio::time::Instant;
+
+use crate::message::RequestHead;
+use crate::policy::Policy;
+use crate::route::{Normalised, Table};
+use crate::tls::ServerTls;
+
+/// What the listener says. Borrowed from one generation of the configuration.
+#[derive(Clone, Copy)]
+pub struct Site<'t, 's> {
+    pub listener: ListenerId,
+    pub table: &'t Table,
+    /// Of requests that no route takes.
+    pub policies: &'t [Policy],
+    /// Its certificates: which of them a name chooses.
+    pub tls: Option<&'t ServerTls>,
+    pub upgrades: Upgrades,
+    /// Bytes of a request's body, where the route says nothing else.
+    pub body_limit: u64,
+    /// Whether another listener has a route for a request, asked when this one has none.
+    pub elsewhere: &'s dyn Fn(&Normalised<'_>) -> bool,
+}
+
+impl<'t> Site<'t, 'static> {
+    /// A listener that has a table and limits nothing.
+    pub fn bare(table: &'t Table) -> Self {
+        Self {
+            listener: ListenerId(0),
+            table,
+            policies: &[],
+            tls: None,
+            upgrades: Upgrades::default(),
+            body_limit: u64::MAX,
+            elsewhere: &|_| false,
+        }
+    }
+}
+
+/// What is known of a request when its head has been read.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub head: RequestHead<'a>,
+    /// The client's address, as a trusted peer says or as its socket does; `None` on a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The client's own connection is encrypted, as a trusted peer says or as seen here.
+    pub tls: bool,
+    /// The name that the client asked for in its handshake.
+    pub sni: Option<&'a str>,
+    /// The port that the client used; `None` on a Unix socket, or where a trusted peer keeps it.
+    pub local_port: Option<u16>,
+    /// When the head was complete.
+    pub now: Instant,
+    /// No request is taken in now: the process is near its limit of memory.
+    pub memory_full: bool,
+    /// Uniformly distributed; chooses the backend.
+    pub random: u64,
+    /// The same; becomes the key of a WebSocket handshake that came by HTTP/2.
+    pub random_key: u128,
+}
+
+impl<'a> Facts<'a> {
+    /// Of a head alone: over plain text, from nowhere in particular, now.
+    pub fn of(head: RequestHead<'a>) -> Self {
+        Self {
+            head,
+            client: None,
+            tls: false,
+            sni: None,
+            local_port: None,
+            now: Instant::now(),
+            memory_full: false,
+            random: 0,
+            random_key: 0,
+        }
+    }
+}
