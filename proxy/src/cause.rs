@@ -120,6 +120,18 @@ rules! {
     NoRouteListener = NoRoute, "only another listener has a route for this request";
     NoRouteMatch = NoRoute, "the routes of this host and path ask for other headers, query parameters or cookies";
     OtherCertificate = Misdirected, "the host belongs to another certificate or client-auth rule than the name in the TLS handshake";
+    // Policies of a route.
+    CorsOrigin = CorsRefused, "the origin is not in cors.allowOrigins";
+    CorsMethod = CorsRefused, "the method is not in cors.allowMethods";
+    CorsHeader = CorsRefused, "a header is not in cors.allowHeaders";
+    AddressDenied = AddressDenied, "the client's address is in addressRules.deny";
+    AddressNotAllowed = AddressDenied, "the client's address is not in addressRules.allow";
+    CredentialsMissing = Unauthenticated, "Authorization is missing";
+    CredentialsForm = Unauthenticated, "Authorization is not one user and password of the Basic scheme";
+    CredentialsWrong = Unauthenticated, "no such user, or another password";
+    ContentTypeMissing = ContentTypeUnsupported, "a request with a body has no Content-Type";
+    ContentTypeRepeated = ContentTypeUnsupported, "Content-Type appears twice";
+    ContentTypeOther = ContentTypeUnsupported, "the media type is not in contentTypes.allow";
     // Responses.
     StatusLine = UpstreamProtocol, "the response does not begin with an HTTP/1 status line";
     TlsFromPlain = UpstreamProtocol, "the endpoint speaks TLS and the upstream has no tls";

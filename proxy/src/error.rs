@@ -70,6 +70,16 @@ reasons! {
     NoRoute = "no-route", 404, Client, "No such resource";
     Redirected = "redirect", 308, Proxy, "The resource is elsewhere";
     Replied = "reply", 200, Proxy, "Answered by the proxy";
+    /// The preflight of a browser (CORS), answered with leave.
+    Preflight = "preflight", 204, Proxy, "Answered by the proxy";
+    /// The preflight of a browser asks for what the route's `cors` does not allow.
+    CorsRefused = "cors-refused", 403, Client, "The origin may not do this";
+    /// The client's address is in `addressRules.deny`, or not in `addressRules.allow`.
+    AddressDenied = "address-denied", 403, Client, "The client's address is not allowed";
+    Unauthenticated = "unauthenticated", 401, Client, "The credentials are missing or wrong";
+    /// The credentials could not be checked in time.
+    AuthUnavailable = "auth-unavailable", 503, Proxy, "The service is at its limit";
+    ContentTypeUnsupported = "content-type-unsupported", 415, Client, "The media type of the body is not supported";
     /// What a client of a `tls-passthrough` listener sent first is no TLS handshake.
     ClientHelloInvalid = "client-hello-invalid", 0, Client, "The TLS handshake could not be understood";
     /// Neither side of a tunnel has sent a byte for too long.

@@ -29,6 +29,7 @@ pub enum Status {
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 impl Status {
@@ -45,6 +46,7 @@ impl Status {
             Self::Unimplemented => "12",
             Self::Internal => "13",
             Self::Unavailable => "14",
+            Self::Unauthenticated => "16",
         }
     }
 
@@ -65,13 +67,16 @@ impl Status {
             | Reason::ClientHelloInvalid
             | Reason::UpstreamProtocol
             | Reason::Internal => Self::Internal,
-            Reason::BadPath => Self::InvalidArgument,
+            Reason::BadPath | Reason::ContentTypeUnsupported => Self::InvalidArgument,
+            Reason::Unauthenticated => Self::Unauthenticated,
             Reason::NoRoute | Reason::MethodUnsupported => Self::Unimplemented,
             Reason::UriTooLong
             | Reason::HeadTooLarge
             | Reason::BodyTooLarge
             | Reason::UpstreamHeadTooLarge => Self::ResourceExhausted,
-            Reason::ClientRevoked => Self::PermissionDenied,
+            Reason::ClientRevoked | Reason::CorsRefused | Reason::AddressDenied => {
+                Self::PermissionDenied
+            }
             Reason::Misdirected => Self::FailedPrecondition,
             Reason::ClientAborted | Reason::ClientSlow => Self::Cancelled,
             Reason::HeadTimeout
@@ -90,11 +95,12 @@ impl Status {
             | Reason::UpstreamOverflow
             | Reason::PoolTimeout
             | Reason::MemoryLimit
+            | Reason::AuthUnavailable
             | Reason::MaxAge
             | Reason::RouteGone
             | Reason::Draining => Self::Unavailable,
             // Said by the configuration, which has its own words.
-            Reason::Redirected | Reason::Replied => Self::Unknown,
+            Reason::Redirected | Reason::Replied | Reason::Preflight => Self::Unknown,
         }
     }
 
