@@ -174,6 +174,7 @@ fn outcome<'t>(
             it.route.map(|route| &**route),
             Outcome::Reply {
                 status: it.status,
+                reason: it.reason.label(),
                 content_type: it.content_type.map(str::to_owned),
                 bytes: it.body.len(),
             },

@@ -17,6 +17,7 @@ use crate::http1::request::RequestRules;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::policy::{Policy, compile_listener};
 use crate::route::{Action, Normalised, Route, Table, compile};
 use crate::sockets::ListenerId;
 use crate::tls::ServerTls;
@@ -56,6 +57,8 @@ pub struct HttpListener {
     pub settings: model::HttpListener,
     pub rules: RequestRules,
     pub table: Table,
+    /// Of requests that no route takes.
+    pub policies: Box<[Policy]>,
     pub tls: Option<Arc<ServerTls>>,
     pub metrics: Arc<ListenerMetrics>,
 }
@@ -66,7 +69,7 @@ impl HttpListener {
         Site {
             listener: self.index,
             table: &self.table,
-            policies: &[],
+            policies: &self.policies,
             tls: self.tls.as_deref(),
             upgrades: self.settings.upgrades,
             body_limit: *self.settings.request_limits.body,
@@ -139,6 +142,8 @@ impl Snapshot {
                 let (id, port) = addresses.identify(listener)?;
                 let before = previous.and_then(|previous| previous.tls_of(id));
                 let tls = server_tls(settings.tls.as_ref(), before, &mut faults);
+                let before = previous.and_then(|previous| previous.listener(id));
+                let policies = listener_policies(listener, before, &mut faults);
                 Some(Arc::new(HttpListener {
                     id,
                     index: model::ListenerId(index),
@@ -148,6 +153,7 @@ impl Snapshot {
                     rules: request_rules(settings),
                     settings: (**settings).clone(),
                     table: Table::for_listener(&routes, model::ListenerId(index)),
+                    policies,
                     tls,
                     metrics: metrics.listener(&listener.name),
                 }))
@@ -200,6 +206,10 @@ impl Snapshot {
         self.routes.iter().filter(forwards).map(|route| route.name.as_str())
     }
 
+    fn listener(&self, id: ListenerId) -> Option<&HttpListener> {
+        self.listeners.iter().find(|one| one.id == id).map(|one| &**one)
+    }
+
     fn tls_of(&self, id: ListenerId) -> Option<&ServerTls> {
         let http = self.listeners.iter().map(|one| (one.id, &one.tls));
         let streams = self.streams.iter().map(|one| (one.id, &one.tls));
@@ -216,6 +226,23 @@ pub fn request_rules(settings: &model::HttpListener) -> RequestRules {
         headers: usize::from(*limits.headers),
         underscores: settings.header_underscores,
     }
+}
+
+/// Of requests that no route takes.
+fn listener_policies(
+    listener: &model::Listener,
+    before: Option<&HttpListener>,
+    faults: &mut Vec<WorldError>,
+) -> Box<[Policy]> {
+    let before = before.map_or(&[][..], |before| &before.policies);
+    compile_listener(&listener.policies, before).unwrap_or_else(|fault| {
+        faults.push(WorldError {
+            location: listener.location.clone(),
+            message: format!("listener `{}`: {fault}", listener.name),
+            help: None,
+        });
+        Box::default()
+    })
 }
 
 fn server_tls(

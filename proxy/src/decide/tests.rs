@@ -12,8 +12,8 @@ use crate::http1::edits::EditError;
 use crate::http1::hypothetical::HypotheticalHead;
 use crate::policy::PolicyFault;
 use crate::policy::sticky::{Affinity, upstream_key};
-use crate::route::{RouteFault, Table};
 use crate::route::testing::{bare_redirect, forward, live, request, route};
+use crate::route::{RouteFault, Table};
 use crate::target::TargetFault;
 
 fn facts(head: &HypotheticalHead) -> Facts<'_> {

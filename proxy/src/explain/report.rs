@@ -54,6 +54,8 @@ pub enum Outcome {
     },
     Reply {
         status: u16,
+        /// `reply`, or that of the policy which answers.
+        reason: &'static str,
         content_type: Option<String>,
         bytes: usize,
     },
@@ -176,7 +178,7 @@ impl fmt::Display for Outcome {
                 detail.map_or(Ok(()), |detail| write!(out, " ({detail})"))
             }
             Self::Redirect { status, location } => write!(out, "{status} to {location}"),
-            Self::Reply { status, content_type, bytes } => {
+            Self::Reply { status, content_type, bytes, .. } => {
                 let kind = content_type.as_deref().unwrap_or("no content type");
                 write!(out, "{status} with {bytes} bytes ({kind})")
             }

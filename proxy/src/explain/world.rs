@@ -3,6 +3,7 @@
 use portcullis_config::model::{Config, ListenerId, ListenerKind};
 
 use crate::decide::Site;
+use crate::policy::{Policy, compile_listener};
 use crate::route::{Normalised, RouteError, Table, compile};
 use crate::tls::ServerTls;
 use crate::world::WorldError;
@@ -10,6 +11,8 @@ use crate::world::WorldError;
 /// The live forms of a configuration's http listeners, as far as decisions need them.
 pub struct World {
     tables: Vec<Table>,
+    /// Of requests that no route takes.
+    policies: Vec<Box<[Policy]>>,
     tls: Vec<Option<ServerTls>>,
     /// Certificates that cannot be used here: nothing is judged by them.
     faults: Vec<WorldError>,
@@ -24,12 +27,21 @@ impl World {
         let ids = (0..config.listeners.len()).map(ListenerId);
         let tables = ids.map(|id| Table::for_listener(&routes, id)).collect();
         let mut faults = Vec::new();
+        let policies = config.listeners.iter().map(|listener| {
+            compile_listener(&listener.policies, &[]).unwrap_or_else(|fault| {
+                let message = fault.to_string();
+                let location = listener.location.clone();
+                faults.push(WorldError { location, message, help: None });
+                Box::default()
+            })
+        });
+        let policies = policies.collect();
         let tls = config.listeners.iter().map(|listener| match &listener.kind {
             ListenerKind::Http(http) => ServerTls::build(http.tls.as_ref()?, &mut faults),
             ListenerKind::Stream(_) | ListenerKind::Status => None,
         });
         let tls = tls.collect();
-        Ok(Self { tables, tls, faults })
+        Ok(Self { tables, policies, tls, faults })
     }
 
     pub fn faults(&self) -> &[WorldError] {
@@ -60,7 +72,7 @@ impl World {
         Some(Site {
             listener: id,
             table: self.table(id)?,
-            policies: &[],
+            policies: self.policies.get(id.0)?,
             tls: self.tls(id),
             upgrades: http.upgrades,
             body_limit: *http.request_limits.body,

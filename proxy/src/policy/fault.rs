@@ -11,6 +11,9 @@ pub enum PolicyFault {
     PrefixWithoutMatch,
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// A policy of its own key, in the words of its file.
+    #[error("{policy}: {fault}")]
+    Unusable { policy: &'static str, fault: String },
     #[error("`{0}` is not a cookie name")]
     CookieName(String),
 }

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use super::PolicyFault;
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::http1::changes::Changes;
@@ -44,9 +45,18 @@ impl Lists {
 }
 
 /// A policy that a route may have.
-pub trait Judge {
+pub trait Judge: Sized {
     /// Its key in the configuration, and its name in explanations.
     const NAME: &'static str;
+    /// What the configuration says of it.
+    type Settings;
+
+    /// Prepares it. `before` is what the same settings of the same route came to in the generation
+    /// before: what it has learnt is taken over.
+    ///
+    /// # Errors
+    /// When it cannot be prepared as it is configured.
+    fn compile(settings: &Self::Settings, before: Option<&Self>) -> Result<Self, PolicyFault>;
 
     /// Decides on a request. Asked once for each request of its route.
     fn judge(&self, request: &Inspected<'_>, lists: &mut Lists) -> Verdict;

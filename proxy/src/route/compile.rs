@@ -13,11 +13,11 @@ use super::backends::Backends;
 use super::{Action, Forward, Matcher, Route, RouteId, Timeouts};
 use crate::http1::edits::{EditError, Edits};
 use crate::policy::PolicyFault;
-use crate::policy::RoutePolicies;
 use crate::policy::redirect::Redirect;
 use crate::policy::reply::Reply;
 use crate::policy::rewrite::Rewrite;
 use crate::policy::sticky::{StickyPolicy, upstream_key};
+use crate::policy::{Policy, RoutePolicies};
 use crate::target::{TargetFault, host};
 use crate::websocket::Rules;
 
@@ -52,10 +52,11 @@ pub enum RouteFault {
 pub fn compile(config: &Config, before: &[Arc<Route>]) -> Result<Vec<Arc<Route>>, Vec<RouteError>> {
     let mut routes = Vec::with_capacity(config.routes.len());
     let mut errors = Vec::new();
+    let mut made = Vec::new();
     let before: HashMap<_, _> = before.iter().map(|route| (route.name.as_str(), route)).collect();
     for (index, route) in config.routes.iter().enumerate() {
         let before = before.get(route.name.as_str()).map(|before| &before.policies);
-        match live(config, route, RouteId(index), before) {
+        match live(config, route, RouteId(index), (&mut made, before)) {
             Ok(live) => routes.push(Arc::new(live)),
             Err(fault) => errors.push(RouteError {
                 route: route.name.clone(),
@@ -71,7 +72,7 @@ fn live(
     config: &Config,
     route: &model::Route,
     id: RouteId,
-    before: Option<&RoutePolicies>,
+    (made, before): (&mut Vec<Policy>, Option<&RoutePolicies>),
 ) -> Result<Route, RouteFault> {
     let matcher = Matcher::compile(&route.matcher, route.allow_encoded_slash)?;
     let action = match &route.action {
@@ -88,7 +89,7 @@ fn live(
         listeners: route.listeners.clone(),
         matcher,
         action,
-        policies: RoutePolicies::compile(route, before)?,
+        policies: RoutePolicies::compile(&route.policies, made, before)?,
         request_edits: Edits::try_new(&route.request_headers)?,
         response_edits: Edits::try_new(&route.response_headers)?,
         allow_encoded_slash: route.allow_encoded_slash,
