@@ -4,8 +4,7 @@
 //! them, and how that is shown. Where a policy may be written, how levels inherit, the schema and
 //! the effective view follow from the registry. Nothing here knows how a policy is carried out.
 
-#![allow(unused, reason = "the machinery stands before the first policy")]
-
+pub mod cors;
 mod registry;
 mod route;
 mod setting;
@@ -26,7 +25,10 @@ use switch::Switch;
 pub use route::RoutePolicies;
 pub use setting::Setting;
 
-registry::policies! {}
+registry::policies! {
+    /// The pages of which sites may use it from a browser.
+    cors: cors::Cors = "cors",
+}
 
 /// What this crate knows of a policy.
 pub(crate) trait Policy: Sized {

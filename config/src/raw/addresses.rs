@@ -207,7 +207,7 @@ pub(super) fn host(text: &str) -> Result<String, ValueError> {
     host_name(text)
 }
 
-fn host_pattern(text: &str) -> Result<HostPattern, ValueError> {
+pub(crate) fn host_pattern(text: &str) -> Result<HostPattern, ValueError> {
     if text == "*" {
         return Err(ValueError("leave out `hosts` to match any host".to_owned()));
     }

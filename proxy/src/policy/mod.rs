@@ -5,6 +5,7 @@
 //! ids, forwarded fields) stands in files of its own and is called by name. Header edits of the
 //! configuration come last, so that they see (and may remove) what policies add.
 
+pub mod cors;
 mod fault;
 pub mod forwarded;
 pub mod grpc;
@@ -26,4 +27,7 @@ pub use fault::PolicyFault;
 pub use registry::RoutePolicies;
 pub(crate) use registry::compile_listener;
 
-registry::policies! {}
+registry::policies! {
+    // Browsers send preflights without credentials: they are answered before any are asked for.
+    cors: Cors,
+}
