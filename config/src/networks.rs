@@ -51,6 +51,21 @@ impl Networks {
         }
     }
 
+    /// Whether every address of `network` is contained.
+    pub fn covers(&self, network: &IpNet) -> bool {
+        // What lies in the sum of disjoint networks lies in one of them: those that join were joined.
+        match canonical(*network) {
+            IpNet::V4(inner) => {
+                let after = self.v4.partition_point(|outer| outer.network() <= inner.network());
+                self.v4[..after].last().is_some_and(|outer| outer.contains(&inner))
+            }
+            IpNet::V6(inner) => {
+                let after = self.v6.partition_point(|outer| outer.network() <= inner.network());
+                self.v6[..after].last().is_some_and(|outer| outer.contains(&inner))
+            }
+        }
+    }
+
     /// In the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
         self.listed.iter()
@@ -188,6 +203,28 @@ mod tests {
             "255.255.255.255",
         ] {
             assert!(!networks.contains(outside.parse().unwrap()), "{outside}");
+        }
+    }
+
+    #[test]
+    fn which_networks_are_covered() {
+        let networks = networks(&["10.0.0.0/9", "10.128.0.0/9", "192.0.2.0/24", "fd00::/8"]);
+        for (network, expected) in [
+            ("10.0.0.0/8", true),
+            ("10.200.0.0/16", true),
+            ("192.0.2.7", true),
+            ("::ffff:192.0.2.7", true),
+            ("fd12::/16", true),
+            ("fd00::/8", true),
+            ("0.0.0.0/0", false),
+            ("10.0.0.0/7", false),
+            ("192.0.2.0/23", false),
+            ("192.0.3.0/24", false),
+            ("9.0.0.0/8", false),
+            ("fc00::/7", false),
+            ("::/0", false),
+        ] {
+            assert_eq!(networks.covers(&parse_network(network).unwrap()), expected, "{network}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! them, and how that is shown. Where a policy may be written, how levels inherit, the schema and
 //! the effective view follow from the registry. Nothing here knows how a policy is carried out.
 
+pub mod address_rules;
 pub mod cors;
 mod registry;
 mod route;
@@ -28,6 +29,8 @@ pub use setting::Setting;
 registry::policies! {
     /// The pages of which sites may use it from a browser.
     cors: cors::Cors = "cors",
+    /// From which addresses it may be used.
+    address_rules: address_rules::AddressRules = "addressRules",
 }
 
 /// What this crate knows of a policy.

@@ -166,6 +166,7 @@ impl Snapshot {
             let before = previous.and_then(|previous| previous.tls_of(id));
             Some(Arc::new(StreamListener {
                 id,
+                index: model::ListenerId(index),
                 name: listener.name.as_str().into(),
                 table: SniTable::for_listener(&stream_routes, model::ListenerId(index)),
                 tls: server_tls(settings.tls.as_ref(), before, &mut faults),

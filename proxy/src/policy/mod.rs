@@ -5,6 +5,7 @@
 //! ids, forwarded fields) stands in files of its own and is called by name. Header edits of the
 //! configuration come last, so that they see (and may remove) what policies add.
 
+pub mod address_rules;
 pub mod cors;
 mod fault;
 pub mod forwarded;
@@ -30,4 +31,6 @@ pub(crate) use registry::compile_listener;
 registry::policies! {
     // Browsers send preflights without credentials: they are answered before any are asked for.
     cors: Cors,
+    // Costs next to nothing, and needs no identity.
+    address_rules: AddressRules,
 }

@@ -4,15 +4,19 @@
 //! reloads until it is gone. Knows no connection.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
 use portcullis_config::model::{self, Config, ListenerId};
+use portcullis_config::policy::RoutePolicies;
 use portcullis_config::values::HostPattern;
 
+use crate::cause::Rule;
 use crate::observe::metrics::Metrics;
 use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::policy::address_rules;
 use crate::policy::sticky::upstream_key;
 use crate::route::backends::Backends;
 use crate::sockets;
@@ -22,6 +26,8 @@ use crate::tls::ServerTls;
 /// The live form of a `tcp` or `tls-passthrough` listener.
 pub struct StreamListener {
     pub id: sockets::ListenerId,
+    /// Which one of its configuration.
+    pub index: ListenerId,
     pub name: Arc<str>,
     pub settings: model::StreamListener,
     pub table: SniTable,
@@ -37,10 +43,19 @@ pub struct StreamRoute {
     pub listeners: Vec<ListenerId>,
     pub sni: Vec<HostPattern>,
     pub backends: Backends,
+    pub policies: RoutePolicies,
     pub idle: Duration,
     /// Extra tries of a connect.
     pub retries: u8,
     pub metrics: Arc<RouteMetrics>,
+}
+
+impl StreamRoute {
+    /// The rule by which a client stays out, if one does.
+    pub fn refusal(&self, listener: ListenerId, client: Option<SocketAddr>) -> Option<Rule> {
+        let rules = self.policies.at(listener).address_rules.get()?;
+        address_rules::refusal(rules, client.map(|address| address.ip()))
+    }
 }
 
 /// All routes of a configuration, in the order of the file.
@@ -56,6 +71,7 @@ pub fn compile(config: &Config, metrics: &Metrics) -> Vec<Arc<StreamRoute>> {
             sni: route.sni.clone(),
             // The configuration has made sure that some backend has a weight.
             backends: Backends::try_new(&route.backends, name)?,
+            policies: route.policies.clone(),
             idle: *route.idle,
             retries: *route.retry.retries,
             metrics: metrics.route(&route.name),

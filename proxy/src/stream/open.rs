@@ -80,6 +80,10 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
         return Err(Reason::NoRoute);
     };
     facts.route = Some(Arc::clone(route));
+    if let Some(rule) = route.refusal(listener.index, client.address) {
+        facts.detail = Some(rule.text().into());
+        return Err(rule.reason());
+    }
     let local = current.stream_routes.get(route.index).ok_or(Reason::Internal)?;
     let gone = local.tunnels.register();
     let backend = route.backends.pick(facts.worker.random());

@@ -87,6 +87,30 @@ async fn bytes_pass_both_ways_and_half_close_with_them() {
     assert!(records[0]["duration_us"].as_u64() >= records[0]["connect_us"].as_u64());
 }
 
+#[tokio::test]
+async fn a_client_that_address_rules_shut_out_reaches_no_upstream() {
+    for (route, reason) in [
+        ("addressRules: {deny: [127.0.0.0/8]}", "address-denied 0 0 0"),
+        ("addressRules: {allow: [10.0.0.0/8]}", "address-denied 0 0 0"),
+        ("addressRules: {allow: [127.0.0.1]}", "- 0 2 1"),
+    ] {
+        let sink = Sink::new().await;
+        let gate = gate(Keys { route, ..NOTHING }, &[sink.address()]).await;
+        let mut client = TcpStream::connect(gate.address).await.unwrap();
+        if reason.starts_with('-') {
+            sink.accept().await.write_all(b"ok").await.unwrap();
+            assert_eq!(rest(&mut client).await.unwrap(), b"ok");
+        } else {
+            assert_eq!(rest(&mut client).await.unwrap_or_default(), b"");
+        }
+        drop(client);
+        let records = gate.records().await;
+        assert_eq!(told(&records[0]), reason, "{route}");
+        let detail = records[0]["detail"].as_str().unwrap_or_default();
+        assert_eq!(detail.contains("addressRules"), !reason.starts_with('-'), "{detail}");
+    }
+}
+
 /// Through pipes, through TLS on both sides, and where one waits for the other.
 #[tokio::test]
 async fn much_passes_whole_plain_and_under_tls() {
