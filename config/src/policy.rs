@@ -8,6 +8,7 @@ pub mod address_rules;
 pub mod cors;
 mod registry;
 mod route;
+pub mod security_headers;
 mod setting;
 mod switch;
 #[cfg(test)]
@@ -31,6 +32,8 @@ registry::policies! {
     cors: cors::Cors = "cors",
     /// From which addresses it may be used.
     address_rules: address_rules::AddressRules = "addressRules",
+    /// Response headers that turn on protections of browsers.
+    security_headers: security_headers::SecurityHeaders = "securityHeaders",
 }
 
 /// What this crate knows of a policy.

@@ -19,6 +19,7 @@ mod registry;
 pub mod reply;
 pub mod request_id;
 pub mod rewrite;
+pub mod security_headers;
 pub mod sticky;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,6 +30,8 @@ pub use registry::RoutePolicies;
 pub(crate) use registry::compile_listener;
 
 registry::policies! {
+    // First, so that the responses of all that is refused below have them too.
+    security_headers: SecurityHeaders,
     // Browsers send preflights without credentials: they are answered before any are asked for.
     cors: Cors,
     // Costs next to nothing, and needs no identity.

@@ -1,0 +1,23 @@
+use super::super::registry::compile_one;
+use super::super::testing::{Asking, ask, of_route};
+use crate::message::Known;
+
+#[test]
+fn what_holds_for_tls_alone_is_said_over_tls_alone() {
+    let policy = compile_one(&of_route(
+        "securityHeaders: {preset: basic, frameOptions: false, referrerPolicy: same-origin}",
+    ))
+    .unwrap();
+    let plain = ask(&policy, &Asking::new("GET /", &[]));
+    let secure = ask(&policy, &Asking::new("GET /", &[]).over_tls());
+    assert_eq!((plain.verdict.as_str(), secure.verdict.as_str()), ("pass", "pass"));
+    assert!(!plain.response.contains("strict-transport-security"), "{}", plain.response);
+    assert!(secure.response.contains("strict-transport-security: max-age="), "{}", secure.response);
+    for told in [&plain, &secure] {
+        assert!(told.response.contains("x-content-type-options: nosniff|"), "{}", told.response);
+        assert!(told.response.contains("referrer-policy: same-origin|"), "{}", told.response);
+        assert!(!told.response.contains("x-frame-options"), "{}", told.response);
+        assert!(told.lists.response.drops(b"Referrer-Policy", Known::Other));
+        assert!(!told.lists.response.drops(b"X-Frame-Options", Known::Other));
+    }
+}
