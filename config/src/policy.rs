@@ -5,6 +5,7 @@
 //! the effective view follow from the registry. Nothing here knows how a policy is carried out.
 
 pub mod address_rules;
+pub mod content_types;
 pub mod cors;
 mod registry;
 mod route;
@@ -34,6 +35,8 @@ registry::policies! {
     address_rules: address_rules::AddressRules = "addressRules",
     /// Response headers that turn on protections of browsers.
     security_headers: security_headers::SecurityHeaders = "securityHeaders",
+    /// Which media types the body of a request may have.
+    content_types: content_types::ContentTypes = "contentTypes",
 }
 
 /// What this crate knows of a policy.

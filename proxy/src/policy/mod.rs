@@ -6,6 +6,7 @@
 //! configuration come last, so that they see (and may remove) what policies add.
 
 pub mod address_rules;
+pub mod content_types;
 pub mod cors;
 mod fault;
 pub mod forwarded;
@@ -36,4 +37,6 @@ registry::policies! {
     cors: Cors,
     // Costs next to nothing, and needs no identity.
     address_rules: AddressRules,
+    // Who may not come in learns nothing of what is taken.
+    content_types: ContentTypes,
 }

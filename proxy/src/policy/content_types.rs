@@ -1,0 +1,45 @@
+//! What the body of a request may be: one media type, and one of those that the route takes.
+
+use portcullis_config::policy::content_types::ContentTypes as Settings;
+
+use super::PolicyFault;
+use super::judge::{Inspected, Judge, Lists, Verdict};
+use crate::cause::Rule;
+use crate::message::Known;
+
+#[derive(Debug)]
+pub struct ContentTypes(Settings);
+
+impl Judge for ContentTypes {
+    const NAME: &'static str = "contentTypes";
+    type Settings = Settings;
+
+    fn compile(settings: &Settings, _: Option<&Self>) -> Result<Self, PolicyFault> {
+        Ok(Self(settings.clone()))
+    }
+
+    fn judge(&self, request: &Inspected<'_>, _: &mut Lists) -> Verdict {
+        self.refusal(request).map_or(Verdict::Pass, Verdict::refuse)
+    }
+}
+
+impl ContentTypes {
+    fn refusal(&self, request: &Inspected<'_>) -> Option<Rule> {
+        if request.head.parts.framing.is_empty() {
+            return None;
+        }
+        let fields = request.head.fields();
+        let mut lines = fields.fields.iter().filter(|field| field.known == Known::ContentType);
+        let Some(line) = lines.next() else { return Some(Rule::ContentTypeMissing) };
+        // Two readers could take one each.
+        if lines.next().is_some() {
+            return Some(Rule::ContentTypeRepeated);
+        }
+        let value = std::str::from_utf8(line.value.of(fields.bytes));
+        let takes = value.is_ok_and(|value| self.0.allows(value));
+        (!takes).then_some(Rule::ContentTypeOther)
+    }
+}
+
+#[cfg(test)]
+mod tests;
