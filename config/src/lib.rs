@@ -13,6 +13,7 @@ pub mod location;
 mod lower;
 pub mod model;
 pub mod networks;
+pub mod passwords;
 pub mod policy;
 mod raw;
 mod schema;
