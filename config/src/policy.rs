@@ -5,6 +5,7 @@
 //! the effective view follow from the registry. Nothing here knows how a policy is carried out.
 
 pub mod address_rules;
+pub mod basic_auth;
 pub mod content_types;
 pub mod cors;
 mod registry;
@@ -37,6 +38,8 @@ registry::policies! {
     security_headers: security_headers::SecurityHeaders = "securityHeaders",
     /// Which media types the body of a request may have.
     content_types: content_types::ContentTypes = "contentTypes",
+    /// Users and passwords from a file.
+    basic_auth: basic_auth::BasicAuth = "basicAuth",
 }
 
 /// What this crate knows of a policy.

@@ -96,7 +96,8 @@ fn run(arguments: &[&str]) -> Ran {
 fn examples() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/examples");
     let entries = std::fs::read_dir(directory).unwrap();
-    entries.map(|entry| entry.unwrap().path().canonicalize().unwrap()).collect()
+    let files = entries.map(|entry| entry.unwrap().path().canonicalize().unwrap());
+    files.filter(|file| file.extension().is_some_and(|end| end == "yaml")).collect()
 }
 
 #[test]

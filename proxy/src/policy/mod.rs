@@ -6,6 +6,7 @@
 //! configuration come last, so that they see (and may remove) what policies add.
 
 pub mod address_rules;
+pub mod basic_auth;
 pub mod content_types;
 pub mod cors;
 mod fault;
@@ -37,6 +38,7 @@ registry::policies! {
     cors: Cors,
     // Costs next to nothing, and needs no identity.
     address_rules: AddressRules,
+    basic_auth: BasicAuth,
     // Who may not come in learns nothing of what is taken.
     content_types: ContentTypes,
 }

@@ -1,0 +1,160 @@
+//! Users and passwords by the Basic scheme (RFC 7617), held against a file of hashes.
+//!
+//! A hash is slow on purpose, so it is computed by threads that are no workers, once for each
+//! password that is right: after that its keyed fingerprint is remembered for as long as the file
+//! stays as it is. A user that is not in the file costs as much time as one that is.
+
+mod credentials;
+mod known;
+mod verify;
+
+use std::sync::Arc;
+
+use portcullis_config::passwords::{self, LineError, Passwords};
+use portcullis_config::policy::basic_auth::BasicAuth as Settings;
+
+use self::credentials::Credentials;
+use self::known::Known;
+use self::verify::{Entry, decoy, is_quick, verify};
+use super::PolicyFault;
+use super::judge::{Answer, Inspected, Judge, Lists, Question, Verdict};
+use crate::cause::Rule;
+use crate::error::Reason;
+use crate::message::Fields;
+
+#[derive(Debug)]
+pub struct BasicAuth {
+    settings: Settings,
+    challenge: Box<str>,
+    passwords: Passwords,
+    /// What a user that is not there is held against.
+    decoy: Entry,
+    known: Arc<Known>,
+    /// What was read, so that a reload which finds the same keeps what is known.
+    text: Vec<u8>,
+}
+
+impl Judge for BasicAuth {
+    const NAME: &'static str = "basicAuth";
+    type Settings = Settings;
+
+    fn compile(settings: &Settings, before: Option<&Self>) -> Result<Self, PolicyFault> {
+        let text = read(settings)?;
+        let passwords = passwords::parse(&text).map_err(|errors| fault(settings, &errors))?;
+        let same = before.filter(|before| before.text == text);
+        Ok(Self {
+            challenge: format!("Basic realm=\"{}\", charset=\"UTF-8\"", settings.realm).into(),
+            decoy: decoy(&passwords),
+            known: same.map_or_else(Arc::default, |before| Arc::clone(&before.known)),
+            settings: settings.clone(),
+            passwords,
+            text,
+        })
+    }
+
+    fn judge(&self, request: &Inspected<'_>, lists: &mut Lists) -> Verdict {
+        if let Some(name) = &self.settings.forward_user {
+            lists.request.remove(name.as_str());
+        }
+        let credentials = match self.credentials(request) {
+            Ok(credentials) => credentials,
+            Err(rule) => return self.refuse(rule, lists),
+        };
+        if self.known.contains(&credentials) {
+            return self.pass(&credentials, lists);
+        }
+        let (found, entry) = match self.passwords.find(credentials.user()) {
+            Some(hash) => (true, Entry::of(hash)),
+            None => (false, self.decoy.clone()),
+        };
+        if is_quick(&entry) {
+            return match verify(&entry, credentials.password()) && found {
+                true => self.pass(&credentials, lists),
+                false => self.refuse(Rule::CredentialsWrong, lists),
+            };
+        }
+        let known = Arc::clone(&self.known);
+        Verdict::Ask(Question::Compute(Box::new(move || {
+            let is_right = verify(&entry, credentials.password()) && found;
+            if is_right {
+                known.remember(&credentials);
+            }
+            if is_right { Answer::Yes } else { Answer::No }
+        })))
+    }
+
+    fn resume(&self, request: &Inspected<'_>, lists: &mut Lists, answer: Answer) -> Verdict {
+        match (answer, self.credentials(request)) {
+            (Answer::Yes, Ok(credentials)) => self.pass(&credentials, lists),
+            (Answer::Yes, Err(rule)) => self.refuse(rule, lists),
+            (Answer::No, _) => self.refuse(Rule::CredentialsWrong, lists),
+            (Answer::Unknown, _) => Verdict::Refuse(Reason::AuthUnavailable.into()),
+        }
+    }
+}
+
+impl BasicAuth {
+    fn credentials(&self, request: &Inspected<'_>) -> Result<Credentials, Rule> {
+        let fields: Fields<'_> = request.head.fields();
+        let mut lines = fields.all("authorization");
+        let Some(line) = lines.next() else { return Err(Rule::CredentialsMissing) };
+        if lines.next().is_some() {
+            return Err(Rule::CredentialsForm);
+        }
+        Credentials::parse(line).ok_or(Rule::CredentialsForm)
+    }
+
+    fn pass(&self, credentials: &Credentials, lists: &mut Lists) -> Verdict {
+        if self.settings.strip_credentials {
+            lists.request.remove("authorization");
+        }
+        if let Some(name) = &self.settings.forward_user {
+            lists.request.set(name.as_str(), &[credentials.user().as_bytes()]);
+        }
+        Verdict::Pass
+    }
+
+    fn refuse(&self, rule: Rule, lists: &mut Lists) -> Verdict {
+        lists.response.set("www-authenticate", &[self.challenge.as_bytes()]);
+        Verdict::refuse(rule)
+    }
+}
+
+/// The file, as long as it may be and one byte more, which is too long.
+fn read(settings: &Settings) -> Result<Vec<u8>, PolicyFault> {
+    use std::io::Read as _;
+    let mut text = Vec::new();
+    // Opening a pipe would wait for its writer.
+    if std::fs::metadata(&settings.file.path).is_ok_and(|it| !it.is_file()) {
+        return Err(said(settings, "it is not a regular file".to_owned()));
+    }
+    let file = std::fs::File::open(&settings.file.path);
+    let read = file.and_then(|file| file.take(passwords::FILE_BYTES + 1).read_to_end(&mut text));
+    match read {
+        Ok(_) if text.len() as u64 > passwords::FILE_BYTES => {
+            let limit = passwords::FILE_BYTES >> 20;
+            Err(said(settings, format!("it is larger than {limit} MiB")))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(said(settings, error.to_string())),
+    }
+}
+
+fn said(settings: &Settings, what: String) -> PolicyFault {
+    PolicyFault::Unusable {
+        policy: BasicAuth::NAME,
+        fault: format!("{}: {what}", settings.file.path.display()),
+    }
+}
+
+fn fault(settings: &Settings, errors: &[LineError]) -> PolicyFault {
+    let path = settings.file.path.display();
+    let lines = errors.iter().map(|error| match error.line {
+        Some(line) => format!("{path}:{line}: {error} ({})", error.help()),
+        None => format!("{path}: {error} ({})", error.help()),
+    });
+    PolicyFault::Unusable { policy: BasicAuth::NAME, fault: lines.collect::<Vec<_>>().join("; ") }
+}
+
+#[cfg(test)]
+mod tests;

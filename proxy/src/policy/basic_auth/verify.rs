@@ -1,0 +1,51 @@
+//! A password against one entry of the file, in time that does not depend on how much is right.
+
+use argon2::password_hash::PasswordVerifier;
+use argon2::{Argon2, PasswordHash as Phc};
+use portcullis_config::passwords::{PasswordHash, Passwords};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// A hash of the file, as a thread of its own can hold it.
+#[derive(Debug, Clone)]
+pub(super) struct Entry(PasswordHash);
+
+impl Entry {
+    pub(super) fn of(hash: &PasswordHash) -> Self {
+        Self(hash.clone())
+    }
+}
+
+/// What a user that is not in the file is held against: the entry that takes longest, so that nobody
+/// can tell by the time whether there is such a user.
+pub(super) fn decoy(passwords: &Passwords) -> Entry {
+    let slowest = passwords.iter().map(|(_, hash)| hash).max_by_key(|hash| cost(hash));
+    Entry(slowest.cloned().unwrap_or(PasswordHash::Sha256([0; 32])))
+}
+
+/// Roughly how long a check takes, in microseconds.
+fn cost(hash: &PasswordHash) -> u64 {
+    match hash {
+        PasswordHash::Sha256(_) => 1,
+        PasswordHash::Bcrypt { cost, .. } => 50_000_u64 << cost >> 10,
+        PasswordHash::Argon2id { memory, iterations, .. } => {
+            u64::from(*memory) * u64::from(*iterations)
+        }
+    }
+}
+
+/// It takes microseconds: no reason to ask another thread.
+pub(super) fn is_quick(entry: &Entry) -> bool {
+    matches!(entry.0, PasswordHash::Sha256(_))
+}
+
+pub(super) fn verify(entry: &Entry, password: &[u8]) -> bool {
+    match &entry.0 {
+        PasswordHash::Sha256(wanted) => Sha256::digest(password).ct_eq(wanted).into(),
+        PasswordHash::Bcrypt { text, .. } => {
+            bcrypt::verify(password, text.expose()).unwrap_or(false)
+        }
+        PasswordHash::Argon2id { text, .. } => Phc::new(text.expose())
+            .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok()),
+    }
+}
