@@ -14,6 +14,7 @@ mod gateway;
 mod listeners;
 mod log;
 mod memory;
+mod passwords;
 mod reload;
 mod shortage;
 mod watch;

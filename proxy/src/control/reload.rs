@@ -10,7 +10,7 @@ use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
 use crate::admin::handle::LastReload;
 use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
 use crate::control::book::AddressBook;
-use crate::control::fingerprint::{Fingerprint, of_configuration};
+use crate::control::fingerprint::{Fingerprint, of_configuration, of_versions};
 use crate::descriptors;
 use crate::observe::failure::LineLimit;
 use crate::observe::metrics::{Metrics, ReloadResult};
@@ -24,6 +24,8 @@ pub struct Reloader {
     path: PathBuf,
     /// Of what was read last, good or not.
     seen: Fingerprint,
+    /// The versions of the files that policies name; `None` before the first look.
+    policies: Option<u64>,
     /// Of what is said while nothing can be read.
     lines: LineLimit,
     begun: Instant,
@@ -31,6 +33,12 @@ pub struct Reloader {
 
 /// How often it is said that nothing can be read.
 const REPEAT: Duration = Duration::from_secs(10);
+
+/// The files that policies of the published configuration name.
+pub fn policy_files(publisher: &Publisher) -> Vec<PathBuf> {
+    let snapshot = publisher.published.load();
+    snapshot.config.policy_files().into_iter().map(|file| file.path.clone()).collect()
+}
 
 /// Why a reload is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +58,7 @@ impl Reloader {
             loader: Arc::new(Mutex::new(loader)),
             path,
             seen,
+            policies: None,
             lines: LineLimit::default(),
             begun: Instant::now(),
         }
@@ -68,7 +77,10 @@ impl Reloader {
         let path = self.path.clone();
         // A panic there shows as a change, and the load after it tells.
         let seen = tokio::task::spawn_blocking(move || of_configuration(&path)).await.ok();
-        if trigger == Trigger::Noticed && seen.as_ref() == Some(&self.seen) {
+        let policies = of_versions(policy_files(publisher).iter().map(AsRef::as_ref));
+        let before = self.policies.replace(policies);
+        let is_same = before.is_none_or(|before| before == policies);
+        if trigger == Trigger::Noticed && is_same && seen.as_ref() == Some(&self.seen) {
             return None;
         }
         if let Some(seen) = seen {

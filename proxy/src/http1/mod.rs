@@ -12,6 +12,7 @@ pub mod edits;
 mod fields;
 mod framing;
 pub mod host;
+#[cfg(test)]
 pub(crate) mod hypothetical;
 pub mod known;
 pub mod request;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::harness::{Gate, always};
 
 /// What only happens while a gateway runs, or what no question can ask: no decision gives these.
-const AT_RUN_TIME: [Reason; 26] = [
+const AT_RUN_TIME: [Reason; 27] = [
     // The request line and the way it comes.
     Reason::VersionUnsupported,
     Reason::HeadTimeout,
@@ -44,6 +44,7 @@ const AT_RUN_TIME: [Reason; 26] = [
     Reason::UpstreamTimeout,
     Reason::UpstreamIdle,
     // The process.
+    Reason::AuthUnavailable,
     Reason::MemoryLimit,
     Reason::Draining,
     Reason::Internal,
@@ -158,7 +159,47 @@ fn table() -> Vec<Asked> {
     table.extend(bodies());
     table.extend(calls());
     table.extend(upgrades());
+    table.extend(policies());
     table
+}
+
+/// What the policies of a route refuse or answer.
+fn policies() -> Vec<Asked> {
+    let mut policies = Vec::new();
+    for (origin, method) in [
+        ("https://shop.test", "PUT"),
+        ("https://shop.test", "DELETE"),
+        ("https://other.test", "PUT"),
+        ("null", "GET"),
+    ] {
+        for target in ["/cors", "/api", "/nowhere"] {
+            let preflight = asked("OPTIONS", "a.test", target).with("origin", origin);
+            let preflight = preflight.with("access-control-request-method", method);
+            policies.push(preflight.clone().with("access-control-request-headers", "x-own"));
+            policies.push(preflight);
+            policies.push(asked("PUT", "a.test", target).with("origin", origin));
+        }
+    }
+    for target in ["/denied", "/unlisted", "/listed"] {
+        policies.push(asked("GET", "a.test", target));
+        policies.push(asked("GET", "a.test", target).with("x-forwarded-for", "10.0.0.1"));
+    }
+    for kind in ["text/plain", "", "application/json5"] {
+        // What goes on would have to be sent.
+        let post = asked("POST", "a.test", "/json").with("content-length", "9");
+        policies.push(post.clone().with("content-type", kind));
+        policies.push(post.with("content-type", kind).with("content-type", kind));
+    }
+    for authorization in
+        ["", "Bearer x", "Basic YWRhOndyb25n", "Basic eDp5", "Basic YWRhOnNlY3JldA=="]
+    {
+        policies.push(asked("GET", "a.test", "/login").with("authorization", authorization));
+    }
+    policies.push(asked("GET", "a.test", "/login"));
+    policies.push(asked("POST", "a.test", "/json").with("content-length", "9"));
+    policies.push(asked("POST", "a.test", "/json").with("content-length", "0"));
+    policies.push(asked("GET", "a.test", "/json"));
+    policies
 }
 
 /// Heads that are refused while they are read.
@@ -273,6 +314,12 @@ fn blocks(origin: &str, certificates: &str) -> String {
         "{name: header, match: {path: {exact: /header}, headers: [{name: x-want, exact: \"yes\"}]}, backends: [{upstream: back}]}",
         "{name: small, match: {path: {exact: /small}}, requestLimits: {body: 100}, backends: [{upstream: back}]}",
         "{name: web, match: {path: {prefix: /web}}, grpcWeb: true, backends: [{upstream: calls}]}",
+        "{name: cors, match: {path: {exact: /cors}, methods: [PUT]}, cors: {allowOrigins: [\"https://shop.test\"], allowMethods: [PUT]}, backends: [{upstream: back}]}",
+        "{name: denied, match: {path: {exact: /denied}}, addressRules: {deny: [127.0.0.0/8]}, backends: [{upstream: back}]}",
+        "{name: unlisted, match: {path: {exact: /unlisted}}, addressRules: {allow: [10.0.0.0/8]}, backends: [{upstream: back}]}",
+        "{name: listed, match: {path: {exact: /listed}}, addressRules: {allow: [127.0.0.1]}, securityHeaders: {}, backends: [{upstream: back}]}",
+        "{name: json, match: {path: {exact: /json}}, contentTypes: {allow: [application/json]}, backends: [{upstream: back}]}",
+        "{name: login, match: {path: {exact: /login}}, basicAuth: {file: CERTIFICATES/users}, backends: [{upstream: back}]}",
         "{name: elsewhere, listeners: [other], match: {path: {exact: /sub/path}}, reply: {status: 200}}",
     ];
     format!(
@@ -284,7 +331,7 @@ fn blocks(origin: &str, certificates: &str) -> String {
          upstreams:\n  - {{name: back, endpoints: [{{address: \"{origin}\"}}]}}\n\
          \x20 - {{name: calls, protocol: http2, endpoints: [{{address: \"{origin}\"}}]}}\n\
          routes:\n  - {}\n",
-        routes.join("\n  - ")
+        routes.join("\n  - ").replace("CERTIFICATES", certificates)
     )
 }
 
@@ -328,8 +375,8 @@ fn explained(told: &Explanation) -> Made {
         Outcome::Redirect { status, .. } => {
             made.answer = Some((u64::from(*status), Reason::Redirected.label().to_owned()));
         }
-        Outcome::Reply { status, .. } => {
-            made.answer = Some((u64::from(*status), Reason::Replied.label().to_owned()));
+        Outcome::Reply { status, reason, .. } => {
+            made.answer = Some((u64::from(*status), (*reason).to_owned()));
         }
         Outcome::Forward { upstreams, .. } => {
             made.upstream = upstreams.first().map(|it| it.upstream.clone());
@@ -345,6 +392,8 @@ async fn explain_and_the_server_agree_on_every_request() {
     for name in ["a", "other"] {
         directory.write_leaf(name, &authority.server(&format!("{name}.test")).issue());
     }
+    // Of `secret`.
+    directory.write("users", "ada:{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=\n");
     let origin = ScriptedOrigin::start([always("ok")]).await.unwrap();
     let blocks = blocks(&origin.address().to_string(), &directory.path().display().to_string());
     let gate = Gate::of(&blocks).await;
