@@ -89,3 +89,6 @@ impl Written {
         written.filter(|(_, streams, _)| !streams).map(|(key, _, at)| (key, Some(at)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,3 +36,21 @@ fn the_starter_is_clean() {
     let loaded = parse_str("starter.yaml", starter()).unwrap();
     assert!(loaded.warnings.is_empty());
 }
+
+/// The page of a policy shows a part of the example of its name.
+#[test]
+fn the_page_of_each_policy_shows_its_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let pages: Vec<_> = std::fs::read_dir(root.join("docs/policies")).unwrap().collect();
+    assert!(pages.len() >= 5);
+    for page in pages {
+        let page = page.unwrap().path();
+        let name = format!("{}.yaml", page.file_stem().unwrap().to_str().unwrap());
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(text.contains(&format!("](../../config/examples/{name})")), "{}", page.display());
+        let (_, rest) = text.split_once("```yaml\n").unwrap();
+        let (shown, _) = rest.split_once("```").unwrap();
+        let example = std::fs::read_to_string(root.join("config/examples").join(name)).unwrap();
+        assert!(example.contains(shown), "{}:\n{shown}", page.display());
+    }
+}

@@ -16,12 +16,12 @@ use crate::raw::addresses::NetworkText;
 use crate::raw::shape::{List, object};
 use crate::suggest::foreign::{Cure, Entry};
 
-/// Networks that may and that may not. At least one of the two has an entry.
+/// Networks that are allowed and that are refused. At least one of the two has an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressRules {
-    /// Where there is one, nobody else may.
+    /// Where there is one, other addresses are refused.
     pub allow: Networks,
-    /// These may not, also where they are allowed.
+    /// These are refused, also where they are allowed.
     pub deny: Networks,
 }
 
@@ -52,9 +52,9 @@ impl AddressRules {
 object! {
     /// From which addresses clients may come.
     AddressRulesKeys, "`addressRules`" {
-        /// Networks that may; where one is listed, no other may. Any unless said.
+        /// Networks that may use it; where one is listed, others are refused. Any unless said.
         allow: optional List<NetworkText> = "allow",
-        /// Networks that may not, also where they are allowed; none unless said.
+        /// Networks that are refused, also where they are allowed; none unless said.
         deny: optional List<NetworkText> = "deny",
     }
 }
@@ -109,7 +109,7 @@ fn networks(written: &Items<IpNet>) -> Networks {
     Networks::new(listed.map(|one| one.value).collect())
 }
 
-/// Warns of what is allowed and of which nothing is left by `deny`.
+/// Warns of an entry of `allow` that `deny` covers as a whole.
 fn warn_of_vain(
     allow: Option<&Located<Vec<Located<IpNet>>>>,
     deny: &Networks,

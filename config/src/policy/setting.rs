@@ -17,8 +17,9 @@ pub enum Setting<T> {
     /// No level says anything.
     #[default]
     Absent,
-    /// A level turned it off, so that an outer level does not hold.
-    Disabled(Origin),
+    /// A level turned it off, so that an outer level does not hold. Shared too, which keeps small
+    /// what every route has.
+    Disabled(Arc<Origin>),
     /// The same value is shared wherever it holds.
     Active(Arc<Sourced<T>>),
 }
@@ -62,7 +63,7 @@ pub(super) fn lower<P: Policy>(
     let Some(written) = written else { return Some(Setting::Absent) };
     let origin = level(written.location.clone());
     match &written.value {
-        Switched::Disabled => Some(Setting::Disabled(origin)),
+        Switched::Disabled => Some(Setting::Disabled(Arc::new(origin))),
         Switched::On(keys) => {
             let value = P::lower(keys, &written.location, report)?;
             Some(Setting::Active(Arc::new(Sourced { value, origin })))
