@@ -1,7 +1,7 @@
 //! What repeats exactly where times do not: system calls and user instructions per request.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use crate::live::{Live, Scene};
 use crate::load::{Load, wrk};
 use crate::numbers::as_float;
+use crate::response::read_response;
 use crate::results::Counts;
 use crate::setup;
 
@@ -135,25 +136,6 @@ fn exchange(target: SocketAddr, request: &[u8], count: u32) -> anyhow::Result<()
         }
     }
     Ok(())
-}
-
-/// Reads one response with a content-length.
-pub(crate) fn read_response(stream: &mut TcpStream) -> anyhow::Result<()> {
-    let mut decoder = portcullis_testkit::http::Decoder::default();
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        let length = stream.read(&mut buffer)?;
-        if length == 0 {
-            bail!("the engine closed the connection");
-        }
-        decoder.push(&buffer[..length]);
-        if let Some(response) = decoder.response(false)? {
-            if response.status != 200 {
-                bail!("the engine answered {}", response.status);
-            }
-            return Ok(());
-        }
-    }
 }
 
 #[cfg(test)]

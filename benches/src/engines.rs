@@ -23,7 +23,7 @@ use portcullis_testkit::process::{free_address, workspace_binary};
 pub(crate) use self::running::{Missing, Running};
 use self::sink::Sink;
 pub(crate) use self::upstreams::Upstreams;
-use crate::row::{Listener, Origin, Setting};
+use crate::setting::{Listener, Origin, Setting};
 use crate::setup::{self, Need};
 
 pub(crate) const ENGINE_CORE: usize = 0;

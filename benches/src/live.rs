@@ -10,7 +10,8 @@ use crate::engines::{Engine, Missing, Running};
 use crate::load::{Load, Slice};
 use crate::numbers::{as_float, seconds};
 use crate::results::{Counts, Figures, Sample};
-use crate::row::{Contestant, Cores, Setting};
+use crate::row::Contestant;
+use crate::setting::{Cores, Setting};
 use crate::stats::median;
 
 /// What all contestants of a row share.

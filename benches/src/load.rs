@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub(crate) use self::own::on_generator_core;
 use crate::engines::{GENERATOR_CORE, Running};
-use crate::row::Cores;
+use crate::setting::Cores;
 use crate::setup::{self, Need};
 
 #[derive(Debug, Clone, Copy)]

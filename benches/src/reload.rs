@@ -20,7 +20,7 @@ use crate::engines::{Engine, Running, start_origin};
 use crate::load::open::{Arrivals, Ended, OpenLoop, Report};
 use crate::load::{latency, on_generator_core, wrk};
 use crate::results::Outcome;
-use crate::row::Setting;
+use crate::setting::Setting;
 use crate::setup::{self, Need};
 
 /// What is asked of reloads, and what is promised.

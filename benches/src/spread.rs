@@ -13,11 +13,11 @@ use std::time::Duration;
 use anyhow::Context;
 use portcullis_testkit::procfs;
 
-use crate::counts::read_response;
 use crate::engines::{Engine, Running, start_origin};
 use crate::load::latency;
 use crate::numbers::as_float;
-use crate::row::{Cores, Setting};
+use crate::response::read_response;
+use crate::setting::{Cores, Setting};
 use crate::stats::median;
 use crate::{machine, table};
 

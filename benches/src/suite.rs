@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use crate::load::{Load, grpc, h2load, handshakes, latency, memory, shop, websocket, wrk};
 use crate::reload::Reloads;
-use crate::row::{
-    Against, Change, Contestant, Cores, Listener, Origin, Policies, Row, Setting, Target, absolute,
-    against, against_the_best,
-};
+use crate::row::{Against, Change, Contestant, Row, Target, absolute, against, against_the_best};
+use crate::setting::{Cores, Listener, Origin, Policies, Setting};
 
 const PORTCULLIS: Contestant = Contestant::of("portcullis");
 const HAPROXY: Contestant = Contestant::of("haproxy");

@@ -5,12 +5,21 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use clap::ValueEnum;
 use portcullis_config::model::{AdminAddress, Config, EndpointTarget, ListenAddress};
 use portcullis_config::parse_str;
 use portcullis_testkit::process::free_address;
 
-use crate::Ports;
 use crate::taken::check_free;
+
+/// Which ports are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ports {
+    /// Where the example's configuration says.
+    Example,
+    /// On loopback, on ports that are free now.
+    Free,
+}
 
 /// The configuration that the gateway runs with, and what it says.
 #[derive(Debug)]

@@ -9,11 +9,12 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::customer::Visit;
+use crate::options::Options;
 use crate::places::Places;
 use crate::programs::Premises;
 use crate::secret::Secret;
 use crate::shop::Shop;
-use crate::{Options, access_log, crowd, hints, say};
+use crate::{access_log, crowd, hints, say};
 
 /// The exit code of a program that a signal ended, as shells count: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;

@@ -4,33 +4,12 @@
 //! no piece by name. Cases know nothing of who measures them, open no port and read no clock in
 //! what they repeat: what is counted twice is the same twice.
 
+mod case;
 mod cases;
 mod fixture;
 
+pub use case::{Case, Work};
 pub use cases::CASES;
-
-/// One measured piece: each call does it once more, with buffers as the call before left them.
-pub type Work = Box<dyn FnMut()>;
-
-/// A piece of the engine under its name in tables and in the baseline.
-#[derive(Clone, Copy)]
-pub struct Case {
-    pub name: &'static str,
-    prepare: fn() -> Work,
-}
-
-/// Calls before anything is measured: buffers get their size, lazy things are looked up, and every
-/// endpoint has answered often enough to be known.
-const WARM: usize = 64;
-
-impl Case {
-    /// Everything that is not to be measured: the work, set up and warm.
-    pub fn warm(&self) -> Work {
-        let mut work = (self.prepare)();
-        (0..WARM).for_each(|_| work());
-        work
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use shop_platform::UnixTime;
 use shop_platform::auth::Caller;
 use shop_platform::extract::QueryParameters;
 use shop_platform::idempotency::{self, Claim, IdempotencyKey};
@@ -18,12 +17,15 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::messages::{self, Message};
-use crate::openapi::Failures;
-use crate::{App, feed};
+use crate::failures::Failures;
+use crate::messages;
+use crate::notification::Notification;
+use crate::state::App;
+
+pub(crate) mod feed;
 
 /// The scope of a token that a customer's own things can be seen with.
-pub(crate) const CUSTOMER: &str = "customer";
+const CUSTOMER: &str = "customer";
 const NOT_CACHED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
 
 pub(crate) fn routes(app: App) -> Router {
@@ -33,40 +35,6 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/notifications/{id}/read", post(read))
         .route("/v1/feed", get(feed::open))
         .with_state(app)
-}
-
-/// What an account was told.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Notification {
-    id: Uuid,
-    /// The kind of the event: `order.confirmed`.
-    #[schema(example = "order.confirmed")]
-    kind: String,
-    subject: String,
-    /// Plain text in several lines.
-    body: String,
-    #[schema(format = DateTime)]
-    created_at: String,
-    /// Null until it is read.
-    #[schema(format = DateTime)]
-    read_at: Option<String>,
-    /// What became of the letter: `pending`, `sent` or `failed`.
-    #[schema(example = "sent")]
-    letter: &'static str,
-}
-
-impl From<Message> for Notification {
-    fn from(message: Message) -> Self {
-        Self {
-            id: message.id,
-            kind: message.kind,
-            subject: message.subject,
-            body: message.body,
-            created_at: message.created_at.to_string(),
-            read_at: message.read_at.as_ref().map(UnixTime::to_string),
-            letter: message.letter.as_str(),
-        }
-    }
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -4,10 +4,8 @@
 //! becomes one message, which is sent as a letter, shown by the API and told to open feeds.
 
 use std::net::SocketAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::FromRef;
 use prometheus::Registry;
 use shop_platform::auth::{AuthOptions, Verifier};
 use shop_platform::server::{Drained, Shutdown};
@@ -20,15 +18,18 @@ use tokio::sync::Notify;
 mod api;
 mod error;
 mod events;
+mod failures;
 mod feed;
 mod line;
 mod mail;
 mod messages;
 mod metrics;
 mod notice;
+mod notification;
 mod openapi;
 mod outbox;
 mod sender;
+mod state;
 mod text;
 
 use events::Events;
@@ -39,6 +40,7 @@ use messages::Messages;
 use metrics::NotificationMetrics;
 use outbox::Outbox;
 use sender::Sender;
+use state::{App, Notifications};
 
 const MIGRATIONS: Migrations = &[
     ("notifications", include_str!("../migrations/1_notifications.sql")),
@@ -86,34 +88,6 @@ impl settings::Options for Options {
 
     fn server(&self) -> &ServerOptions {
         &self.server
-    }
-}
-
-/// What the handlers share.
-struct Notifications {
-    database: Database,
-    messages: Messages,
-    seats: Arc<Seats>,
-    verifier: Verifier,
-    heartbeat: Heartbeat,
-    metrics: NotificationMetrics,
-    clock: Arc<dyn Clock>,
-}
-
-#[derive(Clone)]
-struct App(Arc<Notifications>);
-
-impl Deref for App {
-    type Target = Notifications;
-
-    fn deref(&self) -> &Notifications {
-        &self.0
-    }
-}
-
-impl FromRef<App> for Verifier {
-    fn from_ref(app: &App) -> Self {
-        app.verifier.clone()
     }
 }
 

@@ -28,17 +28,17 @@ use crate::consumer::Consumer;
 use crate::database::Database;
 use crate::grpc::Grpc;
 use crate::metrics::{self, GrpcMetrics, HttpMetrics};
+use crate::panics::panic_text;
 use crate::problem::Problem;
+use crate::readiness::{self, Readiness};
 use crate::server::{self, Bound, Protocol, Shutdown, StartError};
 use crate::settings::ServerOptions;
 
 mod background;
 mod observe;
-mod readiness;
 mod run;
 
 use background::Background;
-pub(crate) use readiness::Readiness;
 use run::Running;
 
 /// What makes up a service. Its metrics are in `registry` already.
@@ -183,11 +183,6 @@ async fn limit_time(limit: Duration, request: Request, next: Next) -> Response {
 fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(panic = panic_text(&*panic), "a request's handler panicked");
     Problem::internal().into_response()
-}
-
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not a text")
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::PLENTY;
 use crate::backoffice::Backoffice;
 use crate::customer::{Card, Customer};
+use crate::goods::PLENTY;
 use crate::world::World;
 
 /// More than any crowd buys.

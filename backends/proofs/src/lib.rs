@@ -16,6 +16,7 @@ mod crowd;
 mod customer;
 mod deadline;
 mod evidence;
+mod goods;
 mod ground;
 mod promises;
 mod quiet;
@@ -36,6 +37,7 @@ pub use crowd::Crowd;
 pub use customer::{Card, Customer, End};
 pub use deadline::{Deadline, PATIENCE};
 pub use evidence::Evidence;
+pub use goods::{PLENTY, SCARCE};
 pub use ground::Engines;
 pub use promises::{Promises, Told};
 pub use running::Begun;
@@ -44,8 +46,3 @@ pub use seed::seed;
 pub use service::Service;
 pub use steps::{Side, Step};
 pub use world::World;
-
-/// A product of the catalogue that the proofs supply; nothing else has stock.
-pub const PLENTY: &str = "cast-iron-skillet-26-cm";
-/// One that is out of stock, unless a proof supplies it.
-pub const SCARCE: &str = "paring-knife-9-cm";

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::backoffice::Backoffice;
 use crate::customer::{Card, Customer, End};
+use crate::goods::{PLENTY, SCARCE};
 use crate::world::World;
-use crate::{PLENTY, SCARCE};
 
 /// What one round of it needs at most.
 const SUPPLY: i64 = 10;

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use crate::oauth::scope::CUSTOMER;
+use crate::scope::CUSTOMER;
 
 /// An address that mail can be sent to, as far as its form tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

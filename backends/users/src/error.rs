@@ -6,8 +6,8 @@ use shop_platform::idempotency::IdempotencyError;
 use shop_platform::problem::{FieldError, Problem};
 
 use crate::keys::KeyError;
-use crate::oauth::scope::{CUSTOMER, OPENID, ROTATE_KEYS};
 use crate::password::PasswordError;
+use crate::scope::{CUSTOMER, OPENID, ROTATE_KEYS};
 use crate::token::TokenError;
 
 #[derive(Debug, thiserror::Error)]

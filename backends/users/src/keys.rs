@@ -18,8 +18,6 @@ use shop_platform::database::Transaction;
 use shop_platform::{Clock, Database, StartError, UnixTime};
 use sqlx::Row;
 
-use crate::oauth::request::LIFETIME as FORM_LIFETIME;
-
 pub const ALGORITHM: Algorithm = Algorithm::ES256;
 /// The shortest time between the publication of a key and its first signature. The published set
 /// may be cached for as long, and no longer.
@@ -38,11 +36,13 @@ pub struct KeyPolicy {
 }
 
 impl KeyPolicy {
-    /// `lifetime`: how long a key signs; `lead`: how long it is published before.
+    /// `lifetime`: how long a key signs; `lead`: how long it is published before. Access tokens are
+    /// valid for `token_lifetime`, login forms, which are signed too, for `form_lifetime`.
     pub fn try_new(
         lifetime: Duration,
         lead: Duration,
         token_lifetime: Duration,
+        form_lifetime: Duration,
     ) -> Result<Self, StartError> {
         if lead < MINIMUM_LEAD {
             return Err(StartError::Option { option: "key-lead", reason: "must be 15s or more" });
@@ -52,8 +52,7 @@ impl KeyPolicy {
             let reason = "must be at least twice --key-lead, and at least --token-lifetime";
             return Err(StartError::Option { option: "key-lifetime", reason });
         }
-        // A login form is signed too.
-        let keep = token_lifetime.max(FORM_LIFETIME) + SKEW;
+        let keep = token_lifetime.max(form_lifetime) + SKEW;
         Ok(Self { lifetime, lead, keep })
     }
 }

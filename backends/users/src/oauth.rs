@@ -6,48 +6,29 @@
 //! and Discovery. What the last RFC warns of is not there: no implicit flow, no password grant, no
 //! plain challenge, no pattern in a redirect URI. No code, refresh token or secret is kept in
 //! clear.
+//!
+//! Here are the values, the rules and the tables; the endpoints that use them are in `endpoints`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::{get, post};
 use shop_platform::Clock;
 
-use crate::Users;
-
-pub(crate) mod authorize;
 pub mod client;
 pub(crate) mod code;
-pub(crate) mod credentials;
-pub(crate) mod error;
-mod form;
+pub(crate) mod form;
 pub(crate) mod grant;
 pub(crate) mod id_token;
-mod page;
 mod pkce;
 pub mod redirect;
 pub(crate) mod request;
-pub(crate) mod revoke;
-pub mod scope;
-pub(crate) mod secret;
-pub(crate) mod token;
-pub(crate) mod userinfo;
 
 use code::Codes;
 use grant::Grants;
 
 /// How often what is over is dropped.
 const UPKEEP: Duration = Duration::from_secs(60);
-
-pub(crate) fn routes() -> Router<Arc<Users>> {
-    Router::new()
-        .route(authorize::PATH, get(authorize::begin).post(authorize::finish))
-        .route(token::PATH, post(token::token))
-        .route(revoke::PATH, post(revoke::revoke))
-        .route(userinfo::PATH, get(userinfo::userinfo).post(userinfo::userinfo_by_post))
-}
 
 /// Drops what is over, again and again. What is over is refused all the same: this only saves
 /// room, so that a failure may wait for the next turn.

@@ -1,5 +1,7 @@
 //! The service by `oneshot`, on a database in memory and a clock that stands still.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -12,6 +14,7 @@ use shop_platform::{ManualClock, UnixTime};
 use tower::ServiceExt;
 
 use super::*;
+use crate::password::PasswordCost;
 use crate::token::Claims;
 
 mod forgery;
@@ -338,6 +341,16 @@ async fn it_listens_on_a_free_port_and_stops_when_told() {
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"kid\""), "{answer}");
     stop.send(()).unwrap();
     assert_eq!(ended.await.unwrap().cut, 0);
+}
+
+/// An ID token is for the client: it must not open what an access token does.
+#[tokio::test]
+async fn access_tokens_are_not_for_a_client() {
+    let mut options = options(&shop_platform::testing::database());
+    options.audience = "shop-web".to_owned();
+    let prepared = prepare(&options, Arc::new(shop_platform::SystemClock)).await;
+    let refused = matches!(prepared.err(), Some(StartError::Option { option: "audience", .. }));
+    assert!(refused, "the audience is a client's id");
 }
 
 #[test]

@@ -84,7 +84,13 @@ pub enum TokenError {
 }
 
 impl Issuer {
-    pub fn try_new(issuer: &str, audience: &str, lifetime: Duration) -> Result<Self, StartError> {
+    /// `lifetime` is that of access tokens and ID tokens; `client` is who gets ID tokens.
+    pub fn try_new(
+        issuer: &str,
+        audience: &str,
+        lifetime: Duration,
+        client: &str,
+    ) -> Result<Self, StartError> {
         let rest = issuer.strip_prefix("https://").or_else(|| issuer.strip_prefix("http://"));
         let is_base = |rest: &str| {
             !rest.is_empty()
@@ -96,7 +102,7 @@ impl Issuer {
             return Err(StartError::Option { option: "issuer", reason });
         }
         // An ID token is for a client: it must not open what an access token does.
-        if audience.is_empty() || audience == crate::oauth::client::WEB {
+        if audience.is_empty() || audience == client {
             let reason = "must not be empty, nor the id of a client";
             return Err(StartError::Option { option: "audience", reason });
         }

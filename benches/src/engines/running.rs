@@ -11,7 +11,7 @@ use portcullis_testkit::procfs;
 
 use super::sink::Sink;
 use super::{Upstreams, template};
-use crate::row::{Cores, Listener, Setting};
+use crate::setting::{Cores, Listener, Setting};
 
 /// How long an engine may take to listen; under valgrind all is slow.
 const START: Duration = Duration::from_secs(60);

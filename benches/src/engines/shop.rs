@@ -9,7 +9,7 @@ use std::path::Path;
 use portcullis_testkit::process::free_address;
 
 use super::{GENERATOR_CORE, Running, Upstreams, program};
-use crate::row::Setting;
+use crate::setting::Setting;
 
 pub(crate) const PROGRAM: &str = "shop";
 /// Who shops there.

@@ -6,7 +6,7 @@
 
 use anyhow::{Context, bail};
 
-use crate::row::{Listener, Origin, Policies, Setting};
+use crate::setting::{Listener, Origin, Policies, Setting};
 
 /// The routes behind the first so many, up to that number: each has a host and a path of its own.
 pub(super) fn routes(template: &str, behind: u32, to: u32) -> String {

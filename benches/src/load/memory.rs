@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use portcullis_testkit::procfs;
 
 use super::{Slice, wrk};
-use crate::counts::read_response;
 use crate::engines::Running;
 use crate::numbers::as_float;
+use crate::response::read_response;
 
 /// Who holds it.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use super::Slice;
 use crate::engines::{GENERATOR_CORE, Running};
 use crate::numbers::{as_float, seconds};
-use crate::row::Cores;
+use crate::setting::Cores;
 
 /// Runs this on a thread of its own, where it disturbs the engine least, and waits for it.
 pub(crate) fn on_generator_core<T: Send>(cores: Cores, work: impl FnOnce() -> T + Send) -> T {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::{Slice, generator};
 use crate::engines::Running;
-use crate::row::Listener;
+use crate::setting::Listener;
 
 /// What clients ask, again and again.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use portcullis_proxy::upstream::cluster::Cluster;
 use tokio::time::Instant;
 
 use super::repeat;
-use crate::Work;
+use crate::case::Work;
 use crate::fixture;
 
 /// `load_balancer` is the configuration's text.

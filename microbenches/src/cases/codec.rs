@@ -12,7 +12,7 @@ use portcullis_proxy::policy::provenance::Provenance;
 use portcullis_proxy::policy::request_id::RequestId;
 
 use super::repeat;
-use crate::Work;
+use crate::case::Work;
 use crate::fixture::{self, REQUEST, REQUEST_RULES, RESPONSE, RESPONSE_RULES};
 
 /// Bytes of a body that is sent in chunks.

@@ -10,7 +10,7 @@ use portcullis_proxy::http2::head::{
 use portcullis_proxy::message::{Fields, KnownSet, RequestParts, ResponseParts, Version};
 
 use super::repeat;
-use crate::Work;
+use crate::case::Work;
 use crate::fixture::{self, REQUEST_RULES, RESPONSE_RULES};
 
 /// From a client, written out as lines and judged.

@@ -9,7 +9,7 @@ mod routing;
 
 use std::hint::black_box;
 
-use crate::{Case, Work};
+use crate::case::{Case, Work};
 
 /// Every case, in the order of a request's way through the engine.
 pub const CASES: &[Case] = &[

@@ -13,7 +13,7 @@ use portcullis_proxy::observe::{
 };
 
 use super::repeat;
-use crate::Work;
+use crate::case::Work;
 use crate::fixture;
 
 const WORKER: WorkerId = WorkerId(0);

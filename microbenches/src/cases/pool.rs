@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::repeat;
-use crate::Work;
+use crate::case::Work;
 use crate::fixture;
 
 const ENDPOINT: u64 = 7;

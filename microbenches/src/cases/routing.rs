@@ -6,7 +6,7 @@ use portcullis_proxy::decide::{self, Facts, Scratch, Site, Step};
 use portcullis_proxy::route::{Normalised, Table, compile};
 
 use super::repeat;
-use crate::Work;
+use crate::case::Work;
 use crate::fixture;
 
 /// Host and path prefix alone, both in their normal forms.

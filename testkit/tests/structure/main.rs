@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: what fails here fails the test")]
 
+mod circles;
 mod files;
 mod layers;
 mod manual;
+mod source;
 
 use std::fmt::Write as _;
 use std::process::Command;

@@ -15,10 +15,10 @@ use shop_platform::{Clock, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::api::Notification;
 use crate::feed::Ending;
 use crate::feed::seats::Seat;
 use crate::messages::Messages;
+use crate::notification::Notification;
 
 /// Messages that may wait for a client whose connection takes nothing.
 pub(crate) const WAITING_LIMIT: i64 = 64;

@@ -6,7 +6,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::service::Readiness;
+use crate::readiness::Readiness;
 
 pub(super) struct HealthService {
     pub(super) readiness: Readiness,

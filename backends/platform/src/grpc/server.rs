@@ -20,8 +20,9 @@ use super::Grpc;
 use super::health::HealthService;
 use super::observe::observe;
 use crate::metrics::GrpcMetrics;
+use crate::panics::panic_text;
+use crate::readiness::Readiness;
 use crate::server::StartError;
-use crate::service::{Readiness, panic_text};
 use crate::settings::ServerOptions;
 
 const HEALTH: &str = "grpc.health.v1.Health";

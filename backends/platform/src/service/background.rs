@@ -11,13 +11,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Readiness, Service, Task};
+use super::{Service, Task};
 use crate::clock::Clock;
 use crate::consumer::{self, Runner};
 use crate::database::Database;
 use crate::idempotency;
 use crate::metrics::EventMetrics;
 use crate::outbox::{self, Relay};
+use crate::readiness::Readiness;
 use crate::server::StartError;
 
 /// How often rows are looked for that are kept long enough.

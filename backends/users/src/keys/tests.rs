@@ -4,6 +4,7 @@ use super::*;
 use crate::token::{Issuer, Subject};
 
 const TOKEN: Duration = Duration::from_secs(900);
+const FORM: Duration = Duration::from_secs(600);
 const LEAD: Duration = Duration::from_secs(600);
 const LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -12,9 +13,12 @@ fn at(seconds: u64) -> UnixTime {
 }
 
 async fn ring() -> KeyRing {
+    ring_with(KeyPolicy::try_new(LIFETIME, LEAD, TOKEN, FORM).unwrap()).await
+}
+
+async fn ring_with(policy: KeyPolicy) -> KeyRing {
     let database =
         Database::open(&shop_platform::testing::database(), crate::MIGRATIONS).await.unwrap();
-    let policy = KeyPolicy::try_new(LIFETIME, LEAD, TOKEN).unwrap();
     KeyRing::open(database, policy, at(0)).await.unwrap()
 }
 
@@ -47,6 +51,21 @@ async fn a_successor_is_published_first_and_its_predecessor_kept_until_its_token
     assert_eq!(kids(&ring, at(gone)), [second.as_str()], "also before the next upkeep");
     ring.refresh(at(gone)).await.unwrap();
     assert!(ring.keys().find(&first).is_none());
+}
+
+/// A login form is signed by the same keys, and may be looked at for longer than a token is valid.
+#[tokio::test]
+async fn a_retired_key_is_kept_for_whichever_is_valid_longest() {
+    let check = async |token, form, expected: Duration| {
+        let policy = KeyPolicy::try_new(LIFETIME, LEAD, token, form).unwrap();
+        let ring = ring_with(policy).await;
+        ring.rotate(at(0)).await.unwrap();
+        let gone = (LEAD + expected + SKEW).as_secs();
+        assert_eq!(kids(&ring, at(gone - 1)).len(), 2, "{token:?} {form:?}");
+        assert_eq!(kids(&ring, at(gone)).len(), 1, "{token:?} {form:?}");
+    };
+    check(TOKEN, FORM, TOKEN).await;
+    check(FORM, TOKEN, TOKEN).await;
 }
 
 #[tokio::test]
@@ -107,7 +126,7 @@ async fn a_clock_set_back_still_finds_a_key() {
 async fn two_processes_at_one_database_agree_on_the_keys() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}/users.db", directory.path().display());
-    let policy = KeyPolicy::try_new(LIFETIME, LEAD, TOKEN).unwrap();
+    let policy = KeyPolicy::try_new(LIFETIME, LEAD, TOKEN, FORM).unwrap();
     let one = Database::open(&url, crate::MIGRATIONS).await.unwrap();
     let two = Database::open(&url, crate::MIGRATIONS).await.unwrap();
     let (one, two) =
@@ -125,7 +144,7 @@ async fn two_processes_at_one_database_agree_on_the_keys() {
 #[tokio::test]
 async fn a_token_of_a_retired_key_verifies_until_it_expires() {
     let ring = ring().await;
-    let issuer = Issuer::try_new("http://users.shop", "shop", TOKEN).unwrap();
+    let issuer = Issuer::try_new("http://users.shop", "shop", TOKEN, "web").unwrap();
     let account = uuid::Uuid::now_v7();
     let issued =
         issuer.issue(&ring.keys(), &Subject::account(account, "customer"), at(599)).unwrap();
@@ -141,7 +160,7 @@ async fn a_token_of_a_retired_key_verifies_until_it_expires() {
 fn policies_that_could_break_the_promises_are_refused() {
     let seconds = Duration::from_secs;
     let check = |lifetime, lead, expected: Option<&str>| {
-        let error = KeyPolicy::try_new(seconds(lifetime), seconds(lead), TOKEN).err();
+        let error = KeyPolicy::try_new(seconds(lifetime), seconds(lead), TOKEN, FORM).err();
         let option = error.map(|error| match error {
             StartError::Option { option, .. } => option,
             other => panic!("{other}"),

@@ -13,9 +13,9 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::redirect::RedirectUri;
-use super::scope::Scopes;
 use crate::error::ApiError;
 use crate::password::{Password, Passwords};
+use crate::scope::Scopes;
 
 pub(crate) const WEB: &str = "shop-web";
 pub(crate) const BACKOFFICE: &str = "shop-backoffice";

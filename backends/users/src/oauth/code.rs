@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::client::decoding;
 use super::pkce::Challenge;
 use super::request::AuthorizationRequest;
-use super::scope::Scopes;
-use super::secret;
 use crate::error::ApiError;
+use crate::scope::Scopes;
+use crate::secret;
 
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// For how long its reuse is noticed: far longer than an access token is good.

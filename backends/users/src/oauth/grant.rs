@@ -18,9 +18,9 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::client::decoding;
-use super::scope::Scopes;
-use super::secret;
 use crate::error::ApiError;
+use crate::scope::Scopes;
+use crate::secret;
 
 /// Grants of one account; a new one beyond that ends the oldest.
 pub(crate) const PER_ACCOUNT: i64 = 50;

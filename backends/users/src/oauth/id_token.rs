@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use shop_platform::UnixTime;
 use uuid::Uuid;
 
-use super::secret;
 use crate::keys::Keys;
+use crate::secret;
 use crate::token::{self, Issuer, TokenError};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::secret;
+use crate::secret;
 
 /// The SHA-256 of a secret that the client keeps until it redeems its code.
 #[derive(Debug, Clone, PartialEq, Eq)]

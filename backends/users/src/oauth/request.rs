@@ -14,11 +14,13 @@ use super::client::{Client, Clients, GrantType};
 use super::form::{Form, FormError};
 use super::pkce::Challenge;
 use super::redirect;
-use super::scope::Scopes;
 use crate::error::ApiError;
 use crate::keys::Keys;
+use crate::scope::Scopes;
 use crate::token::{self, Issuer, TokenError};
 
+/// The endpoint that a request comes to, and that its signed form comes back to.
+pub(crate) const ENDPOINT: &str = "/oauth/authorize";
 /// How long a login form may be looked at.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 /// In the token's header: it is no access token.
@@ -251,7 +253,7 @@ fn check_prompt(prompt: Option<&str>) -> Result<(), Told> {
 
 /// Whom the signed request is for: this endpoint and none else.
 fn audience(issuer: &Issuer) -> String {
-    format!("{}{}", issuer.url(), super::authorize::PATH)
+    format!("{}{}", issuer.url(), ENDPOINT)
 }
 
 /// RFC 6749, appendix A.5.

@@ -9,8 +9,8 @@ use axum::http::header::{
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::redirect;
-use super::request::AuthorizationRequest;
+use crate::oauth::redirect;
+use crate::oauth::request::AuthorizationRequest;
 
 /// The login form for a request.
 pub(crate) struct LoginForm<'a> {

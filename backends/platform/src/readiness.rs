@@ -30,7 +30,7 @@ impl Readiness {
     }
 
     /// Something that shall run for ever has ended: a new start is needed.
-    pub(super) fn broken(&self) {
+    pub(crate) fn broken(&self) {
         self.whole.store(false, Ordering::Relaxed);
     }
 
@@ -63,7 +63,7 @@ async fn answers<E: std::fmt::Display>(
     }
 }
 
-pub(super) async fn ready(State(readiness): State<Readiness>) -> Response {
+pub(crate) async fn ready(State(readiness): State<Readiness>) -> Response {
     if readiness.is_ready().await {
         return "ready\n".into_response();
     }

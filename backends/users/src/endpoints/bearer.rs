@@ -4,9 +4,9 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use uuid::Uuid;
 
-use crate::Users;
 use crate::error::ApiError;
-use crate::oauth::scope::Scopes;
+use crate::scope::Scopes;
+use crate::state::Users;
 use crate::token::TokenError;
 
 /// A token that is ours, valid, and not revoked: holding one is the proof of it.

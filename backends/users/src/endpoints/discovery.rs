@@ -9,11 +9,11 @@ use serde::Serialize;
 use shop_platform::conditional;
 use utoipa::ToSchema;
 
-use crate::Users;
-use crate::documentation::{Internal, Unavailable};
+use super::answers::{Internal, Unavailable};
+use super::{authorize, credentials, revoke, rotation, token, userinfo};
 use crate::oauth::client::GrantType;
-use crate::oauth::{authorize, credentials, revoke, scope, token, userinfo};
-use crate::rotation;
+use crate::scope;
+use crate::state::Users;
 
 const CACHE: &str = "public, max-age=300";
 pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";

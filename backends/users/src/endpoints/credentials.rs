@@ -8,11 +8,11 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::client::{Client, Kind};
-use super::error::ClientError;
-use super::form::{Form, decode};
-use crate::Users;
+use super::client_error::ClientError;
+use crate::oauth::client::{Client, Kind};
+use crate::oauth::form::{Form, decode};
 use crate::password::Password;
+use crate::state::Users;
 
 /// What discovery says of it.
 pub(crate) const METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];

@@ -10,12 +10,11 @@ use serde::Serialize;
 use shop_platform::conditional;
 use utoipa::ToSchema;
 
-use crate::Users;
-use crate::api::NOT_CACHED;
-use crate::bearer::Bearer;
-use crate::documentation::{BearerRefused, Internal, Unavailable};
+use super::answers::{BearerRefused, Internal, NOT_CACHED, Unavailable};
+use super::bearer::Bearer;
 use crate::error::ApiError;
-use crate::oauth::scope::ROTATE_KEYS;
+use crate::scope::ROTATE_KEYS;
+use crate::state::Users;
 
 pub(crate) const PUBLISHED: &str = "/.well-known/jwks.json";
 pub(crate) const ROTATE: &str = "/v1/keys/rotate";

@@ -12,14 +12,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
-use super::client::Client;
+use super::answers::{Internal, Unavailable};
+use super::client_error::{ClientError, ClientRefused, NOT_CACHED};
 use super::credentials;
-use super::error::{ClientError, NOT_CACHED};
-use super::form::Form;
-use super::grant::{self, RefreshToken};
-use crate::Users;
-use crate::documentation::{ClientRefused, Internal, Unavailable};
 use crate::metrics::Issuance;
+use crate::oauth::client::Client;
+use crate::oauth::form::Form;
+use crate::oauth::grant::{self, RefreshToken};
+use crate::state::Users;
 
 pub(crate) const PATH: &str = "/oauth/revoke";
 

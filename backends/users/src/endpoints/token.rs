@@ -12,18 +12,18 @@ use serde::Serialize;
 use shop_platform::UnixTime;
 use utoipa::ToSchema;
 
-use super::client::{Client, GrantType};
-use super::code::{Code, Redemption};
+use super::answers::{Internal, Unavailable};
+use super::client_error::{ClientError, ClientRefused, NOT_CACHED};
 use super::credentials;
-use super::error::{ClientError, NOT_CACHED};
-use super::form::Form;
-use super::grant::{self, Grant, NewGrant, RefreshToken, Rotation};
-use super::id_token::{self, Login};
-use super::scope::{OFFLINE_ACCESS, OPENID, Scopes};
-use crate::Users;
-use crate::documentation::{ClientRefused, Internal, Unavailable};
 use crate::error::ApiError;
 use crate::metrics::Issuance;
+use crate::oauth::client::{Client, GrantType};
+use crate::oauth::code::{Code, Redemption};
+use crate::oauth::form::Form;
+use crate::oauth::grant::{self, Grant, NewGrant, RefreshToken, Rotation};
+use crate::oauth::id_token::{self, Login};
+use crate::scope::{OFFLINE_ACCESS, OPENID, Scopes};
+use crate::state::Users;
 use crate::token::Subject;
 
 pub(crate) const PATH: &str = "/oauth/token";

@@ -8,10 +8,10 @@ use axum::http::header::{CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
-use super::form::FormError;
 use crate::error::ApiError;
+use crate::oauth::form::FormError;
 
 /// Section 5.1: no cache keeps a token, not even one of HTTP/1.0.
 pub(crate) const NOT_CACHED: [(HeaderName, &str); 2] =
@@ -57,6 +57,21 @@ pub(crate) struct ClientErrorBody {
     error: &'static str,
     /// For developers to read.
     error_description: String,
+}
+
+/// What clients are told by RFC 6749, section 5.2.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "it stands for answers in the document alone")]
+pub(crate) enum ClientRefused {
+    /// The request or what it presents is not acceptable
+    #[response(status = 400)]
+    Refused(ClientErrorBody),
+    /// The client is unknown or did not prove itself
+    #[response(status = 401)]
+    Client(ClientErrorBody),
+    /// The form is too large
+    #[response(status = 413)]
+    TooLarge(ClientErrorBody),
 }
 
 impl ClientError {

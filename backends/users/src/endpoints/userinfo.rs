@@ -11,12 +11,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::scope::{EMAIL, OPENID, PROFILE};
-use crate::Users;
-use crate::api::NOT_CACHED;
-use crate::bearer::Bearer;
-use crate::documentation::{BearerRefused, Internal, Unavailable};
+use super::answers::{BearerRefused, Internal, NOT_CACHED, Unavailable};
+use super::bearer::Bearer;
 use crate::error::ApiError;
+use crate::scope::{EMAIL, OPENID, PROFILE};
+use crate::state::Users;
 use crate::token::TokenError;
 
 pub(crate) const PATH: &str = "/oauth/userinfo";

@@ -15,15 +15,14 @@ use shop_platform::{Event, RequestContext, UnixTime, outbox};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Users;
+use super::answers::{BodyRefused, Internal, NOT_CACHED, Unavailable};
+use super::authentication::authenticate;
+use super::profile::Profile;
 use crate::account::{Account, DisplayName, EmailAddress};
-use crate::api::NOT_CACHED;
-use crate::documentation::{BodyRefused, Internal, Unavailable};
 use crate::error::ApiError;
-use crate::login;
-use crate::oauth::secret;
 use crate::password::Password;
-use crate::profile::Profile;
+use crate::secret;
+use crate::state::Users;
 
 pub(crate) const PATH: &str = "/v1/users";
 
@@ -131,7 +130,7 @@ async fn repeat(
 ) -> Result<Response, ApiError> {
     let mismatch = || ApiError::Idempotency(IdempotencyError::Mismatch);
     let attempt = attempt.ok_or_else(mismatch)?;
-    match login::authenticate(users, email, attempt, now).await {
+    match authenticate(users, email, attempt, now).await {
         Ok(_) => Ok((NOT_CACHED, answer).into_response()),
         Err(ApiError::Credentials) => Err(mismatch()),
         Err(error) => Err(error),

@@ -10,13 +10,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Users;
+use super::answers::{BearerRefused, Internal, NOT_CACHED, Unavailable};
+use super::bearer::Bearer;
 use crate::account::Account;
-use crate::api::NOT_CACHED;
-use crate::bearer::Bearer;
-use crate::documentation::{BearerRefused, Internal, Unavailable};
 use crate::error::ApiError;
-use crate::oauth::scope::CUSTOMER;
+use crate::scope::CUSTOMER;
+use crate::state::Users;
 use crate::token::TokenError;
 
 pub(crate) const PATH: &str = "/v1/users/me";

@@ -13,19 +13,19 @@ use axum::response::{IntoResponse, Response};
 use shop_platform::database::is_transient;
 use shop_platform::{Problem, UnixTime};
 
-use super::form::Form;
+use super::answers::{Html, Internal, Unavailable};
+use super::authentication::authenticate;
 use super::page::{LoginForm, refuse};
-use super::request::{AuthorizationRequest, AuthorizeError, Denial, Refusal};
-use crate::Users;
 use crate::account::{Account, EmailAddress};
-use crate::documentation::{Html, Internal, Unavailable};
 use crate::error::ApiError;
-use crate::login;
 use crate::metrics::Issuance;
+use crate::oauth::form::Form;
+use crate::oauth::request::{self, AuthorizationRequest, AuthorizeError, Denial, Refusal};
 use crate::password::{Password, PasswordError};
+use crate::state::Users;
 use crate::token::TokenError;
 
-pub(crate) const PATH: &str = "/oauth/authorize";
+pub(crate) const PATH: &str = request::ENDPOINT;
 const UNREADABLE: &str = "The request cannot be read.";
 
 /// Asks the user to log in
@@ -158,7 +158,7 @@ async fn log_in(
         return Err(denied(users, &denial));
     }
     let field = |name| form.value(name).ok().flatten().unwrap_or_default();
-    let account = match authenticate(users, field("email"), field("password"), now).await {
+    let account = match account(users, field("email"), field("password"), now).await {
         Ok(account) => account,
         Err(error) => return Err(again(users, request, signed, field("email"), &error)),
     };
@@ -173,14 +173,14 @@ async fn log_in(
 }
 
 /// What is no address has no account: it fails like a wrong password.
-async fn authenticate(
+async fn account(
     users: &Users,
     email: &str,
     password: &str,
     now: UnixTime,
 ) -> Result<Account, ApiError> {
     let email = EmailAddress::try_new(email).map_err(|_| ApiError::Credentials)?;
-    login::authenticate(users, &email, Password::attempt(password.to_owned()), now).await
+    authenticate(users, &email, Password::attempt(password.to_owned()), now).await
 }
 
 async fn issue(

@@ -1,5 +1,4 @@
-//! Logins: the one way in which a password is compared, whoever asks for it, and the session that
-//! the shop's own pages get by it.
+//! Logins without a client: the session that the shop's own pages get for a password.
 
 use std::sync::Arc;
 
@@ -7,47 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use shop_platform::UnixTime;
 use shop_platform::extract::JsonBody;
 use shop_platform::problem::ProblemBody;
 use utoipa::ToSchema;
 
-use crate::Users;
-use crate::account::{Account, EmailAddress};
-use crate::api::NOT_CACHED;
-use crate::documentation::{BodyRefused, Internal, Unavailable};
+use super::answers::{BodyRefused, Internal, NOT_CACHED, Unavailable};
+use super::authentication::authenticate;
+use crate::account::EmailAddress;
 use crate::error::ApiError;
-use crate::metrics::Login;
 use crate::password::Password;
+use crate::state::Users;
 use crate::token::Subject;
 
 pub(crate) const PATH: &str = "/v1/sessions";
-
-/// The account that the address and the password belong to. An unknown address takes every step
-/// that a wrong password does.
-pub(crate) async fn authenticate(
-    users: &Users,
-    email: &EmailAddress,
-    password: Password,
-    now: UnixTime,
-) -> Result<Account, ApiError> {
-    let key = email.key();
-    if let Err(wait) = users.throttle.charge(&key, now) {
-        users.metrics.login(Login::Throttled);
-        // Rounded up: a client that waits as told is let through.
-        let retry_after_seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
-        return Err(ApiError::Throttled { retry_after_seconds });
-    }
-    let (account, hash) = users.accounts.by_email(email).await?.unzip();
-    let matches = users.passwords.verify(password, hash).await?;
-    let Some(account) = account.filter(|_| matches) else {
-        users.metrics.login(Login::Refused);
-        return Err(ApiError::Credentials);
-    };
-    users.throttle.clear(&key);
-    users.metrics.login(Login::Accepted);
-    Ok(account)
-}
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,49 +1,14 @@
-//! What `/openapi.json` says: every route, every status that can come, every form of body.
+//! What answers of several endpoints have in common: a header, and their forms in the document.
+//!
+//! It knows no endpoint; the answers that only clients of OAuth get are beside their error.
 
+use axum::http::HeaderName;
+use axum::http::header::CACHE_CONTROL;
 use shop_platform::problem::ProblemBody;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
+use utoipa::{IntoResponses, ToSchema};
 
-use crate::oauth::error::ClientErrorBody;
-
-/// The document of this service.
-pub(crate) fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Shop: users", description = "Accounts, logins, and tokens to show elsewhere"),
-    paths(
-        crate::registration::register,
-        crate::login::log_in,
-        crate::profile::me,
-        crate::rotation::published,
-        crate::rotation::rotate,
-        crate::discovery::openid_configuration,
-        crate::discovery::oauth_authorization_server,
-        crate::oauth::authorize::begin,
-        crate::oauth::authorize::finish,
-        crate::oauth::token::token,
-        crate::oauth::revoke::revoke,
-        crate::oauth::userinfo::userinfo,
-        crate::oauth::userinfo::userinfo_by_post,
-    ),
-    components(schemas(ProblemBody, ClientErrorBody)),
-    modifiers(&Schemes)
-)]
-struct Document;
-
-struct Schemes;
-
-impl Modify for Schemes {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let components = document.components.get_or_insert_default();
-        let scheme = |scheme| SecurityScheme::Http(Http::new(scheme));
-        components.add_security_scheme("bearer", scheme(HttpAuthScheme::Bearer));
-        components.add_security_scheme("client", scheme(HttpAuthScheme::Basic));
-    }
-}
+/// What is about one person is for nobody's cache.
+pub(crate) const NOT_CACHED: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
 
 /// A page for people.
 #[derive(ToSchema)]
@@ -98,19 +63,4 @@ pub(crate) enum BearerRefused {
     /// The token does not allow this
     #[response(status = 403, content_type = "application/problem+json")]
     Scope(ProblemBody),
-}
-
-/// What clients are told by RFC 6749, section 5.2.
-#[derive(IntoResponses)]
-#[allow(dead_code, reason = "it stands for answers in the document alone")]
-pub(crate) enum ClientRefused {
-    /// The request or what it presents is not acceptable
-    #[response(status = 400)]
-    Refused(ClientErrorBody),
-    /// The client is unknown or did not prove itself
-    #[response(status = 401)]
-    Client(ClientErrorBody),
-    /// The form is too large
-    #[response(status = 413)]
-    TooLarge(ClientErrorBody),
 }
