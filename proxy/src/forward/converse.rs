@@ -7,10 +7,10 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::Failure;
-use super::answer::{begin_response, web_response};
+use super::answer::{begin_response, response_filters};
 use super::attempt::Target;
 use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM};
-use super::outgoing::{begin_http1, begin_upload, outgoing};
+use super::outgoing::{begin_http1, begin_upload, outgoing, request_filters};
 use super::sending::{Sending, forget, rewind, take_back};
 use super::stream::Begun;
 use crate::cause::{Cause, Rule};
@@ -24,7 +24,7 @@ use crate::message::{Framing, ResponseHead, Version};
 use crate::observe::access_log::Answerer;
 use crate::observe::timeline::Stage as Mark;
 use crate::policy::grpc::read_status;
-use crate::relay::filter::{Filter, Filtered};
+use crate::relay::filter::Filtered;
 use crate::relay::reader::Reading;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
@@ -86,10 +86,12 @@ pub(super) async fn converse<'c>(
         }
         Connection::Http2(lease) => {
             let tls = target.upstream.live.tls.is_some();
-            let request =
-                outgoing(exchange, target, |head, plan| outgoing_request(head, plan, tls))
-                    .map_err(Failure::sent)?;
+            let filters = request_filters(exchange);
             let framing = exchange.scratch.request.framing;
+            let framed = filters.framing(framing);
+            let request =
+                outgoing(exchange, target, framed, |head, plan| outgoing_request(head, plan, tls))
+                    .map_err(Failure::sent)?;
             let whole = framing.is_empty();
             let (response, stream) = lease.send(request, whole).map_err(|error| {
                 tracing::debug!(%error, "an HTTP/2 connection takes no stream");
@@ -100,7 +102,7 @@ pub(super) async fn converse<'c>(
             let bytes = std::mem::take(&mut exchange.scratch.response_head);
             let heads = Http2Heads::new(response, method, bytes);
             let writing = Writing::Http2(Box::new(Http2Writing::request(stream, whole)));
-            let upload = begin_upload(exchange, target, writing, framing);
+            let upload = begin_upload(exchange, target, writing, framing, filters);
             (Some(upload), HeadReader::Http2(Box::new(heads)))
         }
     };
@@ -166,7 +168,7 @@ pub(super) async fn converse<'c>(
         let head = ResponseHead { bytes: reader.bytes(), parts: &exchange.scratch.response };
         exchange.grpc_status = head.fields().first("grpc-status").and_then(read_status);
     }
-    let web = web_response(exchange, reader.bytes());
+    let filters = response_filters(exchange, reader.bytes());
     let (mut writing, keep_alive, until_close) =
         begin_response(exchange, target, reader.bytes(), answered).map_err(Failure::sent)?;
     reader.skip(exchange.scratch.response.length as usize);
@@ -175,7 +177,7 @@ pub(super) async fn converse<'c>(
         None => exchange.scratch.response.framing,
     };
     if upload.is_none()
-        && web.is_none()
+        && filters.is_empty()
         && let (Writing::Http1(writing), Some(body)) = (&mut writing, reader.whole_body(framing))
     {
         let left = writing.leave_at_once(body);
@@ -192,9 +194,8 @@ pub(super) async fn converse<'c>(
         }
     }
     let mut reading = reader.into_body(framing, &mut exchange.scratch.response_head);
-    if let Some(web) = web.filter(|_| !framing.is_empty()) {
-        let filter = Filter::to_web(web.text_back);
-        reading = Reading::Filtered(Box::new(Filtered::new(reading, filter)));
+    if !filters.is_empty() && !framing.is_empty() {
+        reading = Reading::Filtered(Box::new(Filtered::new(reading, filters)));
     }
     watch.stage.set(Stage::ResponseBody);
     let idle = target.plan.timeouts.idle;

@@ -29,7 +29,7 @@ impl Sending<'_, '_, '_> {
             && let Poll::Ready(result) = upload.poll(cx, head, self.watch, counters)
         {
             // Of HTTP/2 an upstream may still say that it has refused all of it.
-            let for_good = matches!(upload.writing, Writing::Http1(_));
+            let for_good = matches!(upload.pump.writing, Writing::Http1(_));
             if let Some(done) = self.upload.take() {
                 take_back(self.exchange, done);
             }
@@ -104,8 +104,8 @@ impl Sending<'_, '_, '_> {
 
 /// What an upload held goes back to the exchange, for another attempt or an answer of our own.
 pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
-    exchange.scratch.out = upload.writing.take_out();
-    let reading = match upload.reading {
+    exchange.scratch.out = upload.pump.writing.take_out();
+    let reading = match upload.pump.reading {
         Reading::Filtered(filtered) => filtered.into_inner(),
         direct => direct,
     };
@@ -133,6 +133,6 @@ pub(super) fn forget(exchange: &mut Exchange<'_>, upload: Option<&mut Upload<'_>
         body.forget();
     }
     if let Some(upload) = upload {
-        upload.reading.forget();
+        upload.pump.reading.forget();
     }
 }

@@ -89,7 +89,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         let outcome = match sending.poll(cx) {
             Poll::Ready(reason) => Poll::Ready(Err(reason)),
             Poll::Pending => match download.poll(cx, watch, &sending.exchange.download) {
-                Poll::Pending => sending.poll_end(cx, Some(&mut download.writing)).map(Err),
+                Poll::Pending => sending.poll_end(cx, Some(&mut download.pump.writing)).map(Err),
                 ready => ready,
             },
         };
@@ -103,20 +103,20 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     let cause = match result {
         Ok(()) => {
             if exchange.call.is_some() {
-                let told = download.reading.trailer("grpc-status", grpc::read_status);
+                let told = download.pump.reading.trailer("grpc-status", grpc::read_status);
                 exchange.grpc_status = told.or(exchange.grpc_status);
             }
-            exchange.scratch.response_out = download.writing.take_out();
+            exchange.scratch.response_out = download.pump.writing.take_out();
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
             }
-            let at_its_end = download.reading.is_at_its_end();
+            let at_its_end = download.pump.reading.is_at_its_end();
             return finish(exchange, &upstream, connection, at_its_end, keep_alive);
         }
         Err(cause) => cause,
     };
     let reason = cause.reason;
-    exchange.upstream_reset = download.reading.reset_code();
+    exchange.upstream_reset = download.pump.reading.reset_code();
     upstream.discard(connection);
     if reason.fault() == Fault::Upstream {
         if let Some(endpoint) = &exchange.endpoint {
@@ -125,11 +125,11 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
     }
     if !exchange.download.begun.get()
-        && let Some(next) = answer_instead(exchange, cause, &mut download.writing).await
+        && let Some(next) = answer_instead(exchange, cause, &mut download.pump.writing).await
     {
         return next;
     }
-    if let Writing::Http2(writing) = &mut download.writing {
+    if let Writing::Http2(writing) = &mut download.pump.writing {
         let call = exchange.call.filter(|call| call.web.is_none());
         if call.is_some() && writing.break_off(grpc::trailers(reason, exchange.upstream_reset)) {
             exchange.blame(cause);

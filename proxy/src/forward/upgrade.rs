@@ -57,8 +57,8 @@ pub(super) async fn tunnel<'c>(
             Some([a, b, c, d]),
         ),
         upstream_to_client: Direction::new(
-            download.reading,
-            download.writing,
+            download.pump.reading,
+            download.pump.writing,
             &exchange.download.body,
             None,
         ),

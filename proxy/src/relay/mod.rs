@@ -19,6 +19,7 @@ use crate::io::Io;
 pub mod filter;
 pub mod messages;
 pub mod pipe;
+pub mod pump;
 pub mod reader;
 pub mod request;
 pub mod response;

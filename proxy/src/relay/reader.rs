@@ -36,8 +36,8 @@ pub enum Data<'a> {
     Shared(&'a Bytes),
 }
 
-impl Data<'_> {
-    pub fn as_slice(&self) -> &[u8] {
+impl<'a> Data<'a> {
+    pub fn as_slice(&self) -> &'a [u8] {
         match self {
             Self::Slice(bytes) => bytes,
             Self::Shared(bytes) => bytes,
@@ -70,6 +70,13 @@ pub enum Filled {
     Eof,
     /// There is no room left: a trailer section that does not fit behind the head.
     Full,
+}
+
+/// How much of a body that goes on as it comes is still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    Exactly(u64),
+    UntilClose,
 }
 
 /// A body being read.
@@ -295,7 +302,7 @@ impl Reading<'_> {
                 // Fails only on a stream that is gone, which the next read tells.
                 let _ = body.stream.flow_control().release_capacity(count - again);
             }
-            Self::Filtered(filtered) => filtered.take(count),
+            Self::Filtered(filtered) => filtered.take(pinned, count),
         }
     }
 
@@ -331,7 +338,7 @@ impl Reading<'_> {
 
     /// The connection where the rest of the body stands, and how long that is, where it is to go
     /// on as it comes and nothing of it has been read.
-    pub fn unread(&self, pinned: &Option<HeadBuffer>) -> Option<(&Io, u64)> {
+    pub fn unread(&self, pinned: &Option<HeadBuffer>) -> Option<(&Io, Rest)> {
         let (io, body): (&Io, _) = match self {
             Self::Pinned { io, body } if pinned.as_ref().is_some_and(|it| it.body().is_empty()) => {
                 (io, body)
@@ -339,8 +346,12 @@ impl Reading<'_> {
             Self::Lent { io, body, buffer, .. } if buffer.filled().is_empty() => (io, body),
             _ => return None,
         };
-        let whole = body.data == 0 && body.behind == 0;
-        Some((io, body.decoder.remaining().filter(|_| whole)?))
+        let rest = match body.decoder.remaining() {
+            Some(count) => Rest::Exactly(count),
+            None if body.decoder.is_open_ended() && !body.closed => Rest::UntilClose,
+            None => return None,
+        };
+        (body.data == 0 && body.behind == 0).then_some((io, rest))
     }
 
     /// So many bytes went on from where [`Self::unread`] says.
