@@ -2,13 +2,18 @@
 
 use std::rc::Rc;
 
+use h2::client::ResponseFuture;
 use tokio::time::Instant;
 
+use super::Failure;
 use super::attempt::Target;
 use crate::decide::HostSource;
+use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::body::Side;
 use crate::http1::write::{Line, OutgoingRequest, wants_trailers, write_request};
+use crate::http2::client::Lease;
+use crate::http2::head::outgoing_request;
 use crate::io::Io;
 use crate::message::{Framing, Known, RequestHead, Version};
 use crate::policy::forwarded::Forwarded;
@@ -18,7 +23,7 @@ use crate::relay::filter::grpc_web::FromText;
 use crate::relay::filter::{Filtered, Stack};
 use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
-use crate::relay::writer::{Http1Writing, Wire, Writing};
+use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::scratch::Parts;
 
 /// Writes the head for HTTP/1 into `scratch.out`.
@@ -30,7 +35,7 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>, framing: Fra
 }
 
 /// What is done to the request's body.
-pub(super) fn request_filters(exchange: &Exchange<'_>) -> Stack {
+fn request_filters(exchange: &Exchange<'_>) -> Stack {
     match exchange.call.and_then(|call| call.web) {
         Some(web) if web.text => Stack::default().with(FromText::default()),
         _ => Stack::default(),
@@ -39,7 +44,7 @@ pub(super) fn request_filters(exchange: &Exchange<'_>) -> Stack {
 
 /// The request as it goes to the upstream, in whichever protocol `encode` writes it, with its body
 /// framed so.
-pub(super) fn outgoing<R>(
+fn outgoing<R>(
     exchange: &Exchange<'_>,
     target: &Target<'_>,
     framing: Framing,
@@ -136,6 +141,30 @@ pub(super) fn begin_http1<'c>(
     Some(begin_upload(exchange, target, Writing::Http1(writing), framing, filters))
 }
 
+/// Begins to send the request on a stream of HTTP/2: the rest of it, and its response to come.
+pub(super) fn begin_http2<'c>(
+    exchange: &mut Exchange<'c>,
+    target: &Target<'_>,
+    lease: &mut Lease,
+) -> Result<(Upload<'c>, ResponseFuture), Failure> {
+    let tls = target.upstream.live.tls.is_some();
+    let filters = request_filters(exchange);
+    let framing = exchange.scratch.request.framing;
+    let framed = filters.framing(framing);
+    let request =
+        outgoing(exchange, target, framed, |head, plan| outgoing_request(head, plan, tls))
+            .map_err(Failure::sent)?;
+    let whole = framing.is_empty();
+    let (response, stream) = lease.send(request, whole).map_err(|error| {
+        tracing::debug!(%error, "an HTTP/2 connection takes no stream");
+        exchange.note(format!("the HTTP/2 connection takes no stream: {error}"));
+        Failure::not_sent(Reason::UpstreamReset)
+    })?;
+    exchange.upload.begun.set(true);
+    let writing = Writing::Http2(Box::new(Http2Writing::request(stream, whole)));
+    Ok((begin_upload(exchange, target, writing, framing, filters), response))
+}
+
 /// The body of the request, where all of it is here, to go on as it is and without being asked for.
 fn whole_body<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
     let request = &exchange.scratch.request;
@@ -149,7 +178,7 @@ fn whole_body<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
 }
 
 /// The head that stands in `writing`, and behind it what is left of the client's body, framed so.
-pub(super) fn begin_upload<'c>(
+fn begin_upload<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
     writing: Writing<'c>,

@@ -17,6 +17,7 @@ use crate::error::Reason;
 use crate::io::Io;
 
 pub mod filter;
+pub mod http2_body;
 pub mod messages;
 pub mod pipe;
 pub mod pump;

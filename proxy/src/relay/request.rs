@@ -333,7 +333,7 @@ mod tests {
             buffer.spare()[HEAD.len()..HEAD.len() + body.len()].copy_from_slice(body);
             buffer.commit(HEAD.len() + body.len());
             let mut pinned = Some(buffer.pin_head(HEAD.len()));
-            pinned.as_mut().unwrap().keep();
+            pinned.as_mut().unwrap().keep(usize::MAX);
 
             let (dead, peer) = pair().await;
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();

@@ -5,6 +5,7 @@
 //! knows a protocol.
 
 pub mod acquire;
+pub(crate) mod attempts;
 pub mod balance;
 pub mod caps;
 pub mod cluster;
@@ -17,6 +18,7 @@ mod fixture;
 mod hash;
 pub mod local;
 mod multiplex;
+pub mod outcome;
 pub mod pool;
 mod slow_start;
 mod store;
