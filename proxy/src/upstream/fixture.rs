@@ -15,6 +15,7 @@ use super::local::LocalUpstream;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::LiveUpstream;
+use crate::tls::ClientTls;
 
 pub(super) fn upstream(
     policy: BalancePolicy,
@@ -57,11 +58,15 @@ pub(super) fn named(host: &str) -> EndpointTarget {
 
 /// The upstream as the only worker has it.
 pub(super) fn local(config: &Upstream) -> LocalUpstream {
+    local_over(config, None)
+}
+
+pub(super) fn local_over(config: &Upstream, tls: Option<Arc<ClientTls>>) -> LocalUpstream {
     let metrics = Metrics::new(1, &prometheus::Registry::new()).unwrap();
     let live = Arc::new(LiveUpstream {
         name: config.name.as_str().into(),
         cluster: Cluster::build(config, None),
-        tls: None,
+        tls,
         metrics: metrics.upstream(&config.name),
     });
     LocalUpstream::new(live, metrics, WorkerId(0), 1)

@@ -8,6 +8,7 @@ pub mod acquire;
 pub(crate) mod attempts;
 pub mod balance;
 pub mod caps;
+pub mod client;
 pub mod cluster;
 pub mod connect;
 pub mod discovery;
