@@ -18,6 +18,7 @@ use crate::io::Io;
 
 pub mod filter;
 pub mod http2_body;
+mod http2_writing;
 pub mod messages;
 pub mod pipe;
 pub mod pump;

@@ -193,3 +193,6 @@ fn waits<T>(policy: &mut impl Policy, what: Wait) -> Poll<T> {
     policy.wait(what);
     Poll::Pending
 }
+
+#[cfg(test)]
+mod tests;
