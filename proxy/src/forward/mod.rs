@@ -107,7 +107,7 @@ pub async fn forward<'c>(
     let end = call.and_then(|call| call.deadline);
     let give_up = within(end, routed + plan.timeouts.response);
     let mut requests = Requests { exchange, listener, plan, upstream, limit, end, give_up };
-    match try_each(budget, &mut requests).await {
+    match try_each(&budget, &mut requests).await {
         Ok(outcome) => outcome,
         Err(failure) => {
             let cause = requests.name(failure.cause);

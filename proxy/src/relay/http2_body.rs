@@ -243,3 +243,112 @@ impl Http2Body {
         Some(piece)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    /// A request with this body in frames of that size, read by ours.
+    async fn body(bytes: &'static [u8], frame: usize) -> Http2Body {
+        let (ours, theirs) = duplex(1 << 20);
+        let (out, stream) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(ours).await.unwrap();
+            let (request, _respond) = connection.accept().await.unwrap().unwrap();
+            let _ = out.send(request.into_body());
+            while connection.accept().await.is_some() {}
+        });
+        let (send, connection) = h2::client::handshake(theirs).await.unwrap();
+        tokio::spawn(connection);
+        let mut send = send.ready().await.unwrap();
+        let request = http::Request::post("http://a/").body(()).unwrap();
+        let (response, mut sending) = send.send_request(request, false).unwrap();
+        tokio::spawn(async move {
+            for piece in bytes.chunks(frame) {
+                sending.send_data(Bytes::from_static(piece), false).unwrap();
+            }
+            let mut trailers = HeaderMap::new();
+            trailers.insert("checksum", "1".parse().unwrap());
+            sending.send_trailers(trailers).unwrap();
+            let _ = response.await;
+        });
+        let mut body = Http2Body::new(stream.await.unwrap(), Side::Request);
+        body.announce(Framing::Length(bytes.len() as u64));
+        body
+    }
+
+    /// Takes up to so many bytes, in pieces of that many; whether the end was seen.
+    async fn take(body: &mut Http2Body, most: usize, step: usize) -> (Vec<u8>, bool) {
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let count = match body.piece() {
+                Piece::End(trailers) => {
+                    assert!(matches!(trailers, Trailers::Map(map) if map["checksum"] == "1"));
+                    return (taken, true);
+                }
+                Piece::Starved => {
+                    std::future::poll_fn(|cx| body.poll_fill(cx)).await.unwrap();
+                    continue;
+                }
+                Piece::Data(data) => {
+                    let piece = data.as_slice();
+                    let count = piece.len().min(step).min(most - taken.len());
+                    taken.extend_from_slice(&piece[..count]);
+                    count
+                }
+            };
+            body.take(count);
+        }
+        (taken, false)
+    }
+
+    const BODY: &[u8] = b"a body of some length, in frames";
+
+    #[tokio::test]
+    async fn what_was_read_can_be_read_again_from_anywhere() {
+        for frame in [1, 3, 8, BODY.len()] {
+            for stop in 0..=BODY.len() + 1 {
+                let mut body = body(BODY, frame).await;
+                body.keep(BODY.len());
+                take(&mut body, stop, 2).await;
+                assert!(body.rewind());
+                take(&mut body, stop / 2, 5).await;
+                assert!(body.rewind(), "and once more");
+                let (taken, ended) = take(&mut body, usize::MAX, 7).await;
+                assert_eq!(
+                    (&taken[..], ended, body.is_done()),
+                    (BODY, true, true),
+                    "{frame} {stop}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_still_read_to_its_end() {
+        for stop in [0, 1, 20] {
+            let mut body = body(BODY, 3).await;
+            body.keep(usize::MAX);
+            take(&mut body, 20, 2).await;
+            assert!(body.rewind());
+            let (first, _) = take(&mut body, stop, 2).await;
+            body.forget();
+            assert_eq!(body.rewind(), stop == 0, "{stop}");
+            let (rest, ended) = take(&mut body, usize::MAX, 7).await;
+            assert_eq!((&[first, rest].concat()[..], ended), (BODY, true), "{stop}");
+            assert!(body.kept.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_its_bound_is_not_kept() {
+        for (most, kept) in [(BODY.len(), true), (BODY.len() - 1, false)] {
+            let mut body = body(BODY, 5).await;
+            body.keep(most);
+            take(&mut body, usize::MAX, 7).await;
+            assert_eq!(body.rewind(), kept, "{most}");
+        }
+    }
+}

@@ -202,5 +202,5 @@ async fn connect(
     let key = PickKey { hash, sticky: None };
     let budget = Budget { upstream, key: &key, extra: route.retries, begun: Instant::now() };
     let mut connecting = Connecting { upstream, facts };
-    try_each(budget, &mut connecting).await.map_err(|failure| failure.reason)
+    try_each(&budget, &mut connecting).await.map_err(|failure| failure.reason)
 }

@@ -41,17 +41,22 @@ pub(crate) struct Budget<'a> {
     pub(crate) begun: Instant,
 }
 
+impl Budget<'_> {
+    fn count_resend(&self) {
+        self.upstream.live.metrics.of(self.upstream.worker()).resends.increment();
+    }
+}
+
 /// Tries one endpoint after the other, until one attempt has an answer or none may follow.
 pub(crate) async fn try_each<A: Attempts>(
-    budget: Budget<'_>,
+    budget: &Budget<'_>,
     attempts: &mut A,
 ) -> Result<A::Answer, A::Failure> {
-    let Budget { upstream, key, extra, begun } = budget;
-    let mut now = begun;
-    let mut left = extra;
+    let mut now = budget.begun;
+    let mut left = budget.extra;
     let mut tried: SmallVec<[u64; MAX_TRIED]> = SmallVec::new();
     loop {
-        let Some(picked) = upstream.balancer.pick(key, &tried, now) else {
+        let Some(picked) = budget.upstream.balancer.pick(budget.key, &tried, now) else {
             return Err(attempts.no_endpoint());
         };
         let failure = match attempts.attempt(&picked, now).await {
@@ -63,7 +68,7 @@ pub(crate) async fn try_each<A: Attempts>(
             return Err(failure);
         }
         left -= 1;
-        upstream.live.metrics.of(upstream.worker()).resends.increment();
+        budget.count_resend();
         if tried.len() < MAX_TRIED {
             tried.push(picked.id);
         }
@@ -118,7 +123,7 @@ mod tests {
             let mut fails = Fails { times, harmless, seen: Vec::new() };
             let key = PickKey::default();
             let budget = Budget { upstream: &upstream, key: &key, extra, begun: Instant::now() };
-            assert_eq!(try_each(budget, &mut fails).await, expected);
+            assert_eq!(try_each(&budget, &mut fails).await, expected);
             assert_eq!(upstream.live.metrics.of(upstream.worker()).resends.value(), resends);
             let mut distinct = fails.seen.clone();
             distinct.sort_unstable();

@@ -118,7 +118,7 @@ impl LocalUpstream {
         let key = PickKey { hash: None, sticky: None };
         let budget = Budget { upstream: self, key: &key, extra: EXTRA, begun: Instant::now() };
         let mut calls = Calls { upstream: self, request, limits };
-        try_each(budget, &mut calls).await.map_err(|failure| failure.error)
+        try_each(&budget, &mut calls).await.map_err(|failure| failure.error)
     }
 }
 
