@@ -116,10 +116,11 @@ mod tests {
             (3, 0, 1, 9, Err("failed"), 0),
             (3, 2, 2, 1, Err("failed"), 1),
             (1, 2, 2, 9, Ok(3), 2),
+            (8, 7, 7, 9, Ok(8), 7),
             (0, 2, 0, 9, Err("none"), 0),
         ] {
             let endpoints = (0..endpoints).map(|n| (numbered(n), 1));
-            let upstream = local(&upstream(BalancePolicy::RoundRobin, endpoints));
+            let upstream = local(&upstream(BalancePolicy::Random, endpoints));
             let mut fails = Fails { times, harmless, seen: Vec::new() };
             let key = PickKey::default();
             let budget = Budget { upstream: &upstream, key: &key, extra, begun: Instant::now() };
