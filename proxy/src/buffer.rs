@@ -105,7 +105,15 @@ impl Buffer {
         let mut buffer = self;
         buffer.compact();
         debug_assert!(length <= buffer.end);
-        HeadBuffer { start: length, end: buffer.end, head: length, kept: None, buffer }
+        HeadBuffer {
+            start: length,
+            end: buffer.end,
+            head: length,
+            kept: None,
+            spilled: None,
+            gone: false,
+            buffer,
+        }
     }
 }
 
@@ -115,7 +123,7 @@ impl Drop for Buffer {
     }
 }
 
-/// With less room than this behind it, a body is not kept any longer.
+/// With less room than this behind it, a body that is kept has to make room.
 const LEAST_ROOM: usize = 1024;
 
 /// A buffer whose front holds a head that must stay readable, and whose rest streams the body.
@@ -124,8 +132,27 @@ pub struct HeadBuffer {
     head: usize,
     start: usize,
     end: usize,
-    /// What was consumed from here on can be had again.
-    kept: Option<usize>,
+    kept: Option<Kept>,
+    /// What was kept first and had to make room. It is read before what stands in the buffer.
+    spilled: Option<Box<Spilled>>,
+    /// Some of the body was consumed and is not here any more.
+    gone: bool,
+}
+
+/// What of the consumed body can be had again.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// Where in the buffer it begins; what has been spilled stands before it.
+    from: usize,
+    /// Bytes that are kept at most.
+    most: usize,
+}
+
+#[derive(Default)]
+struct Spilled {
+    bytes: Vec<u8>,
+    /// How much of them was read again.
+    read: usize,
 }
 
 impl HeadBuffer {
@@ -133,19 +160,24 @@ impl HeadBuffer {
         &self.buffer.bytes[..self.head]
     }
 
-    /// Body bytes read and not yet consumed.
+    /// Body bytes read and not yet consumed: those that are here, or the first of them.
     pub fn body(&self) -> &[u8] {
-        &self.buffer.bytes[self.start..self.end]
-    }
-
-    /// The head and the unconsumed body bytes, both readable at once.
-    pub fn split(&self) -> (&[u8], &[u8]) {
-        (self.head(), self.body())
+        match &self.spilled {
+            Some(spilled) if spilled.read < spilled.bytes.len() => &spilled.bytes[spilled.read..],
+            _ => &self.buffer.bytes[self.start..self.end],
+        }
     }
 
     pub fn consume(&mut self, count: usize) {
+        if let Some(spilled) = &mut self.spilled
+            && spilled.read < spilled.bytes.len()
+        {
+            spilled.read += count;
+            return self.drop_spilled();
+        }
         debug_assert!(self.start + count <= self.end);
         self.start += count;
+        self.gone |= count > 0 && self.kept.is_none();
         self.reset_if_empty();
     }
 
@@ -156,23 +188,35 @@ impl HeadBuffer {
         }
     }
 
+    /// What was spilled is of no use once it is neither read again nor kept.
+    fn drop_spilled(&mut self) {
+        let read = self.spilled.as_ref().is_some_and(|it| it.read == it.bytes.len());
+        if read && self.kept.is_none() {
+            self.spilled = None;
+        }
+    }
+
     pub fn spare(&mut self) -> &mut [u8] {
         &mut self.buffer.bytes[self.end..]
     }
 
+    /// `count` bytes of the spare room have been filled.
     pub fn commit(&mut self, count: usize) {
         debug_assert!(self.end + count <= self.buffer.bytes.len());
         self.end += count;
     }
 
     /// Makes spare room where consumed body bytes stood. Those that are kept stay for as long as
-    /// there is room behind them.
+    /// there is room behind them, and then elsewhere.
     pub fn compact(&mut self) {
-        if self.kept.is_some() {
-            if self.buffer.bytes.len() - self.end >= LEAST_ROOM {
+        if let Some(kept) = self.kept {
+            if self.is_too_much(kept) {
+                self.forget();
+            } else if self.buffer.bytes.len() - self.end >= LEAST_ROOM {
                 return;
+            } else {
+                self.spill(kept);
             }
-            self.kept = None;
         }
         if self.start > self.head {
             self.buffer.bytes.copy_within(self.start..self.end, self.head);
@@ -181,20 +225,44 @@ impl HeadBuffer {
         }
     }
 
-    /// From here on the body is kept, as far as there is room.
-    pub fn keep(&mut self) {
-        self.kept = Some(self.start);
+    fn is_too_much(&self, kept: Kept) -> bool {
+        let spilled = self.spilled.as_ref().map_or(0, |spilled| spilled.bytes.len());
+        spilled + (self.start - kept.from) > kept.most
     }
 
+    fn spill(&mut self, kept: Kept) {
+        let spilled = self.spilled.get_or_insert_default();
+        spilled.bytes.extend_from_slice(&self.buffer.bytes[kept.from..self.start]);
+        spilled.read = spilled.bytes.len();
+        self.kept = Some(Kept { from: self.head, ..kept });
+    }
+
+    /// From here on the body is kept, up to `most` bytes.
+    pub fn keep(&mut self, most: usize) {
+        self.kept = Some(Kept { from: self.start, most });
+        self.gone = false;
+    }
+
+    /// What was consumed of the body is not wanted again.
     pub fn forget(&mut self) {
-        self.kept = None;
-        self.reset_if_empty();
+        if let Some(kept) = self.kept.take() {
+            self.gone = self.start > kept.from || self.spilled.is_some();
+            self.drop_spilled();
+            self.reset_if_empty();
+        }
     }
 
     /// Comes back to where the body was kept from. False when not all of it is here.
     pub fn rewind(&mut self) -> bool {
-        self.start = self.kept.unwrap_or(self.start);
-        self.kept.is_some()
+        let Some(kept) = self.kept else { return !self.gone };
+        if self.is_too_much(kept) {
+            return false;
+        }
+        self.start = kept.from;
+        if let Some(spilled) = &mut self.spilled {
+            spilled.read = 0;
+        }
+        true
     }
 
     /// Forgets the head and gives the buffer back with what follows it.
@@ -247,42 +315,79 @@ mod tests {
     fn a_pinned_head_survives_its_body() {
         let pool = BufferPool::default();
         let mut buffer = filled(&pool, b"xxHEADbody").pin_after(2).pin_head(4);
-        assert_eq!(buffer.split(), (&b"HEAD"[..], &b"body"[..]));
+        assert_eq!((buffer.head(), buffer.body()), (&b"HEAD"[..], &b"body"[..]));
         buffer.consume(2);
         buffer.compact();
         buffer.spare()[..2].copy_from_slice(b"++");
         buffer.commit(2);
-        assert_eq!(buffer.split(), (&b"HEAD"[..], &b"dy++"[..]));
+        assert_eq!((buffer.head(), buffer.body()), (&b"HEAD"[..], &b"dy++"[..]));
         assert_eq!(buffer.release().filled(), b"dy++");
     }
 
-    #[test]
-    fn a_body_is_kept_while_there_is_room() {
-        let pool = BufferPool::default();
-        let mut buffer = filled(&pool, b"HEADone").pin_head(4);
-        let read = |buffer: &mut HeadBuffer, bytes: &[u8]| {
-            buffer.compact();
-            buffer.spare()[..bytes.len()].copy_from_slice(bytes);
-            buffer.commit(bytes.len());
-        };
-        buffer.keep();
-        buffer.consume(3);
-        read(&mut buffer, b"two");
-        assert_eq!(buffer.split(), (&b"HEAD"[..], &b"two"[..]));
-        buffer.consume(3);
-        assert!(buffer.rewind());
-        assert_eq!(buffer.body(), b"onetwo");
-        buffer.consume(3);
-        let rest = buffer.spare().len() - LEAST_ROOM + 1;
-        read(&mut buffer, &vec![b'x'; rest]);
-        buffer.consume(3);
+    fn read(buffer: &mut HeadBuffer, bytes: &[u8]) {
         buffer.compact();
-        assert!(!buffer.rewind());
-        assert_eq!((buffer.head(), buffer.body().len()), (&b"HEAD"[..], rest));
-        buffer.keep();
-        buffer.consume(rest);
+        buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+        buffer.commit(bytes.len());
+    }
+
+    fn taken(buffer: &mut HeadBuffer) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while !buffer.body().is_empty() {
+            taken.extend_from_slice(buffer.body());
+            buffer.consume(buffer.body().len());
+        }
+        taken
+    }
+
+    #[test]
+    fn a_body_is_kept_up_to_its_bound() {
+        const MUCH: usize = BUFFER_BYTES - LEAST_ROOM;
+        for (most, kept) in [(usize::MAX, true), (MUCH, true), (MUCH - 2, false), (9, false)] {
+            let mut buffer = filled(&BufferPool::default(), b"HEADone").pin_head(4);
+            buffer.keep(most);
+            assert_eq!(taken(&mut buffer), b"one");
+            read(&mut buffer, b"two");
+            assert_eq!((buffer.head(), buffer.body()), (&b"HEAD"[..], &b"two"[..]));
+            buffer.consume(3);
+            assert!(buffer.rewind());
+            assert_eq!(taken(&mut buffer), b"onetwo");
+            // It fills the buffer, and what comes next needs its room.
+            let much = vec![b'x'; MUCH - 9];
+            read(&mut buffer, &much);
+            taken(&mut buffer);
+            read(&mut buffer, b"more");
+            assert_eq!(buffer.head(), b"HEAD");
+            buffer.consume(2);
+            assert_eq!(buffer.rewind(), kept, "{most}");
+            let again = taken(&mut buffer);
+            let all = [&b"onetwo"[..], &much, b"more"].concat();
+            assert!(again == if kept { &all } else { &b"re"[..] });
+        }
+    }
+
+    /// An answer may come while the body is still being sent again.
+    #[test]
+    fn what_is_being_read_again_is_not_forgotten() {
+        let mut buffer = filled(&BufferPool::default(), b"HEAD").pin_head(4);
+        buffer.keep(usize::MAX);
+        let much = vec![b'x'; BUFFER_BYTES - LEAST_ROOM];
+        read(&mut buffer, &much);
+        taken(&mut buffer);
+        read(&mut buffer, b"more");
+        assert!(buffer.rewind());
+        buffer.consume(10);
         buffer.forget();
+        assert!(!buffer.rewind());
+        assert!(taken(&mut buffer) == [&much[10..], b"more"].concat());
         assert_eq!(buffer.start, buffer.head, "all the room is there again");
+    }
+
+    #[test]
+    fn of_what_is_not_kept_only_the_whole_can_be_had_again() {
+        let mut buffer = filled(&BufferPool::default(), b"HEADbody").pin_head(4);
+        assert!(buffer.rewind());
+        buffer.consume(1);
+        assert!(!buffer.rewind());
     }
 
     impl Buffer {

@@ -181,6 +181,18 @@ mod tests {
         assert!(size_of::<Client>() <= 384, "a client takes {} bytes", size_of::<Client>());
     }
 
+    /// Allocated for each request of HTTP/1.
+    #[test]
+    fn a_request_is_small() {
+        fn future_of<'a, F: Future>(
+            _: impl Fn(&'a Worker, &'a Client, Buffer, u32) -> F,
+        ) -> std::mem::MaybeUninit<F> {
+            std::mem::MaybeUninit::uninit()
+        }
+        let future = std::mem::size_of_val(&future_of(handler::handle));
+        assert!(future <= 3_584, "the request's future takes {future} bytes");
+    }
+
     fn future_of<F: Future>(_: impl Fn(Rc<Worker>, Rc<Client>) -> F) -> std::mem::MaybeUninit<F> {
         std::mem::MaybeUninit::uninit()
     }

@@ -11,24 +11,30 @@ use crate::http1::write::{Line, OutgoingResponse, client_framing, write_response
 use crate::http2::head::outgoing_response;
 use crate::message::{Fields, Framing, Known, KnownSet, ResponseHead};
 use crate::policy::grpc::is_grpc;
-use crate::policy::grpc_web::{self, Web};
+use crate::policy::grpc_web;
 use crate::policy::sticky::Cookie;
+use crate::relay::filter::Stack;
+use crate::relay::filter::grpc_web::{ToBinary, ToText};
 use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::scratch::Parts;
 
-/// How the response of a call is translated. One that is not gRPC's own goes on as it came.
-pub(super) fn web_response(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Option<Web> {
-    let web = exchange.call?.web?;
+/// What is done to the body of the response, whose framing is changed accordingly. A response of
+/// a call that is not gRPC's own goes on as it came.
+pub(super) fn response_filters(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Stack {
+    let Some(web) = exchange.call.and_then(|call| call.web) else { return Stack::default() };
     let parts = &mut exchange.scratch.response;
     let fields = Fields { bytes, fields: &parts.fields };
     if !fields.known(Known::ContentType).is_some_and(is_grpc) {
-        return None;
+        return Stack::default();
     }
-    if !parts.framing.is_empty() {
-        // The trailers join the body.
-        parts.framing = Framing::Chunked;
-    }
-    Some(web)
+    let filters = if web.text_back {
+        Stack::default().with(ToText::default())
+    } else {
+        Stack::default().with(ToBinary)
+    };
+    // The trailers join the body.
+    parts.framing = filters.framing(parts.framing);
+    filters
 }
 
 /// The head for the client, whether its connection goes on, and whether only the connection's

@@ -1,21 +1,32 @@
-//! One attempt: a connection, and the conversation over it until the response has begun.
+//! One attempt: an endpoint, a connection to it, and the conversation over that.
+//!
+//! An attempt is a value that owns all of this, so that another may be alive beside it. What is the
+//! request's own (its head, its body, its timer) stays with the exchange.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use super::converse::{Reply, converse};
-use super::stream::{Answered, Counted, finish};
-use super::{Failure, Outcome};
+use super::explain::explain;
+use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM, Method};
+use super::outgoing::{begin_http1, begin_http2};
+use super::sending::{drive, take_back};
+use super::stream::{Answered, finish};
+use super::{Failure, Outcome as Forwarded};
+use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
 use crate::error::Fault;
 use crate::exchange::Exchange;
+use crate::message::{ResponseHead, ResponseParts};
 use crate::observe::timeline::Stage as Mark;
+use crate::relay::Watch;
+use crate::relay::request::Upload;
 use crate::snapshot::HttpListener;
 use crate::upstream::acquire::Connection;
-use crate::upstream::balance::{self, Picked};
+use crate::upstream::balance::Picked;
 use crate::upstream::local::LocalUpstream;
+use crate::upstream::outcome::{Outcome, Trial};
 
 /// Where one attempt goes, and how long it may take.
 pub(super) struct Target<'a> {
@@ -30,20 +41,60 @@ pub(super) struct Target<'a> {
     pub(super) answer_by: Instant,
 }
 
+/// A connection to an endpoint, and the books in which the attempt at it is kept.
+pub(super) struct Connected {
+    pub(super) upstream: Rc<LocalUpstream>,
+    pub(super) connection: Connection,
+    pub(super) trial: Trial,
+    /// When the request could begin to leave.
+    ready: Instant,
+}
+
+/// One attempt under way.
+pub(super) struct Attempt<'c> {
+    pub(super) connected: Connected,
+    /// Its part of the exchange's timer.
+    pub(super) watch: Watch<'c>,
+    /// The request, until it has left whole.
+    pub(super) upload: Option<Upload<'c>>,
+    /// Where the heads of its response are read.
+    pub(super) heads: HeadReader<'c>,
+    /// The last head that was read.
+    pub(super) response: ResponseParts,
+}
+
 /// Makes one attempt: until there is an answer, or a short one has gone to the client whole.
 pub(super) async fn attempt<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
-) -> Result<Outcome<'c>, Failure> {
-    let Target { upstream, picked, .. } = target;
-    let endpoint = upstream.endpoint(picked);
-    let worker = exchange.worker;
-    let shard = endpoint.metrics.of(worker.id());
-    exchange.endpoint = Some(Rc::clone(&endpoint));
-    exchange.timeline.unmark(Mark::Connect);
-    let in_flight = picked.start();
-    let counted = Counted::begin(&endpoint, worker);
+) -> Result<Forwarded<'c>, Failure> {
+    let connected = connect(exchange, target).await?;
+    let mut attempt = Attempt::begin(exchange, target, connected)?;
+    if let Err(cause) = attempt.hear(exchange, target).await {
+        return Err(attempt.fail(exchange, cause));
+    }
+    // Until here a response may be dropped for another attempt, and the request sent again.
+    match attempt.commit(exchange, target) {
+        Err(cause) => Err(attempt.fail(exchange, cause)),
+        Ok(response) if response.is_passed() => {
+            let Connected { upstream, connection, .. } = attempt.connected;
+            let next = finish(exchange, &upstream, connection, &response.end());
+            Ok(Forwarded::Ended(next))
+        }
+        Ok(response) => {
+            let Attempt { connected, watch, upload, heads, .. } = attempt;
+            let begun = response.begin(exchange, target, watch, upload, heads);
+            Ok(Forwarded::Answered(Answered { connected, begun }))
+        }
+    }
+}
 
+/// A connection to the endpoint, or a stream of one.
+async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Connected, Failure> {
+    let Target { upstream, picked, .. } = target;
+    let trial = Trial::begin(upstream, picked);
+    exchange.endpoint = Some(Rc::clone(trial.endpoint()));
+    exchange.timeline.unmark(Mark::Connect);
     let waited = Cell::new(None);
     let client = exchange.client;
     let ends = || client.ends();
@@ -59,49 +110,132 @@ pub(super) async fn attempt<'c>(
         ready = at;
         exchange.timeline.mark(Mark::Wait, at.into_std());
     }
-    let mut connection = match acquired {
+    let error = match trial.connected(acquired) {
         Ok(connection) => {
-            shard.requests.increment();
-            connection
-        }
-        Err(error) => {
-            exchange.note(error.words());
-            tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
-            if error.may_try_another() {
-                shard.requests.increment();
-                shard.failures.increment();
-                in_flight.observe(balance::Outcome { latency: None, failed: true }, Instant::now());
-                return Err(Failure::not_sent(error.reason()));
+            if !connection.is_reused() {
+                ready = exchange.mark(Mark::Connect);
             }
-            // It never left the queue: no endpoint was tried.
-            exchange.attempts -= 1;
-            exchange.endpoint = None;
-            exchange.upstream = Some(upstream.live.cluster.name.as_str().into());
-            return Err(Failure::sent(error.reason()));
+            return Ok(Connected { upstream: Rc::clone(upstream), connection, trial, ready });
         }
+        Err(error) => error,
     };
-    if !connection.is_reused() {
-        ready = exchange.mark(Mark::Connect);
+    exchange.note(error.words());
+    tracing::debug!(endpoint = trial.endpoint().metrics.address(), %error, "no connection");
+    if error.may_try_another() {
+        return Err(Failure::not_sent(error.reason()));
     }
-    match converse(exchange, target, &mut connection, &in_flight, ready).await {
-        Ok(Reply::Passed { keep_alive, at_its_end }) => {
-            let next = finish(exchange, upstream, connection, at_its_end, keep_alive);
-            Ok(Outcome::Ended(next))
-        }
-        Ok(Reply::Begun(begun)) => Ok(Outcome::Answered(Answered {
-            upstream: Rc::clone(upstream),
-            connection,
-            in_flight,
-            _counted: counted,
-            begun,
-        })),
-        Err(failure) => {
-            upstream.discard(connection);
-            if failure.cause.reason.fault() == Fault::Upstream {
-                shard.failures.increment();
-                in_flight.observe(balance::Outcome { latency: None, failed: true }, Instant::now());
+    // It never left the queue: no endpoint was tried.
+    exchange.attempts -= 1;
+    exchange.endpoint = None;
+    exchange.upstream = Some(upstream.live.cluster.name.as_str().into());
+    Err(Failure::sent(error.reason()))
+}
+
+impl Connected {
+    /// Ends it without an answer.
+    fn fail(self, outcome: Outcome) {
+        self.upstream.discard(self.connection);
+        self.trial.record(outcome, Instant::now());
+    }
+}
+
+impl<'c> Attempt<'c> {
+    /// Begins to send the request.
+    fn begin(
+        exchange: &mut Exchange<'c>,
+        target: &Target<'_>,
+        mut connected: Connected,
+    ) -> Result<Self, Failure> {
+        exchange.upload = Default::default();
+        exchange.upstream_reset = None;
+        let end = exchange.call.and_then(|call| call.deadline);
+        let watch = Watch::new(exchange.deadline, end);
+        watch.deadline.set(target.give_up);
+        let method = Method::of(exchange.request().map_or(&b""[..], |head| head.method()));
+        let sent = match &mut connected.connection {
+            Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
+                tracing::debug!("an upstream of gRPC does not speak HTTP/2");
+                Err(Failure::sent(Rule::WebNeedsHttp2.in_response()))
             }
-            Err(failure)
+            Connection::Http1(connection) => {
+                let upload = begin_http1(exchange, target, &connection.io);
+                let buffers = exchange.worker.buffers();
+                let heads = Http1Heads::new(Rc::clone(&connection.io), buffers, method);
+                Ok((upload, HeadReader::Http1(heads)))
+            }
+            Connection::Http2(lease) => begin_http2(exchange, target, lease).map(|sent| {
+                let (upload, response) = sent;
+                let bytes = std::mem::take(&mut exchange.scratch.response_head);
+                let heads = Http2Heads::new(response, method, bytes);
+                (Some(upload), HeadReader::Http2(Box::new(heads)))
+            }),
+        };
+        match sent {
+            Ok((upload, heads)) => {
+                let response = std::mem::take(&mut exchange.scratch.response);
+                Ok(Self { connected, watch, upload, heads, response })
+            }
+            Err(failure) => {
+                connected.fail(Outcome::of(failure.cause.reason));
+                Err(failure)
+            }
         }
+    }
+
+    /// Sends the request until the head of the final response is there.
+    async fn hear(
+        &mut self,
+        exchange: &mut Exchange<'c>,
+        target: &Target<'_>,
+    ) -> Result<(), Cause> {
+        let mut interim = 0;
+        loop {
+            let Self { upload, watch, heads, response, .. } = self;
+            drive(exchange, upload, watch, heads.next(response)).await?;
+            // Stands for any mistake: what a panic leaves behind is seen over real sockets.
+            #[cfg(test)]
+            assert_ne!(response.status, 599, "a test asks for a panic");
+            match response.status {
+                101 => return self.judge_switch(exchange),
+                100..=199 => interim += 1,
+                _ => return Ok(()),
+            }
+            if interim > MAX_INTERIM {
+                return Err(Rule::TooManyInterim.in_response());
+            }
+            self.pass_on(exchange, target).await?;
+            self.heads.skip(self.response.length as usize);
+        }
+    }
+
+    /// Whether the upstream may switch protocols: when it was asked to, and says so rightly.
+    fn judge_switch(&self, exchange: &Exchange<'_>) -> Result<(), Cause> {
+        let head = ResponseHead { bytes: self.heads.bytes(), parts: &self.response };
+        match exchange.handshake.filter(|_| self.upload.is_none()) {
+            Some(handshake) if handshake.is_answered_by(&head) => Ok(()),
+            Some(_) => Err(Rule::WebSocketAccept.in_response()),
+            None => Err(Rule::SwitchedUnasked.in_response()),
+        }
+    }
+
+    /// When its request could begin to leave.
+    pub(super) fn ready(&self) -> Instant {
+        self.connected.ready
+    }
+
+    /// Ends it without an answer; what is the request's goes back to the exchange.
+    fn fail(self, exchange: &mut Exchange<'_>, cause: Cause) -> Failure {
+        let Self { connected, upload, mut heads, response, .. } = self;
+        exchange.scratch.response = response;
+        exchange.upstream_reset = heads.reset_code();
+        let cause = explain(exchange, cause, heads.take_fault(), &connected.connection);
+        if let Some(upload) = upload {
+            take_back(exchange, upload);
+        }
+        let refused = heads.was_refused();
+        let outcome = if refused { Outcome::Refused } else { Outcome::of(cause.reason) };
+        connected.fail(outcome);
+        let unsent = !exchange.upload.begun.get() || refused;
+        Failure { cause, not_sent: unsent && cause.reason.fault() == Fault::Upstream }
     }
 }

@@ -29,10 +29,33 @@ pub(super) const MAX_INTERIM: u32 = 16;
 pub(super) const RESPONSE_RULES: ResponseRules =
     ResponseRules { head_bytes: 60 * 1024, headers: 256 };
 
+/// The longest method whose name matters for what follows.
+const METHOD_ROOM: usize = 16;
+
+/// The request's method, on which the response's framing depends.
+#[derive(Clone, Copy)]
+pub(super) struct Method {
+    name: [u8; METHOD_ROOM],
+    length: usize,
+}
+
+impl Method {
+    pub(super) fn of(method: &[u8]) -> Self {
+        let mut name = [0; METHOD_ROOM];
+        let length = method.len().min(METHOD_ROOM);
+        name[..length].copy_from_slice(&method[..length]);
+        Self { name, length }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.name[..self.length]
+    }
+}
+
 /// Where the heads of a response come from.
 pub(super) enum HeadReader<'a> {
     Http1(Http1Heads<'a>),
-    Http2(Box<Http2Heads<'a>>),
+    Http2(Box<Http2Heads>),
 }
 
 impl HeadReader<'_> {
@@ -111,9 +134,9 @@ impl HeadReader<'_> {
 }
 
 /// Reads heads from a stream of an HTTP/2 connection.
-pub(super) struct Http2Heads<'a> {
+pub(super) struct Http2Heads {
     response: ResponseFuture,
-    method: &'a [u8],
+    method: Method,
     /// The head that was read last, written out.
     bytes: Vec<u8>,
     /// The stream behind the final head.
@@ -123,9 +146,9 @@ pub(super) struct Http2Heads<'a> {
     fault: Option<Words>,
 }
 
-impl<'a> Http2Heads<'a> {
+impl Http2Heads {
     /// `bytes` is what heads are written out into.
-    pub(super) fn new(response: ResponseFuture, method: &'a [u8], bytes: Vec<u8>) -> Self {
+    pub(super) fn new(response: ResponseFuture, method: Method, bytes: Vec<u8>) -> Self {
         Self { response, method, bytes, body: None, refused: false, reset: None, fault: None }
     }
 
@@ -150,7 +173,7 @@ impl<'a> Http2Heads<'a> {
         let has_body = body.as_ref().is_some_and(|body| !body.is_end_stream());
         self.body = body;
         let rules = &RESPONSE_RULES;
-        incoming_response(&head, has_body, rules, self.method, &mut self.bytes, response)
+        incoming_response(&head, has_body, rules, self.method.name(), &mut self.bytes, response)
     }
 }
 
@@ -158,15 +181,14 @@ impl<'a> Http2Heads<'a> {
 pub(super) struct Http1Heads<'a> {
     upstream: Rc<Io>,
     pool: &'a BufferPool,
-    method: &'a [u8],
+    method: Method,
     scanner: HeadScanner,
     slot: Option<Buffer>,
     fault: Option<Words>,
 }
 
 impl<'a> Http1Heads<'a> {
-    /// `method` is the request's, on which the response's framing depends.
-    pub(super) fn new(upstream: Rc<Io>, pool: &'a BufferPool, method: &'a [u8]) -> Self {
+    pub(super) fn new(upstream: Rc<Io>, pool: &'a BufferPool, method: Method) -> Self {
         Self { upstream, pool, method, scanner: HeadScanner::default(), slot: None, fault: None }
     }
 
@@ -176,7 +198,7 @@ impl<'a> Http1Heads<'a> {
             if let Some(buffer) = &self.slot
                 && !buffer.is_empty()
                 && self.scanner.worth_parsing(buffer.filled(), &limits)
-                && parse_response(buffer.filled(), &RESPONSE_RULES, self.method, response)?
+                && parse_response(buffer.filled(), &RESPONSE_RULES, self.method.name(), response)?
                     == Parsed::Complete
             {
                 return Ok(());

@@ -5,9 +5,12 @@
 //! failed, a kept connection died before it took the first byte, or the upstream said that it
 //! refused the stream. What was sent of the body must still be here.
 
+use std::rc::Rc;
+
 use tokio::time::Instant;
 
 use self::attempt::{Target, attempt};
+use self::sending::{keep, rewind};
 pub use self::stream::{Answered, stream};
 use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
@@ -16,21 +19,24 @@ use crate::exchange::{Exchange, Next, next};
 use crate::http1::edits::Edits;
 use crate::respond;
 use crate::snapshot::HttpListener;
-use crate::upstream::balance::{PickKey, hash_of};
+use crate::upstream::attempts::{Attempts, Budget, try_each};
+use crate::upstream::balance::{PickKey, Picked, hash_of};
 use crate::upstream::local::LocalUpstream;
 use crate::worker::Current;
 
 mod answer;
 mod attempt;
-mod converse;
+mod commit;
+mod explain;
 mod head;
+mod interim;
 mod outgoing;
 mod sending;
 mod stream;
 mod upgrade;
 
-/// Endpoints that a request remembers as tried.
-const MAX_TRIED: usize = 8;
+/// Bytes that are kept of a request's body, so that it can be sent again.
+const KEPT_BODY: usize = 64 * 1024;
 
 /// How far a request came while its generation was needed.
 pub enum Outcome<'c> {
@@ -53,6 +59,18 @@ impl Failure {
     fn not_sent(cause: impl Into<Cause>) -> Self {
         Self { cause: cause.into(), not_sent: true }
     }
+
+    /// Says which of the limits it was that a response did not keep to.
+    fn name_timeout(self, target: &Target<'_>) -> Self {
+        let rule = match self.cause {
+            Cause { reason: Reason::UpstreamTimeout, rule: None } => {
+                let per_try = target.give_up < target.answer_by;
+                if per_try { Rule::PerTryTimeout } else { Rule::ResponseTimeout }
+            }
+            _ => return self,
+        };
+        Self { cause: rule.in_response(), ..self }
+    }
 }
 
 /// Sends the request to the planned upstream until its response has begun. Times count from
@@ -70,58 +88,79 @@ pub async fn forward<'c>(
         return Outcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
     };
     let key = pick_key(exchange, upstream, plan);
+    let budget = Budget { upstream, key: &key, extra: plan.retries, begun: routed };
+    keep(exchange, KEPT_BODY);
     let end = call.and_then(|call| call.deadline);
-    let within = |at: Instant| end.map_or(at, |end| end.min(at));
-    let mut give_up = within(routed + plan.timeouts.response);
-    let mut now = routed;
-    let mut tried: smallvec::SmallVec<[u64; MAX_TRIED]> = smallvec::SmallVec::new();
-    loop {
-        let Some(picked) = upstream.balancer.pick(&key, &tried, now) else {
-            let cluster = &upstream.live.cluster;
-            exchange.upstream = Some(cluster.name.as_str().into());
-            if let Some(trouble) = cluster.trouble() {
-                exchange.note(trouble);
-            }
-            return Outcome::Ended(fail(exchange, edits, Reason::NoEndpoint.into()).await);
-        };
-        exchange.attempts += 1;
-        exchange.forget_note();
-        let target = Target {
-            listener,
-            plan,
-            upstream,
-            picked: &picked,
-            started: now,
-            give_up: give_up.min(now + plan.timeouts.per_try),
-            answer_by: give_up,
-        };
-        let failure = match attempt(exchange, &target).await {
-            Ok(outcome) => return outcome,
-            Err(failure) => failure,
-        };
-        now = Instant::now();
-        give_up = within(give_up + exchange.upload.took.get());
-        let again =
-            failure.not_sent && exchange.attempts <= u32::from(plan.retries) && now < give_up;
-        if !again {
-            let Cause { reason, .. } = failure.cause;
-            let over = call.is_some_and(|call| call.is_over(now)) && reason.status() != 0;
-            let cause = match reason {
-                _ if over => Reason::Deadline.into(),
-                Reason::UpstreamTimeout if failure.cause.rule.is_some() => failure.cause,
-                Reason::UpstreamTimeout if target.give_up < target.answer_by => {
-                    Rule::PerTryTimeout.in_response()
-                }
-                Reason::UpstreamTimeout => Rule::ResponseTimeout.in_response(),
-                _ => failure.cause,
-            };
-            return Outcome::Ended(fail(exchange, edits, cause).await);
-        }
-        upstream.live.metrics.of(exchange.worker.id()).resends.increment();
-        if tried.len() < MAX_TRIED {
-            tried.push(picked.id);
+    let give_up = within(end, routed + plan.timeouts.response);
+    let mut requests = Requests { exchange, listener, plan, upstream, end, give_up };
+    match try_each(&budget, &mut requests).await {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            let cause = requests.name(failure.cause);
+            Outcome::Ended(fail(requests.exchange, edits, cause).await)
         }
     }
+}
+
+/// The request, to be sent until one attempt has an answer.
+struct Requests<'r, 'c> {
+    exchange: &'r mut Exchange<'c>,
+    listener: &'r HttpListener,
+    plan: &'r Plan<'r>,
+    upstream: &'r Rc<LocalUpstream>,
+    /// The end of the call, whatever makes progress.
+    end: Option<Instant>,
+    /// When an answer of any attempt is to be there.
+    give_up: Instant,
+}
+
+impl<'c> Attempts for Requests<'_, 'c> {
+    type Answer = Outcome<'c>;
+    type Failure = Failure;
+
+    async fn attempt(&mut self, picked: &Picked, now: Instant) -> Result<Outcome<'c>, Failure> {
+        self.exchange.attempts += 1;
+        self.exchange.forget_note();
+        let target = Target {
+            listener: self.listener,
+            plan: self.plan,
+            upstream: self.upstream,
+            picked,
+            started: now,
+            give_up: self.give_up.min(now + self.plan.timeouts.per_try),
+            answer_by: self.give_up,
+        };
+        let outcome = attempt(self.exchange, &target).await;
+        outcome.map_err(|failure| failure.name_timeout(&target))
+    }
+
+    fn may_follow(&mut self, failure: &Failure, now: Instant) -> bool {
+        // What the client took to send its body is not the upstream's time.
+        self.give_up = within(self.end, self.give_up + self.exchange.upload.took.get());
+        failure.not_sent && now < self.give_up && rewind(self.exchange)
+    }
+
+    fn no_endpoint(&mut self) -> Failure {
+        let cluster = &self.upstream.live.cluster;
+        self.exchange.upstream = Some(cluster.name.as_str().into());
+        if let Some(trouble) = cluster.trouble() {
+            self.exchange.note(trouble);
+        }
+        Failure::sent(Reason::NoEndpoint)
+    }
+}
+
+impl Requests<'_, '_> {
+    /// A call whose time is over ends by that, whatever its last attempt ended by.
+    fn name(&self, cause: Cause) -> Cause {
+        let answerable = !matches!(cause.reason, Reason::NoEndpoint) && cause.reason.status() != 0;
+        let over = answerable && self.end.is_some_and(|end| end <= Instant::now());
+        if over { Reason::Deadline.into() } else { cause }
+    }
+}
+
+fn within(end: Option<Instant>, at: Instant) -> Instant {
+    end.map_or(at, |end| end.min(at))
 }
 
 /// Answers with the reason. The connection goes on if the request was read to its end.

@@ -2,36 +2,52 @@
 
 use std::rc::Rc;
 
+use h2::client::ResponseFuture;
 use tokio::time::Instant;
 
+use super::Failure;
 use super::attempt::Target;
 use crate::decide::HostSource;
+use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::body::Side;
 use crate::http1::write::{Line, OutgoingRequest, wants_trailers, write_request};
+use crate::http2::client::Lease;
+use crate::http2::head::outgoing_request;
 use crate::io::Io;
 use crate::message::{Framing, Known, RequestHead, Version};
 use crate::policy::forwarded::Forwarded;
 use crate::policy::grpc::write_timeout;
 use crate::policy::grpc_web;
-use crate::relay::filter::{Filter, Filtered};
+use crate::relay::filter::grpc_web::FromText;
+use crate::relay::filter::{Filtered, Stack};
 use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::request::{Upload, UploadRules};
-use crate::relay::writer::{Http1Writing, Wire, Writing};
+use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::scratch::Parts;
 
 /// Writes the head for HTTP/1 into `scratch.out`.
-fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>) {
+fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>, framing: Framing) {
     let mut out = std::mem::take(&mut exchange.scratch.out);
     out.clear();
-    outgoing(exchange, target, |head, plan| write_request(&mut out, head, plan));
+    outgoing(exchange, target, framing, |head, plan| write_request(&mut out, head, plan));
     exchange.scratch.out = out;
 }
 
-/// The request as it goes to the upstream, in whichever protocol `encode` writes it.
-pub(super) fn outgoing<R>(
+/// What is done to the request's body.
+fn request_filters(exchange: &Exchange<'_>) -> Stack {
+    match exchange.call.and_then(|call| call.web) {
+        Some(web) if web.text => Stack::default().with(FromText::default()),
+        _ => Stack::default(),
+    }
+}
+
+/// The request as it goes to the upstream, in whichever protocol `encode` writes it, with its body
+/// framed so.
+fn outgoing<R>(
     exchange: &Exchange<'_>,
     target: &Target<'_>,
+    framing: Framing,
     encode: impl FnOnce(&RequestHead<'_>, &OutgoingRequest<'_>) -> R,
 ) -> R {
     let Parts { head: apart, request, decide, .. } = &*exchange.scratch;
@@ -51,19 +67,16 @@ pub(super) fn outgoing<R>(
     let content_type = web.map(|_| grpc_web::to_service(content_type)).unwrap_or_default();
     let upgrade = exchange.handshake.as_ref();
     let key = upgrade.map(|handshake| [handshake.key()]);
-    let (mut drop, mut lines, mut framing) = (told.dropped(), told.lines(), request.framing);
+    let (mut drop, mut lines) = (told.dropped(), told.lines());
     if !left[0].is_empty() {
         drop = drop.with(Known::GrpcTimeout);
         lines.push(Line { name: b"grpc-timeout", value: &left });
     }
-    if let Some(web) = web {
+    if web.is_some() {
         drop = drop.with(Known::ContentType);
         lines.push(Line { name: b"content-type", value: &content_type });
         if !wants_trailers(&head) {
             lines.push(Line { name: b"te", value: &[b"trailers"] });
-        }
-        if web.text && !framing.is_empty() {
-            framing = Framing::Chunked;
         }
     }
     if let Some(key) = &key {
@@ -101,11 +114,15 @@ pub(super) fn begin_http1<'c>(
     target: &Target<'_>,
     io: &Rc<Io>,
 ) -> Option<Upload<'c>> {
-    encode_request(exchange, target);
-    let out = std::mem::take(&mut exchange.scratch.out);
+    let filters = request_filters(exchange);
     let mut framing = exchange.scratch.request.framing;
-    let mut writing = Http1Writing::new(Wire::Upstream(Rc::clone(io)), out, framing);
-    if let Some(body) = whole_body(exchange) {
+    let outgoing = filters.framing(framing);
+    encode_request(exchange, target, outgoing);
+    let out = std::mem::take(&mut exchange.scratch.out);
+    let mut writing = Http1Writing::new(Wire::Upstream(Rc::clone(io)), out, outgoing);
+    if filters.is_empty()
+        && let Some(body) = whole_body(exchange)
+    {
         let (left, length) = (writing.leave_at_once(body), body.len());
         if let Some(buffer) = &mut exchange.head {
             buffer.consume(left.body);
@@ -122,7 +139,31 @@ pub(super) fn begin_http1<'c>(
             framing = Framing::Length((length - left.body) as u64);
         }
     }
-    Some(begin_upload(exchange, target, Writing::Http1(writing), framing))
+    Some(begin_upload(exchange, target, Writing::Http1(writing), framing, filters))
+}
+
+/// Begins to send the request on a stream of HTTP/2: the rest of it, and its response to come.
+pub(super) fn begin_http2<'c>(
+    exchange: &mut Exchange<'c>,
+    target: &Target<'_>,
+    lease: &mut Lease,
+) -> Result<(Upload<'c>, ResponseFuture), Failure> {
+    let tls = target.upstream.live.tls.is_some();
+    let filters = request_filters(exchange);
+    let framing = exchange.scratch.request.framing;
+    let framed = filters.framing(framing);
+    let request =
+        outgoing(exchange, target, framed, |head, plan| outgoing_request(head, plan, tls))
+            .map_err(Failure::sent)?;
+    let whole = framing.is_empty();
+    let (response, stream) = lease.send(request, whole).map_err(|error| {
+        tracing::debug!(%error, "an HTTP/2 connection takes no stream");
+        exchange.note(format!("the HTTP/2 connection takes no stream: {error}"));
+        Failure::not_sent(Reason::UpstreamReset)
+    })?;
+    exchange.upload.begun.set(true);
+    let writing = Writing::Http2(Box::new(Http2Writing::request(stream, whole)));
+    Ok((begin_upload(exchange, target, writing, framing, filters), response))
 }
 
 /// The body of the request, where all of it is here, to go on as it is and without being asked for.
@@ -137,12 +178,13 @@ fn whole_body<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
     }
 }
 
-/// The head that stands in `writing`, and behind it what is left of the client's body.
-pub(super) fn begin_upload<'c>(
+/// The head that stands in `writing`, and behind it what is left of the client's body, framed so.
+fn begin_upload<'c>(
     exchange: &mut Exchange<'c>,
     target: &Target<'_>,
     writing: Writing<'c>,
     framing: Framing,
+    filters: Stack,
 ) -> Upload<'c> {
     let client: &'c crate::client::Client = exchange.client;
     let request = &exchange.scratch.request;
@@ -168,8 +210,8 @@ pub(super) fn begin_upload<'c>(
             None => Reading::Nothing,
         },
     };
-    if web.is_some_and(|web| web.text) && !framing.is_empty() {
-        reading = Reading::Filtered(Box::new(Filtered::new(reading, Filter::from_text())));
+    if !filters.is_empty() && !framing.is_empty() {
+        reading = Reading::Filtered(Box::new(Filtered::new(reading, filters)));
     }
     Upload::new(reading, writing, exchange.worker.pipes(), rules)
 }

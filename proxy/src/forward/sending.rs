@@ -1,5 +1,6 @@
 //! A request on its way while its response is waited for, and what ends the waiting.
 
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use crate::buffer::HeadBuffer;
@@ -8,6 +9,7 @@ use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::fault;
 use crate::io::PeerState;
+use crate::memory::Level;
 use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
@@ -24,12 +26,15 @@ pub(super) struct Sending<'a, 'e, 'c> {
 impl Sending<'_, '_, '_> {
     /// Moves the request on. Ready when the exchange cannot go on.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        if self.upload.is_some() && is_tight(self.exchange) {
+            forget(self.exchange, self.upload.as_mut());
+        }
         let Exchange { head, upload: counters, .. } = &mut *self.exchange;
         if let Some(upload) = self.upload
             && let Poll::Ready(result) = upload.poll(cx, head, self.watch, counters)
         {
             // Of HTTP/2 an upstream may still say that it has refused all of it.
-            let for_good = matches!(upload.writing, Writing::Http1(_));
+            let for_good = matches!(upload.pump.writing, Writing::Http1(_));
             if let Some(done) = self.upload.take() {
                 take_back(self.exchange, done);
             }
@@ -104,8 +109,8 @@ impl Sending<'_, '_, '_> {
 
 /// What an upload held goes back to the exchange, for another attempt or an answer of our own.
 pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
-    exchange.scratch.out = upload.writing.take_out();
-    let reading = match upload.reading {
+    exchange.scratch.out = upload.pump.writing.take_out();
+    let reading = match upload.pump.reading {
         Reading::Filtered(filtered) => filtered.into_inner(),
         direct => direct,
     };
@@ -116,6 +121,25 @@ pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
     }
 }
 
+/// From here on what is read of the request's body is kept for another attempt, up to so many
+/// bytes: until the commit, until there is too much of it, or until memory is short.
+pub(super) fn keep(exchange: &mut Exchange<'_>, most: usize) {
+    if exchange.scratch.request.framing.is_empty() || is_tight(exchange) {
+        return;
+    }
+    if let Some(buffer) = &mut exchange.head {
+        buffer.keep(most);
+    }
+    if let ClientEnd::Http2 { body: Some(body), .. } = exchange.end.get_mut() {
+        body.keep(most);
+    }
+}
+
+/// Memory is short: what is kept for other attempts is given up.
+fn is_tight(exchange: &Exchange<'_>) -> bool {
+    exchange.worker.memory().level() > Level::Enough
+}
+
 /// Back to the beginning of the body, for another attempt. False when not all of it is here.
 pub(super) fn rewind(exchange: &mut Exchange<'_>) -> bool {
     match exchange.end.get_mut() {
@@ -124,7 +148,7 @@ pub(super) fn rewind(exchange: &mut Exchange<'_>) -> bool {
     }
 }
 
-/// There is an answer: no other attempt will be made.
+/// No other attempt will be made: what was read of the body is not wanted again.
 pub(super) fn forget(exchange: &mut Exchange<'_>, upload: Option<&mut Upload<'_>>) {
     if let Some(buffer) = &mut exchange.head {
         buffer.forget();
@@ -133,6 +157,29 @@ pub(super) fn forget(exchange: &mut Exchange<'_>, upload: Option<&mut Upload<'_>
         body.forget();
     }
     if let Some(upload) = upload {
-        upload.reading.forget();
+        upload.pump.reading.forget();
     }
+}
+
+/// Runs `receive` to its end while the request goes on being sent.
+pub(super) async fn drive<'c, T>(
+    exchange: &mut Exchange<'c>,
+    upload: &mut Option<Upload<'c>>,
+    watch: &Watch<'c>,
+    receive: impl Future<Output = Result<T, Cause>>,
+) -> Result<T, Cause> {
+    let mut receive = pin!(receive);
+    std::future::poll_fn(|cx| {
+        let mut sending = Sending { upload: &mut *upload, watch, exchange: &mut *exchange };
+        if let Poll::Ready(cause) = sending.poll(cx) {
+            return Poll::Ready(Err(cause));
+        }
+        if sending.exchange.upload.begun.get()
+            && let Poll::Ready(received) = receive.as_mut().poll(cx)
+        {
+            return Poll::Ready(received);
+        }
+        sending.poll_end(cx, None).map(Err)
+    })
+    .await
 }

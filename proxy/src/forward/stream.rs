@@ -3,17 +3,15 @@
 //! What is needed from here on is in [`Answered`]: a stream that lasts for hours keeps its
 //! upstream alive, not the generation that chose it.
 
-use std::rc::Rc;
 use std::task::Poll;
 
 use tokio::time::Instant;
 
+use super::attempt::Connected;
 use super::sending::{Sending, take_back};
 use super::upgrade;
 use crate::cause::Cause;
-use crate::error::Fault;
 use crate::exchange::{Exchange, Next, next};
-use crate::observe::things::EndpointMetrics;
 use crate::policy::grpc;
 use crate::relay::Watch;
 use crate::relay::request::Upload;
@@ -21,17 +19,13 @@ use crate::relay::response::Download;
 use crate::relay::writer::Writing;
 use crate::respond;
 use crate::upstream::acquire::Connection;
-use crate::upstream::balance::{InFlight, Outcome};
-use crate::upstream::local::{LocalEndpoint, LocalUpstream};
+use crate::upstream::local::LocalUpstream;
+use crate::upstream::outcome::Outcome;
 use crate::websocket::Rules;
-use crate::worker::Worker;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
 pub struct Answered<'c> {
-    pub(super) upstream: Rc<LocalUpstream>,
-    pub(super) connection: Connection,
-    pub(super) in_flight: InFlight,
-    pub(super) _counted: Counted,
+    pub(super) connected: Connected,
     /// Boxed: it is large, and handed from phase to phase.
     pub(super) begun: Box<Begun<'c>>,
 }
@@ -50,28 +44,12 @@ pub(super) struct Begun<'c> {
     pub(super) upgraded: Option<Rules>,
 }
 
-/// Counts a request at its endpoint until it is dropped.
-pub(super) struct Counted {
-    endpoint: Rc<LocalEndpoint>,
-    worker: crate::observe::counter::WorkerId,
-}
-
-impl Counted {
-    pub(super) fn begin(endpoint: &Rc<LocalEndpoint>, worker: &Worker) -> Self {
-        let counted = Self { endpoint: Rc::clone(endpoint), worker: worker.id() };
-        counted.metrics().of(counted.worker).in_flight.add(1);
-        counted
-    }
-
-    fn metrics(&self) -> &EndpointMetrics {
-        &self.endpoint.metrics
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.metrics().of(self.worker).in_flight.add(-1);
-    }
+/// How a response has ended.
+pub(super) struct End {
+    /// The client was told that its connection goes on.
+    pub(super) keep_alive: bool,
+    /// The upstream's connection stands exactly behind it.
+    pub(super) at_its_end: bool,
 }
 
 /// Passes the response on to its end, and the rest of the request meanwhile.
@@ -79,7 +57,8 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     if let Some(rules) = answered.begun.upgraded {
         return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
     }
-    let Answered { upstream, connection, in_flight, _counted, mut begun } = answered;
+    let Answered { connected, mut begun } = answered;
+    let Connected { upstream, connection, trial, .. } = connected;
     let Begun { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
     let (watch, keep_alive, until_close) = (&*watch, *keep_alive, *until_close);
     let mut settled = false;
@@ -88,7 +67,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
         let outcome = match sending.poll(cx) {
             Poll::Ready(reason) => Poll::Ready(Err(reason)),
             Poll::Pending => match download.poll(cx, watch, &sending.exchange.download) {
-                Poll::Pending => sending.poll_end(cx, Some(&mut download.writing)).map(Err),
+                Poll::Pending => sending.poll_end(cx, Some(&mut download.pump.writing)).map(Err),
                 ready => ready,
             },
         };
@@ -102,33 +81,28 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     let cause = match result {
         Ok(()) => {
             if exchange.call.is_some() {
-                let told = download.reading.trailer("grpc-status", grpc::read_status);
+                let told = download.pump.reading.trailer("grpc-status", grpc::read_status);
                 exchange.grpc_status = told.or(exchange.grpc_status);
             }
-            exchange.scratch.response_out = download.writing.take_out();
+            exchange.scratch.response_out = download.pump.writing.take_out();
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
             }
-            let at_its_end = download.reading.is_at_its_end();
-            return finish(exchange, &upstream, connection, at_its_end, keep_alive);
+            let at_its_end = download.pump.reading.is_at_its_end();
+            return finish(exchange, &upstream, connection, &End { keep_alive, at_its_end });
         }
         Err(cause) => cause,
     };
     let reason = cause.reason;
-    exchange.upstream_reset = download.reading.reset_code();
+    exchange.upstream_reset = download.pump.reading.reset_code();
     upstream.discard(connection);
-    if reason.fault() == Fault::Upstream {
-        if let Some(endpoint) = &exchange.endpoint {
-            endpoint.metrics.of(exchange.worker.id()).failures.increment();
-        }
-        in_flight.observe(Outcome { latency: None, failed: true }, Instant::now());
-    }
+    trial.record(Outcome::of(reason), Instant::now());
     if !exchange.download.begun.get()
-        && let Some(next) = answer_instead(exchange, cause, &mut download.writing).await
+        && let Some(next) = answer_instead(exchange, cause, &mut download.pump.writing).await
     {
         return next;
     }
-    if let Writing::Http2(writing) = &mut download.writing {
+    if let Writing::Http2(writing) = &mut download.pump.writing {
         let call = exchange.call.filter(|call| call.web.is_none());
         if call.is_some() && writing.break_off(grpc::trailers(reason, exchange.upstream_reset)) {
             exchange.blame(cause);
@@ -156,19 +130,18 @@ pub(super) fn finish(
     exchange: &mut Exchange<'_>,
     upstream: &LocalUpstream,
     connection: Connection,
-    at_its_end: bool,
-    keep_alive: bool,
+    end: &End,
 ) -> Next {
     let now = Instant::now();
     let complete = exchange.upload.complete.get();
     let response = &exchange.scratch.response;
-    if response.keep_alive && complete && at_its_end {
+    if response.keep_alive && complete && end.at_its_end {
         upstream.release(connection, response.keep_alive_timeout, now);
     } else {
         upstream.discard(connection);
     }
     exchange.finished = Some(now);
-    next(exchange, keep_alive && complete)
+    next(exchange, end.keep_alive && complete)
 }
 
 /// Nothing of the response was seen: the client can still be told why there is none.

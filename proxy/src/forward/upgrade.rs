@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
+use super::attempt::Connected;
 use super::stream::{Answered, Begun};
-use crate::error::{Fault, Reason};
 use crate::exchange::{ClientEnd, Exchange, Next};
 use crate::http1::body::Side;
 use crate::message::Framing;
@@ -11,7 +11,7 @@ use crate::relay::reader::{Http1Body, Reading};
 use crate::relay::websocket::{Direction, Finished, Tunnel};
 use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::upstream::acquire::Connection;
-use crate::upstream::balance::Outcome;
+use crate::upstream::outcome::Outcome;
 use crate::websocket::Rules;
 
 /// Passes frames on to the end. The generation that decided is let go before the first one.
@@ -20,7 +20,8 @@ pub(super) async fn tunnel<'c>(
     answered: Answered<'c>,
     rules: Rules,
 ) -> Next {
-    let Answered { upstream, connection, in_flight, _counted, begun } = answered;
+    let Answered { connected, begun } = answered;
+    let Connected { upstream, connection, trial, .. } = connected;
     let Begun { download, .. } = *begun;
     let Connection::Http1(own) = &connection else { return Next::Abort };
     let (worker, client) = (exchange.worker, exchange.client);
@@ -57,8 +58,8 @@ pub(super) async fn tunnel<'c>(
             Some([a, b, c, d]),
         ),
         upstream_to_client: Direction::new(
-            download.reading,
-            download.writing,
+            download.pump.reading,
+            download.pump.writing,
             &exchange.download.body,
             None,
         ),
@@ -74,11 +75,6 @@ pub(super) async fn tunnel<'c>(
     let now = Instant::now();
     exchange.finished = Some(now);
     exchange.reason = reason;
-    if reason.map(Reason::fault) == Some(Fault::Upstream) {
-        if let Some(endpoint) = &exchange.endpoint {
-            endpoint.metrics.of(worker.id()).failures.increment();
-        }
-        in_flight.observe(Outcome { latency: None, failed: true }, now);
-    }
+    trial.record(reason.map_or(Outcome::Unjudged, Outcome::of), now);
     if clean { Next::Close } else { Next::Abort }
 }

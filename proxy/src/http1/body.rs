@@ -110,6 +110,11 @@ impl BodyDecoder {
         }
     }
 
+    /// The body ends with its connection.
+    pub fn is_open_ended(&self) -> bool {
+        matches!(self.kind, Kind::UntilClose)
+    }
+
     /// Bytes still to come, where the head told.
     pub fn remaining(&self) -> Option<u64> {
         match &self.kind {

@@ -1,7 +1,7 @@
 //! gRPC-Web: what a browser can speak of gRPC, on its way to a service that speaks gRPC.
 //!
 //! After <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>. This file knows heads;
-//! the bodies are in [`filter`](crate::relay::filter).
+//! the bodies are in [`filter`](crate::relay::filter::grpc_web).
 
 use smallvec::SmallVec;
 

@@ -1,239 +1,135 @@
-//! Bodies that are rewritten on their way: between gRPC-Web and gRPC.
+//! Bodies that are rewritten on their way, or looked at: a stack of filters between reader and
+//! writer.
 //!
-//! A filter reads a bounded part of a body at a time and holds what came of it until that has
-//! been taken, so that back-pressure reaches through it. A body that needs none never comes here.
+//! A filter is shown a bounded part of a body at a time, and what came of it is held until it has
+//! been taken, so that back-pressure reaches through the stack. A body without filters never comes
+//! here. Knows no filter by name.
 
-use std::io;
-use std::task::{Context, Poll};
+use http::HeaderMap;
+use smallvec::SmallVec;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::cause::Cause;
+use crate::message::Framing;
 
-use super::messages::Messages;
-use super::reader::{Data, Filled, Piece, Reading, Trailers};
-use crate::buffer::HeadBuffer;
-use crate::cause::{Cause, Rule};
-use crate::http2::fields::trailer_lines;
+mod filtered;
+pub mod grpc_web;
 
-/// What is rewritten at a time.
-const AT_ONCE: usize = 16 * 1024;
-/// The flag of a frame that holds trailers instead of a message.
-const TRAILERS: u8 = 0x80;
+pub use filtered::Filtered;
 
-/// What is done to a body.
-pub enum Filter {
-    /// A request in base64 becomes one of bytes.
-    FromText(Decoder),
-    /// Behind the messages of a response its trailers follow as a frame.
-    ToBinary,
-    /// The same, in base64.
-    ToText(Encoder),
-}
+/// What is done to a body on its way.
+pub trait Filter {
+    /// Sees the next bytes of the body and appends to `out` what goes on instead of them. It may
+    /// hold some back, in bounded memory.
+    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<Fed, Cause>;
 
-impl Filter {
-    pub fn from_text() -> Self {
-        Self::FromText(Decoder::default())
-    }
-
-    pub fn to_web(text: bool) -> Self {
-        if text { Self::ToText(Encoder::default()) } else { Self::ToBinary }
-    }
-
-    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
-        match self {
-            Self::FromText(decoder) => decoder.decode(data, out)?,
-            Self::ToBinary => out.extend_from_slice(data),
-            Self::ToText(encoder) => encoder.encode(data, out),
-        }
+    /// The source has nothing at the moment: what was held back for a better result goes on, so
+    /// that the reader does not wait for what is here. What cannot go on alone stays.
+    fn flush(&mut self, _out: &mut Vec<u8>) -> Result<(), Cause> {
         Ok(())
     }
 
-    fn finish(&mut self, trailers: Trailers<'_>, out: &mut Vec<u8>) -> Result<(), Cause> {
-        match self {
-            Self::FromText(decoder) => decoder.finish(),
-            Self::ToBinary => {
-                out.extend_from_slice(&frame(trailers));
-                Ok(())
-            }
-            Self::ToText(encoder) => {
-                encoder.pad(out);
-                encoder.encode(&frame(trailers), out);
-                encoder.pad(out);
-                Ok(())
-            }
-        }
+    /// The body is complete: appends the rest. The trailers are what follows; `None` when there
+    /// is no trailer section.
+    fn finish(&mut self, trailers: &mut Option<HeaderMap>, out: &mut Vec<u8>) -> Result<(), Cause>;
+
+    /// As many bytes go on as come: a length that was announced stays true.
+    fn keeps_length(&self) -> bool {
+        false
     }
 }
 
-/// Trailers as the last frame of a body.
-fn frame(trailers: Trailers<'_>) -> Vec<u8> {
-    let lines = match trailers {
-        Trailers::None => return Vec::new(),
-        Trailers::Lines(lines) => lines.to_vec(),
-        Trailers::Map(map) => trailer_lines(map),
-    };
-    let mut frame = vec![TRAILERS];
-    // Heads are limited far below.
-    frame.extend_from_slice(&u32::try_from(lines.len()).unwrap_or(u32::MAX).to_be_bytes());
-    frame.extend_from_slice(&lines);
-    frame
+/// What goes on of bytes that a filter has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fed {
+    /// The bytes themselves; nothing was appended.
+    Unchanged,
+    /// What was appended, which may be nothing yet.
+    Written,
 }
 
-/// Base64 into bytes, four characters at a time. Padding may stand wherever a message ends.
+/// Filters in the order in which a body passes them.
 #[derive(Default)]
-pub struct Decoder {
-    kept: Vec<u8>,
-}
-
-impl Decoder {
-    fn decode(&mut self, mut data: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
-        if !self.kept.is_empty() {
-            let count = data.len().min(4 - self.kept.len());
-            self.kept.extend_from_slice(&data[..count]);
-            data = &data[count..];
-            if self.kept.len() < 4 {
-                return Ok(());
-            }
-            put_decoded(&self.kept, out)?;
-            self.kept.clear();
-        }
-        let (mut groups, rest) = data.split_at(data.len() - data.len() % 4);
-        while !groups.is_empty() {
-            let padded = memchr::memchr(b'=', groups);
-            let end = padded.map_or(groups.len(), |at| at - at % 4 + 4);
-            put_decoded(&groups[..end], out)?;
-            groups = &groups[end..];
-        }
-        self.kept.extend_from_slice(rest);
-        Ok(())
-    }
-
-    fn finish(&self) -> Result<(), Cause> {
-        if self.kept.is_empty() { Ok(()) } else { Err(Rule::WebBase64.in_request()) }
-    }
-}
-
-fn put_decoded(groups: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
-    STANDARD.decode_vec(groups, out).map_err(|_| Rule::WebBase64.in_request())
-}
-
-/// Bytes into base64. Each message is padded, so that none waits for the next.
-#[derive(Default)]
-pub struct Encoder {
-    messages: Messages,
-    kept: Vec<u8>,
-}
-
-impl Encoder {
-    fn encode(&mut self, mut data: &[u8], out: &mut Vec<u8>) {
-        while !data.is_empty() {
-            let (count, ends) = self.messages.step(data);
-            self.put(&data[..count], out);
-            if ends {
-                self.pad(out);
-            }
-            data = &data[count..];
-        }
-    }
-
-    /// Writes whole groups and keeps what is left.
-    fn put(&mut self, mut data: &[u8], out: &mut Vec<u8>) {
-        if !self.kept.is_empty() {
-            let count = data.len().min(3 - self.kept.len());
-            self.kept.extend_from_slice(&data[..count]);
-            data = &data[count..];
-            if self.kept.len() < 3 {
-                return;
-            }
-            self.pad(out);
-        }
-        let (groups, rest) = data.split_at(data.len() - data.len() % 3);
-        put_encoded(groups, out);
-        self.kept.extend_from_slice(rest);
-    }
-
-    fn pad(&mut self, out: &mut Vec<u8>) {
-        put_encoded(&self.kept, out);
-        self.kept.clear();
-    }
-}
-
-fn put_encoded(data: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + data.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(data, &mut out[start..]);
-    debug_assert_eq!(written.ok(), Some(out.len() - start));
-}
-
-/// A body read through a filter.
-pub struct Filtered<'c> {
-    inner: Reading<'c>,
-    filter: Filter,
-    /// What came of the filter.
+pub struct Stack {
+    filters: SmallVec<[Box<dyn Filter>; 2]>,
+    /// What goes on of the stack, and what passes between two of its filters.
     out: Vec<u8>,
-    /// Bytes of it that have been taken.
-    taken: usize,
-    ended: bool,
+    between: Vec<u8>,
 }
 
-impl<'c> Filtered<'c> {
-    pub fn new(inner: Reading<'c>, filter: Filter) -> Self {
-        Self { inner, filter, out: Vec::new(), taken: 0, ended: false }
+impl Stack {
+    pub fn push(&mut self, filter: impl Filter + 'static) {
+        self.filters.push(Box::new(filter));
     }
 
-    pub fn inner(&self) -> &Reading<'c> {
-        &self.inner
+    #[must_use]
+    pub fn with(mut self, filter: impl Filter + 'static) -> Self {
+        self.push(filter);
+        self
     }
 
-    pub fn inner_mut(&mut self) -> &mut Reading<'c> {
-        &mut self.inner
+    pub fn is_empty(&self) -> bool {
+        self.filters.is_empty()
     }
 
-    pub fn into_inner(self) -> Reading<'c> {
-        self.inner
+    /// How a body that is framed so is framed behind the filters.
+    pub fn framing(&self, framing: Framing) -> Framing {
+        let keeps_length = self.filters.iter().all(|filter| filter.keeps_length());
+        if framing.is_empty() || keeps_length { framing } else { Framing::Chunked }
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.ended && self.taken == self.out.len()
+    /// What came of the stack with the last step.
+    fn out(&self) -> &[u8] {
+        &self.out
     }
 
-    pub(super) fn piece(&mut self, pinned: &mut Option<HeadBuffer>) -> Result<Piece<'_>, Cause> {
-        let Self { inner, filter, out, taken, ended } = self;
-        while *taken == out.len() {
-            out.clear();
-            *taken = 0;
-            if *ended {
-                return Ok(Piece::End(Trailers::None));
-            }
-            match inner.piece(pinned)? {
-                Piece::Starved => return Ok(Piece::Starved),
-                Piece::End(trailers) => {
-                    filter.finish(trailers, out)?;
-                    *ended = true;
-                }
-                Piece::Data(data) => {
-                    let data = data.as_slice();
-                    let count = data.len().min(AT_ONCE);
-                    filter.feed(&data[..count], out)?;
-                    inner.take(pinned, count);
-                }
+    /// Shows the bytes to all filters.
+    fn feed(&mut self, data: &[u8]) -> Result<Fed, Cause> {
+        let Self { filters, out, between } = self;
+        out.clear();
+        let mut fed = Fed::Unchanged;
+        for filter in filters {
+            let passed = match fed {
+                Fed::Unchanged => data,
+                Fed::Written if out.is_empty() => break,
+                Fed::Written => &out[..],
+            };
+            between.clear();
+            if filter.feed(passed, between)? == Fed::Written {
+                std::mem::swap(out, between);
+                fed = Fed::Written;
             }
         }
-        Ok(Piece::Data(Data::Slice(&out[*taken..])))
+        Ok(fed)
     }
 
-    pub(super) fn take(&mut self, count: usize) {
-        self.taken += count;
+    /// What each filter lets go of passes those behind it, before these are asked too.
+    fn flush(&mut self) -> Result<(), Cause> {
+        self.drain(|filter, out| filter.flush(out))
     }
 
-    pub(super) fn poll_fill(
+    fn finish(&mut self, trailers: &mut Option<HeaderMap>) -> Result<(), Cause> {
+        self.drain(|filter, out| filter.finish(trailers, out))
+    }
+
+    fn drain(
         &mut self,
-        cx: &mut Context<'_>,
-        pinned: &mut Option<HeadBuffer>,
-    ) -> Poll<io::Result<Filled>> {
-        self.inner.poll_fill(cx, pinned)
+        mut last: impl FnMut(&mut dyn Filter, &mut Vec<u8>) -> Result<(), Cause>,
+    ) -> Result<(), Cause> {
+        let Self { filters, out, between } = self;
+        out.clear();
+        for filter in filters {
+            between.clear();
+            if !out.is_empty() && filter.feed(out, between)? == Fed::Unchanged {
+                between.extend_from_slice(out);
+            }
+            last(&mut **filter, between)?;
+            std::mem::swap(out, between);
+        }
+        Ok(())
     }
 }
 
+#[cfg(test)]
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;

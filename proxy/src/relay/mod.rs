@@ -17,7 +17,10 @@ use crate::error::Reason;
 use crate::io::Io;
 
 pub mod filter;
+pub mod http2_body;
+mod http2_writing;
 pub mod messages;
+pub mod pump;
 pub mod reader;
 pub mod request;
 pub mod response;

@@ -6,19 +6,18 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use h2::RecvStream;
+use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::buffer::{Buffer, BufferPool, HeadBuffer};
 use crate::cause::Cause;
 use crate::error::Reason;
 use crate::http1::body::{BodyDecoder, Side};
-use crate::http2::client::reset_code;
-use crate::http2::fields::{clean_trailers, trailer_map};
+use crate::http2::fields::trailer_map;
 use crate::io::Io;
 use crate::message::Framing;
 use crate::relay::filter::Filtered;
+pub use crate::relay::http2_body::Http2Body;
 use crate::relay::writer::Wire;
 
 /// What stands next in a body.
@@ -36,8 +35,8 @@ pub enum Data<'a> {
     Shared(&'a Bytes),
 }
 
-impl Data<'_> {
-    pub fn as_slice(&self) -> &[u8] {
+impl<'a> Data<'a> {
+    pub fn as_slice(&self) -> &'a [u8] {
         match self {
             Self::Slice(bytes) => bytes,
             Self::Shared(bytes) => bytes,
@@ -70,6 +69,13 @@ pub enum Filled {
     Eof,
     /// There is no room left: a trailer section that does not fit behind the head.
     Full,
+}
+
+/// How much of a body that goes on as it comes is still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    Exactly(u64),
+    UntilClose,
 }
 
 /// A body being read.
@@ -107,110 +113,6 @@ impl Http1Body {
     }
 }
 
-/// A body in DATA frames. Its window is given back as the bytes go on.
-pub struct Http2Body {
-    stream: RecvStream,
-    side: Side,
-    chunk: Bytes,
-    /// Bytes of an announced length that have not come; 0 also where none was announced.
-    left: u64,
-    /// The last byte of that length, until the peer has said that it is the last.
-    held: Bytes,
-    /// All of a request's body that was read so far, while that is one chunk: to be had again.
-    kept: Option<Bytes>,
-    /// Bytes at the front of the chunk for which the window was given back before.
-    again: usize,
-    trailers: Option<HeaderMap>,
-    ended: bool,
-    /// What the peer said where it broke the stream off.
-    reset: Option<h2::Reason>,
-}
-
-impl Http2Body {
-    pub fn new(stream: RecvStream, side: Side) -> Self {
-        let ended = stream.is_end_stream();
-        Self {
-            stream,
-            side,
-            chunk: Bytes::new(),
-            left: 0,
-            held: Bytes::new(),
-            kept: (side == Side::Request).then(Bytes::new),
-            again: 0,
-            trailers: None,
-            ended,
-            reset: None,
-        }
-    }
-
-    /// Keeps the last byte of an announced length back until the stream has ended: what goes on
-    /// behind its length must not have arrived whole before that shows. To be said before any of
-    /// it is read.
-    pub fn announce(&mut self, framing: Framing) {
-        if let Framing::Length(length) = framing {
-            self.left = length;
-        }
-    }
-
-    pub fn stream_mut(&mut self) -> &mut RecvStream {
-        &mut self.stream
-    }
-
-    /// Nobody will want again what was read.
-    pub fn forget(&mut self) {
-        self.kept = None;
-    }
-
-    /// Comes back to the beginning. False when not all of it is here.
-    pub fn rewind(&mut self) -> bool {
-        let Some(kept) = &self.kept else { return false };
-        self.again += kept.len() - self.chunk.len() - self.held.len();
-        self.chunk = kept.clone();
-        if !self.held.is_empty() {
-            self.held = self.chunk.split_off(self.chunk.len() - 1);
-        }
-        true
-    }
-
-    fn is_done(&self) -> bool {
-        self.ended && self.chunk.is_empty()
-    }
-
-    fn broke(&mut self, error: h2::Error) -> io::Error {
-        self.reset = reset_code(&error);
-        io::Error::other(error)
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        while self.chunk.is_empty() {
-            match ready!(self.stream.poll_data(cx)) {
-                Some(Ok(chunk)) => {
-                    if !chunk.is_empty() {
-                        let first = self.kept.as_ref().is_some_and(Bytes::is_empty);
-                        self.kept = first.then(|| chunk.clone());
-                    }
-                    let left = self.left;
-                    self.left = left.saturating_sub(chunk.len() as u64);
-                    self.chunk = chunk;
-                    if left > 0 && self.left == 0 && !self.stream.is_end_stream() {
-                        self.held = self.chunk.split_off(self.chunk.len() - 1);
-                    }
-                }
-                Some(Err(error)) => return Poll::Ready(Err(self.broke(error))),
-                None => {
-                    let trailers = ready!(self.stream.poll_trailers(cx));
-                    let trailers = trailers.map_err(|error| self.broke(error))?;
-                    self.trailers = trailers.map(|trailers| clean_trailers(trailers, self.side));
-                    self.chunk = std::mem::take(&mut self.held);
-                    self.ended = true;
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Ok(Filled::Some))
-    }
-}
-
 impl Reading<'_> {
     /// Nothing more of this body will come.
     pub fn is_done(&self) -> bool {
@@ -239,7 +141,7 @@ impl Reading<'_> {
             Self::Pinned { body, .. } | Self::Lent { body, .. } => {
                 read(trailer_map(body.decoder.trailers())?.get(name)?.as_bytes())
             }
-            Self::Http2(body) => read(body.trailers.as_ref()?.get(name)?.as_bytes()),
+            Self::Http2(body) => read(body.trailers()?.get(name)?.as_bytes()),
             Self::Filtered(filtered) => filtered.inner().trailer(name, read),
         }
     }
@@ -247,7 +149,7 @@ impl Reading<'_> {
     /// What a peer said that broke its stream off.
     pub fn reset_code(&self) -> Option<h2::Reason> {
         match self {
-            Self::Http2(body) => body.reset,
+            Self::Http2(body) => body.reset_code(),
             Self::Filtered(filtered) => filtered.inner().reset_code(),
             Self::Nothing | Self::Pinned { .. } | Self::Lent { .. } => None,
         }
@@ -263,13 +165,7 @@ impl Reading<'_> {
                 None => Err(Reason::Internal.into()),
             },
             Self::Lent { body, buffer, .. } => body.piece(buffer),
-            Self::Http2(body) => Ok(if !body.chunk.is_empty() {
-                Piece::Data(Data::Shared(&body.chunk))
-            } else if body.ended {
-                Piece::End(body.trailers.as_ref().map_or(Trailers::None, Trailers::Map))
-            } else {
-                Piece::Starved
-            }),
+            Self::Http2(body) => Ok(body.piece()),
             Self::Filtered(filtered) => filtered.piece(pinned),
         }
     }
@@ -288,14 +184,8 @@ impl Reading<'_> {
                 buffer.consume(count);
                 body.data -= count;
             }
-            Self::Http2(body) => {
-                body.chunk.advance(count);
-                let again = body.again.min(count);
-                body.again -= again;
-                // Fails only on a stream that is gone, which the next read tells.
-                let _ = body.stream.flow_control().release_capacity(count - again);
-            }
-            Self::Filtered(filtered) => filtered.take(count),
+            Self::Http2(body) => body.take(count),
+            Self::Filtered(filtered) => filtered.take(pinned, count),
         }
     }
 
@@ -331,7 +221,7 @@ impl Reading<'_> {
 
     /// The connection where the rest of the body stands, and how long that is, where it is to go
     /// on as it comes and nothing of it has been read.
-    pub fn unread(&self, pinned: &Option<HeadBuffer>) -> Option<(&Io, u64)> {
+    pub fn unread(&self, pinned: &Option<HeadBuffer>) -> Option<(&Io, Rest)> {
         let (io, body): (&Io, _) = match self {
             Self::Pinned { io, body } if pinned.as_ref().is_some_and(|it| it.body().is_empty()) => {
                 (io, body)
@@ -339,8 +229,12 @@ impl Reading<'_> {
             Self::Lent { io, body, buffer, .. } if buffer.filled().is_empty() => (io, body),
             _ => return None,
         };
-        let whole = body.data == 0 && body.behind == 0;
-        Some((io, body.decoder.remaining().filter(|_| whole)?))
+        let rest = match body.decoder.remaining() {
+            Some(count) => Rest::Exactly(count),
+            None if body.decoder.is_open_ended() && !body.closed => Rest::UntilClose,
+            None => return None,
+        };
+        (body.data == 0 && body.behind == 0).then_some((io, rest))
     }
 
     /// So many bytes went on from where [`Self::unread`] says.

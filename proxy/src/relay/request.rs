@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::messages::Messages;
-use super::reader::{Filled, Piece, Reading};
-use super::spliced::{Broken, Carried, Spliced};
+use super::pump::{Halt, Policy, Pump, Wait};
+use super::reader::Reading;
 use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::buffer::HeadBuffer;
@@ -32,13 +32,16 @@ pub enum UploadError {
 
 /// One request between two connections.
 pub struct Upload<'c> {
-    pub reading: Reading<'c>,
-    pub writing: Writing<'c>,
-    pub rules: UploadRules,
+    pub pump: Pump<'c>,
+    progress: Progress,
+}
+
+/// How far a request has come.
+struct Progress {
+    rules: UploadRules,
     pace: Pace,
     waits: Waits,
     messages: Messages,
-    spliced: Spliced<'c>,
 }
 
 /// What holds for a body from a client.
@@ -114,15 +117,13 @@ impl<'c> Upload<'c> {
         pipes: &'c PipePool,
         rules: UploadRules,
     ) -> Self {
-        Self {
-            reading,
-            writing,
+        let progress = Progress {
             rules,
             pace: Pace::default(),
             waits: Waits::Head,
             messages: Messages::default(),
-            spliced: Spliced::new(pipes),
-        }
+        };
+        Self { pump: Pump::new(reading, writing, pipes), progress }
     }
 
     /// Goes on until the whole request has left. `pinned` holds what was read behind the head.
@@ -133,132 +134,119 @@ impl<'c> Upload<'c> {
         watch: &Watch<'_>,
         counters: &UploadCounters,
     ) -> Poll<Result<(), UploadError>> {
-        let mut moved = false;
-        let mut progress = |count: usize| {
-            moved |= count > 0;
-            counters.begun.set(true);
-        };
-        let outcome = loop {
-            if counters.body.get() > WITH_ITS_HEAD && self.waits == Waits::Head {
-                self.waits = Waits::Nothing;
-                counters.waited.set(true);
+        let Self { pump, progress } = self;
+        let mut policy = FromClient { progress, watch, counters, moved: false };
+        match pump.poll(cx, pinned, &mut policy) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                progress.finish(watch, counters);
+                Poll::Ready(Ok(()))
             }
-            match self.reading.piece(pinned).map_err(UploadError::Client)? {
-                Piece::Data(data) => {
-                    self.rules.held_back = false;
-                    let body = counters.body.get();
-                    let fits =
-                        self.rules.call || body + data.as_slice().len() as u64 <= self.rules.limit;
-                    if !fits {
-                        let cause = Rule::BodyLimit.in_request();
-                        return Poll::Ready(Err(UploadError::Client(cause)));
-                    }
-                    match self.writing.poll_data(cx, data, &mut progress) {
-                        Poll::Ready(Ok(count)) => {
-                            let taken = &data.as_slice()[..count];
-                            if self.rules.call && !self.messages.follow(taken, self.rules.limit) {
-                                let cause = Rule::MessageLimit.in_request();
-                                return Poll::Ready(Err(UploadError::Client(cause)));
-                            }
-                            self.reading.take(pinned, count);
-                            counters.body.set(body + count as u64);
-                        }
-                        Poll::Ready(Err(error)) => break Err(error),
-                        Poll::Pending => break Ok(Waits::Upstream),
-                    }
-                }
-                Piece::End(trailers) => {
-                    self.writing.end(trailers);
-                    match self.writing.poll_flush(cx, &mut progress) {
-                        Poll::Ready(Ok(())) => {
-                            self.finish(watch, counters);
-                            return Poll::Ready(Ok(()));
-                        }
-                        Poll::Ready(Err(error)) => break Err(error),
-                        Poll::Pending => break Ok(Waits::Upstream),
-                    }
-                }
-                Piece::Starved => {
-                    match self.writing.poll_flush(cx, &mut progress) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => break Err(error),
-                        Poll::Pending => break Ok(Waits::Upstream),
-                    }
-                    if let (Writing::Http1(_), Some(buffer)) = (&self.writing, &mut *pinned) {
-                        // What has left there cannot be refused any more.
-                        buffer.forget();
-                    }
-                    let source = self.reading.unread(pinned);
-                    match self.spliced.poll(cx, source, self.writing.open_end()) {
-                        Poll::Ready(Ok(Carried::Some(count))) => {
-                            self.rules.held_back = false;
-                            progress(count);
-                            self.reading.pass(count);
-                            counters.body.set(counters.body.get() + count as u64);
-                            continue;
-                        }
-                        Poll::Ready(Ok(Carried::Eof) | Err(Broken::Source)) => {
-                            return Poll::Ready(Err(UploadError::Client(
-                                Reason::ClientAborted.into(),
-                            )));
-                        }
-                        Poll::Ready(Err(Broken::Sink)) => {
-                            break Err(io::ErrorKind::BrokenPipe.into());
-                        }
-                        Poll::Ready(Ok(Carried::Unfit)) => {}
-                        Poll::Pending if self.spliced.holds_some() => break Ok(Waits::Upstream),
-                        Poll::Pending => {
-                            counters.waited.set(true);
-                            break Ok(Waits::Client);
-                        }
-                    }
-                    match self.reading.poll_fill(cx, pinned) {
-                        Poll::Ready(filled) => judge(filled).map_err(UploadError::Client)?,
-                        Poll::Pending => {
-                            counters.waited.set(true);
-                            break Ok(Waits::Client);
-                        }
-                    }
-                }
-            }
-        };
-        match outcome {
-            Err(error) => Poll::Ready(Err(UploadError::Upstream(error))),
-            Ok(waits) => {
-                self.wait(waits, moved, watch, counters);
-                Poll::Pending
-            }
+            Poll::Ready(Err(halt)) => Poll::Ready(Err(blame(halt))),
         }
+    }
+}
+
+/// A body that is cut short is its sender's fault, whatever its framing.
+fn blame(halt: Halt) -> UploadError {
+    match halt {
+        Halt::Malformed(cause) | Halt::Refused(cause) => UploadError::Client(cause),
+        Halt::Short => UploadError::Client(Reason::ClientAborted.into()),
+        Halt::Full => UploadError::Client(Rule::TrailerBytes.in_request()),
+        Halt::Sink(error) => UploadError::Upstream(error),
+    }
+}
+
+/// What holds while a request is moved.
+struct FromClient<'a, 'w> {
+    progress: &'a mut Progress,
+    watch: &'a Watch<'w>,
+    counters: &'a UploadCounters,
+    /// Bytes have left since the last wait.
+    moved: bool,
+}
+
+impl FromClient<'_, '_> {
+    fn count(&mut self, count: usize) {
+        let body = self.counters.body.get() + count as u64;
+        self.counters.body.set(body);
+        if body > WITH_ITS_HEAD && self.progress.waits == Waits::Head {
+            self.progress.waits = Waits::Nothing;
+            self.counters.waited.set(true);
+        }
+    }
+}
+
+impl Policy for FromClient<'_, '_> {
+    fn admit(&mut self, data: &[u8]) -> Result<(), Cause> {
+        let rules = &mut self.progress.rules;
+        rules.held_back = false;
+        let fits = rules.call || self.counters.body.get() + data.len() as u64 <= rules.limit;
+        if fits { Ok(()) } else { Err(Rule::BodyLimit.in_request()) }
+    }
+
+    fn took(&mut self, data: &[u8]) -> Result<(), Cause> {
+        let Progress { rules, messages, .. } = &mut *self.progress;
+        if rules.call && !messages.follow(data, rules.limit) {
+            return Err(Rule::MessageLimit.in_request());
+        }
+        self.count(data.len());
+        Ok(())
+    }
+
+    fn passed(&mut self, count: usize) {
+        self.progress.rules.held_back = false;
+        self.count(count);
+    }
+
+    fn left(&mut self, count: usize) {
+        self.moved |= count > 0;
+        self.counters.begun.set(true);
+    }
+
+    /// What has left there cannot be refused any more.
+    fn forgets(&self, writing: &Writing<'_>) -> bool {
+        matches!(writing, Writing::Http1(_))
+    }
+
+    fn moved(&self) -> u64 {
+        self.counters.body.get()
     }
 
     /// Sets the deadline of what is waited for. The first write is part of the attempt, whose
     /// deadline stands already.
-    fn wait(&mut self, waits: Waits, moved: bool, watch: &Watch<'_>, counters: &UploadCounters) {
-        match waits {
-            Waits::Upstream if self.waits == Waits::Head => {}
-            Waits::Upstream if !moved && self.waits == waits => {}
-            Waits::Upstream => {
-                self.waits = waits;
-                let UploadRules { call, idle, patience, .. } = self.rules;
+    fn wait(&mut self, what: Wait) {
+        let UploadRules { call, idle, patience, .. } = self.progress.rules;
+        let before = self.progress.waits;
+        match what {
+            Wait::Sink if before == Waits::Head => {}
+            Wait::Sink if !self.moved && before == Waits::Upstream => {}
+            Wait::Sink => {
+                self.progress.waits = Waits::Upstream;
                 let patience = if call { idle } else { patience };
-                watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
+                self.watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
             }
-            Waits::Client => {
-                self.waits = waits;
-                if !self.rules.held_back {
-                    let UploadRules { call, idle, patience, .. } = self.rules;
+            Wait::Turn if before == Waits::Head => {}
+            Wait::Source | Wait::Turn => {
+                if what == Wait::Source {
+                    self.counters.waited.set(true);
+                }
+                self.progress.waits = Waits::Client;
+                if !self.progress.rules.held_back {
                     // A stream may be quiet, and its messages short.
-                    let streams = call || watch.is_answered();
+                    let streams = call || self.watch.is_answered();
                     let (patience, least) =
                         if streams { (idle, 1) } else { (patience, least(patience)) };
-                    let until = self.pace.until(counters.body.get(), patience, least);
-                    watch.expect_upload(Stage::ClientBody, until);
+                    let body = self.counters.body.get();
+                    let until = self.progress.pace.until(body, patience, least);
+                    self.watch.expect_upload(Stage::ClientBody, until);
                 }
             }
-            Waits::Nothing | Waits::Head => {}
         }
     }
+}
 
+impl Progress {
     fn finish(&self, watch: &Watch<'_>, counters: &UploadCounters) {
         counters.complete.set(true);
         let stage = watch.stage.get();
@@ -272,15 +260,6 @@ impl<'c> Upload<'c> {
                 watch.set((now + answer_patience).min(answer_by + took));
             }
         }
-    }
-}
-
-/// A body that is cut short is its sender's fault, whatever its framing.
-fn judge(filled: io::Result<Filled>) -> Result<(), Cause> {
-    match filled {
-        Ok(Filled::Some) => Ok(()),
-        Ok(Filled::Full) => Err(Rule::TrailerBytes.in_request()),
-        Ok(Filled::Eof) | Err(_) => Err(Reason::ClientAborted.into()),
     }
 }
 
@@ -354,7 +333,7 @@ mod tests {
             buffer.spare()[HEAD.len()..HEAD.len() + body.len()].copy_from_slice(body);
             buffer.commit(HEAD.len() + body.len());
             let mut pinned = Some(buffer.pin_head(HEAD.len()));
-            pinned.as_mut().unwrap().keep();
+            pinned.as_mut().unwrap().keep(usize::MAX);
 
             let (dead, peer) = pair().await;
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::reader::{Filled, Piece, Reading};
-use super::spliced::{Broken, Carried, Spliced};
+use super::pump::{Halt, Policy, Pump, Wait};
+use super::reader::Reading;
 use super::writer::Writing;
 use super::{Stage, Watch, least};
 use crate::cause::Cause;
@@ -14,13 +14,16 @@ use crate::pipe::PipePool;
 
 /// One response between two connections.
 pub struct Download<'c> {
-    pub reading: Reading<'c>,
-    pub writing: Writing<'c>,
+    pub pump: Pump<'c>,
+    patience: Patience,
+}
+
+/// How long both sides may stand still, and how far the response has come.
+struct Patience {
     /// How long the upstream may be silent.
-    pub upstream_patience: Duration,
+    upstream: Duration,
     /// How long the client may take nothing.
-    pub client_patience: Duration,
-    spliced: Spliced<'c>,
+    client: Duration,
     waits: Waits,
     /// Bytes taken by the client since its time began.
     moved: u64,
@@ -51,21 +54,20 @@ impl<'c> Download<'c> {
         upstream_patience: Duration,
         client_patience: Duration,
     ) -> Self {
-        Self {
-            reading,
-            writing,
-            upstream_patience,
-            client_patience,
-            spliced: Spliced::new(pipes),
+        let patience = Patience {
+            upstream: upstream_patience,
+            client: client_patience,
             waits: Waits::Nothing,
             moved: 0,
             least: least(client_patience),
-        }
+        };
+        Self { pump: Pump::new(reading, writing, pipes), patience }
     }
 
     /// Of a stream of messages: any progress is enough.
-    pub fn of_call(self) -> Self {
-        Self { least: 1, ..self }
+    pub fn of_call(mut self) -> Self {
+        self.patience.least = 1;
+        self
     }
 
     /// Goes on until the body's own end has been written.
@@ -75,92 +77,72 @@ impl<'c> Download<'c> {
         watch: &Watch<'_>,
         counters: &DownloadCounters,
     ) -> Poll<Result<(), Cause>> {
-        let mut moved = 0;
-        let mut progress = |count: usize| {
-            moved += count as u64;
-            counters.begun.set(true);
-        };
-        let waits = loop {
-            match self.reading.piece(&mut None).map_err(of_upstream)? {
-                Piece::Data(data) => match self.writing.poll_data(cx, data, &mut progress) {
-                    Poll::Ready(Ok(count)) => {
-                        self.reading.take(&mut None, count);
-                        counters.body.set(counters.body.get() + count as u64);
-                    }
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ClientAborted.into())),
-                    Poll::Pending => break Waits::Client,
-                },
-                Piece::End(trailers) => {
-                    self.writing.end(trailers);
-                    match self.writing.poll_flush(cx, &mut progress) {
-                        Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                        Poll::Ready(Err(_)) => {
-                            return Poll::Ready(Err(Reason::ClientAborted.into()));
-                        }
-                        Poll::Pending => break Waits::Client,
-                    }
-                }
-                Piece::Starved => {
-                    match self.writing.poll_flush(cx, &mut progress) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(_)) => {
-                            return Poll::Ready(Err(Reason::ClientAborted.into()));
-                        }
-                        Poll::Pending => break Waits::Client,
-                    }
-                    let source = self.reading.unread(&None);
-                    match self.spliced.poll(cx, source, self.writing.open_end()) {
-                        Poll::Ready(Ok(Carried::Some(count))) => {
-                            progress(count);
-                            self.reading.pass(count);
-                            counters.body.set(counters.body.get() + count as u64);
-                            self.waits = Waits::Nothing;
-                            continue;
-                        }
-                        Poll::Ready(Ok(Carried::Eof) | Err(Broken::Source)) => {
-                            return Poll::Ready(Err(Reason::UpstreamTruncated.into()));
-                        }
-                        Poll::Ready(Err(Broken::Sink)) => {
-                            return Poll::Ready(Err(Reason::ClientAborted.into()));
-                        }
-                        Poll::Ready(Ok(Carried::Unfit)) => {}
-                        Poll::Pending if self.spliced.holds_some() => break Waits::Client,
-                        Poll::Pending => break Waits::Upstream,
-                    }
-                    match self.reading.poll_fill(cx, &mut None) {
-                        Poll::Ready(Ok(Filled::Some)) => self.waits = Waits::Nothing,
-                        Poll::Ready(Ok(Filled::Eof)) => {
-                            self.reading.finish_on_eof().map_err(|_| Reason::UpstreamTruncated)?;
-                        }
-                        Poll::Ready(Ok(Filled::Full) | Err(_)) => {
-                            return Poll::Ready(Err(Reason::UpstreamTruncated.into()));
-                        }
-                        Poll::Pending => break Waits::Upstream,
-                    }
-                }
-            }
-        };
-        self.wait(waits, moved, watch);
-        Poll::Pending
+        let mut policy = FromUpstream { patience: &mut self.patience, watch, counters, moved: 0 };
+        self.pump.poll(cx, &mut None, &mut policy).map_err(blame)
+    }
+}
+
+fn blame(halt: Halt) -> Cause {
+    match halt {
+        Halt::Malformed(cause) => of_upstream(cause),
+        Halt::Refused(cause) => cause,
+        Halt::Short | Halt::Full => Reason::UpstreamTruncated.into(),
+        Halt::Sink(_) => Reason::ClientAborted.into(),
+    }
+}
+
+/// What holds while a response is moved.
+struct FromUpstream<'a, 'w> {
+    patience: &'a mut Patience,
+    watch: &'a Watch<'w>,
+    counters: &'a DownloadCounters,
+    /// Bytes that have left since the last wait.
+    moved: u64,
+}
+
+impl Policy for FromUpstream<'_, '_> {
+    fn took(&mut self, data: &[u8]) -> Result<(), Cause> {
+        self.counters.body.set(self.counters.body.get() + data.len() as u64);
+        Ok(())
+    }
+
+    fn passed(&mut self, count: usize) {
+        self.counters.body.set(self.counters.body.get() + count as u64);
+        self.patience.waits = Waits::Nothing;
+    }
+
+    fn left(&mut self, count: usize) {
+        self.moved += count as u64;
+        self.counters.begun.set(true);
+    }
+
+    fn filled(&mut self) {
+        self.patience.waits = Waits::Nothing;
+    }
+
+    fn moved(&self) -> u64 {
+        self.counters.body.get()
     }
 
     /// Sets the deadline of what is waited for. A client's time begins anew only with so many
     /// bytes: one that reads a byte now and then does not hold a connection for ever.
-    fn wait(&mut self, waits: Waits, moved: u64, watch: &Watch<'_>) {
-        let changed = std::mem::replace(&mut self.waits, waits) != waits;
-        match waits {
-            Waits::Client => {
-                self.moved += moved;
-                if changed || self.moved >= self.least {
-                    self.moved = 0;
-                    watch.expect(Stage::ClientWrite, self.client_patience);
-                }
+    fn wait(&mut self, what: Wait) {
+        let waits = match what {
+            Wait::Sink => Waits::Client,
+            Wait::Source | Wait::Turn => Waits::Upstream,
+        };
+        let Patience { upstream, client, least, .. } = *self.patience;
+        let changed = std::mem::replace(&mut self.patience.waits, waits) != waits;
+        if waits == Waits::Upstream {
+            if changed {
+                self.watch.expect(Stage::ResponseBody, upstream);
             }
-            Waits::Upstream | Waits::Nothing => {
-                if changed {
-                    watch.expect(Stage::ResponseBody, self.upstream_patience);
-                }
-            }
+            return;
+        }
+        self.patience.moved += std::mem::take(&mut self.moved);
+        if changed || self.patience.moved >= least {
+            self.patience.moved = 0;
+            self.watch.expect(Stage::ClientWrite, client);
         }
     }
 }

@@ -4,22 +4,22 @@
 //! sent to. While a side is silent nothing is held for it. Knows neither protocol nor routing.
 
 use std::cell::Cell;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::read_some;
+use super::pump::{Halt, Policy, Pump, Wait};
+use super::reader::{Http1Body, Reading};
 pub use super::spliced::Broken;
-use super::spliced::{Carried, Spliced};
+use super::writer::{Http1Writing, Wire, Writing};
 use crate::buffer::{Buffer, BufferPool};
+use crate::cause::Cause;
 use crate::deadline::Deadline;
+use crate::http1::body::Side;
 use crate::io::Io;
+use crate::message::Framing;
 use crate::pipe::PipePool;
-
-/// A direction that has carried so much goes on through a pipe, if both sockets are plain TCP:
-/// small exchanges are not worth one.
-const SPLICE_AFTER: u64 = 64 * 1024;
 
 /// Two connections and what moving bytes between them needs.
 pub struct Tunnel<'a> {
@@ -72,22 +72,11 @@ impl Tunnel<'_> {
     pub async fn run(&self, early: Early) -> End {
         let Counters { from_client, from_upstream } = self.counters;
         self.moved(from_client, 0);
-        let up = self.pump(self.client, self.upstream, early.from_client, from_client);
-        let down = self.pump(self.upstream, self.client, early.from_upstream, from_upstream);
-        let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
-        let (mut up_ended, mut down_ended): (Option<Ended>, Option<Ended>) = (None, None);
+        let mut up = Way::new(self, self.client, self.upstream, early.from_client, from_client);
+        let mut down =
+            Way::new(self, self.upstream, self.client, early.from_upstream, from_upstream);
         let end = std::future::poll_fn(|cx| {
-            if up_ended.is_none()
-                && let Poll::Ready(ended) = up.as_mut().poll(cx)
-            {
-                up_ended = Some(ended);
-            }
-            if down_ended.is_none()
-                && let Poll::Ready(ended) = down.as_mut().poll(cx)
-            {
-                down_ended = Some(ended);
-            }
-            if let Some(end) = verdict(up_ended, down_ended) {
+            if let Some(end) = verdict(up.poll(cx), down.poll(cx)) {
                 return Poll::Ready(end);
             }
             ready!(self.deadline.poll_expired(cx));
@@ -110,39 +99,85 @@ impl Tunnel<'_> {
         self.client.reset_on_close();
     }
 
-    async fn pump(&self, from: &Io, to: &Io, early: Option<Buffer>, counter: &Cell<u64>) -> Ended {
-        let mut slot = early;
-        let mut spliced = Spliced::new(self.pipes);
-        loop {
-            if let Some(buffer) = slot.take() {
-                let written =
-                    to.write_all(buffer.filled(), b"", |count| self.moved(counter, count));
-                written.await.map_err(|_| Broken::Sink)?;
-            }
-            if counter.get() >= SPLICE_AFTER {
-                let (source, sink) = (Some((from, u64::MAX)), Some(to));
-                match std::future::poll_fn(|cx| spliced.poll(cx, source, sink)).await? {
-                    Carried::Some(count) => {
-                        self.moved(counter, count);
-                        continue;
-                    }
-                    Carried::Eof => break,
-                    Carried::Unfit => {}
-                }
-            }
-            let read = read_some(from, self.buffers, &mut slot).await;
-            if read.map_err(|_| Broken::Source)? == 0 {
-                break;
-            }
-        }
-        drop(slot);
-        to.shutdown().await.map_err(|_| Broken::Sink)
-    }
-
     fn moved(&self, counter: &Cell<u64>, count: usize) {
         counter.set(counter.get() + count as u64);
         let idle = Instant::now() + self.idle;
         self.deadline.set(self.until.map_or(idle, |until| until.min(idle)));
+    }
+}
+
+/// One direction: bytes until their source has closed, then the end for the other side.
+struct Way<'a> {
+    pump: Pump<'a>,
+    bytes: Bytes<'a>,
+    /// All has left: what is still to be said is the end.
+    emptied: bool,
+    ended: Option<Ended>,
+}
+
+/// What holds while the bytes of a direction are moved.
+struct Bytes<'a> {
+    tunnel: &'a Tunnel<'a>,
+    counter: &'a Cell<u64>,
+}
+
+impl Policy for Bytes<'_> {
+    fn took(&mut self, _: &[u8]) -> Result<(), Cause> {
+        Ok(())
+    }
+
+    fn passed(&mut self, _: usize) {}
+
+    fn left(&mut self, count: usize) {
+        self.tunnel.moved(self.counter, count);
+    }
+
+    fn moved(&self) -> u64 {
+        self.counter.get()
+    }
+
+    /// Both directions have one deadline, which moves with the bytes.
+    fn wait(&mut self, _: Wait) {}
+}
+
+impl<'a> Way<'a> {
+    fn new(
+        tunnel: &'a Tunnel<'a>,
+        from: &'a Io,
+        to: &'a Io,
+        early: Option<Buffer>,
+        counter: &'a Cell<u64>,
+    ) -> Self {
+        let reading = Reading::Lent {
+            io: Wire::Client(from),
+            pool: tunnel.buffers.clone(),
+            buffer: early,
+            body: Http1Body::new(Framing::UntilClose, Side::Response),
+        };
+        let writing = Http1Writing::new(Wire::Client(to), Vec::new(), Framing::UntilClose);
+        let pump = Pump::new(reading, Writing::Http1(writing), tunnel.pipes);
+        Self { pump, bytes: Bytes { tunnel, counter }, emptied: false, ended: None }
+    }
+
+    /// Goes on as far as it can; how it has ended, once it has.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        if self.ended.is_none()
+            && let Poll::Ready(ended) = self.poll_to_end(cx)
+        {
+            self.ended = Some(ended);
+        }
+        self.ended
+    }
+
+    fn poll_to_end(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if !self.emptied {
+            ready!(self.pump.poll(cx, &mut None, &mut self.bytes)).map_err(|halt| match halt {
+                Halt::Sink(_) => Broken::Sink,
+                Halt::Malformed(_) | Halt::Refused(_) | Halt::Short | Halt::Full => Broken::Source,
+            })?;
+            self.emptied = true;
+        }
+        self.pump.writing.poll_close(cx, &mut |_| {}).map_err(|_| Broken::Sink)
     }
 }
 

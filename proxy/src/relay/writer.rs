@@ -7,14 +7,10 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use h2::SendStream;
-use h2::server::SendResponse;
-use http::{HeaderMap, Response};
-
+pub use super::http2_writing::Http2Writing;
 use super::reader::{Data, Trailers};
 use crate::http1::chunked;
-use crate::http2::fields::{trailer_lines, trailer_map};
+use crate::http2::fields::trailer_lines;
 use crate::io::Io;
 use crate::message::Framing;
 
@@ -22,8 +18,6 @@ use crate::message::Framing;
 const COPY_BELOW: usize = 8 * 1024;
 /// Framed chunks that are collected before they leave.
 const COLLECT: usize = 64 * 1024;
-/// What is handed to an HTTP/2 connection at a time: a stream that stands still holds so much.
-const MOST_AT_ONCE: usize = 16 * 1024;
 
 /// A message being written. Its head stands in it already.
 pub enum Writing<'c> {
@@ -96,142 +90,6 @@ impl<'c> Http1Writing<'c> {
     }
 }
 
-/// One HTTP/2 message on its way.
-pub struct Http2Writing {
-    state: Head,
-    pending: Bytes,
-    end: End,
-}
-
-enum Head {
-    /// It leaves with the first bytes of its body, or as the whole message.
-    Waiting(SendResponse<Bytes>, Box<Response<()>>),
-    Sent(SendStream<Bytes>),
-    Gone,
-}
-
-#[derive(Default)]
-enum End {
-    #[default]
-    Open,
-    /// Said by the next frame that leaves.
-    Due(Option<HeaderMap>),
-    Said,
-}
-
-impl Http2Writing {
-    /// A response whose head has not left.
-    pub fn response(respond: SendResponse<Bytes>, head: Response<()>) -> Self {
-        Self {
-            state: Head::Waiting(respond, Box::new(head)),
-            pending: Bytes::new(),
-            end: End::Open,
-        }
-    }
-
-    /// A response that is there from head to end.
-    pub fn whole(respond: SendResponse<Bytes>, head: Response<()>, body: Bytes) -> Self {
-        Self { pending: body, end: End::Due(None), ..Self::response(respond, head) }
-    }
-
-    /// A request whose head has left; `whole` when that was all of it.
-    pub fn request(stream: SendStream<Bytes>, whole: bool) -> Self {
-        let end = if whole { End::Said } else { End::Open };
-        Self { state: Head::Sent(stream), pending: Bytes::new(), end }
-    }
-
-    /// Gives the stream back of a response whose head has not left.
-    pub fn take_respond(&mut self) -> Option<SendResponse<Bytes>> {
-        match std::mem::replace(&mut self.state, Head::Gone) {
-            Head::Waiting(respond, _) => Some(respond),
-            Head::Sent(_) | Head::Gone => None,
-        }
-    }
-
-    /// Ends a message early by trailers that say why. False where it is too late, or too early:
-    /// its head has not left, or its end has.
-    pub fn break_off(&mut self, trailers: HeaderMap) -> bool {
-        let Head::Sent(stream) = &mut self.state else { return false };
-        if matches!(self.end, End::Said) || stream.send_trailers(trailers).is_err() {
-            return false;
-        }
-        self.pending = Bytes::new();
-        self.end = End::Said;
-        true
-    }
-
-    /// Breaks the message off.
-    pub fn reset(&mut self, reason: h2::Reason) {
-        match &mut self.state {
-            Head::Waiting(respond, _) => respond.send_reset(reason),
-            Head::Sent(stream) => stream.send_reset(reason),
-            Head::Gone => {}
-        }
-    }
-
-    /// Ready once the peer does not want the rest.
-    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.state {
-            Head::Waiting(respond, _) => respond.poll_reset(cx).map(|_| ()),
-            Head::Sent(stream) => stream.poll_reset(cx).map(|_| ()),
-            Head::Gone => Poll::Pending,
-        }
-    }
-
-    fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        progress: &mut impl FnMut(usize),
-    ) -> Poll<io::Result<()>> {
-        if matches!(self.state, Head::Waiting(..)) {
-            let whole = self.pending.is_empty() && matches!(self.end, End::Due(None));
-            let Head::Waiting(mut respond, head) = std::mem::replace(&mut self.state, Head::Gone)
-            else {
-                return Poll::Ready(Ok(()));
-            };
-            let stream = respond.send_response(*head, whole).map_err(io::Error::other)?;
-            self.state = Head::Sent(stream);
-            progress(0);
-            if whole {
-                self.end = End::Said;
-            }
-        }
-        let Head::Sent(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
-        while !self.pending.is_empty() {
-            stream.reserve_capacity(self.pending.len().min(MOST_AT_ONCE));
-            let mut room = stream.capacity();
-            if room == 0 {
-                room = match ready!(stream.poll_capacity(cx)) {
-                    Some(room) => room.map_err(io::Error::other)?,
-                    None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-                };
-            }
-            let count = room.min(self.pending.len());
-            if count == 0 {
-                continue;
-            }
-            let part = self.pending.split_to(count);
-            let last = self.pending.is_empty() && matches!(self.end, End::Due(None));
-            stream.send_data(part, last).map_err(io::Error::other)?;
-            progress(count);
-            if last {
-                self.end = End::Said;
-            }
-        }
-        match std::mem::replace(&mut self.end, End::Said) {
-            End::Open => self.end = End::Open,
-            End::Said => {}
-            End::Due(None) => {
-                stream.send_data(Bytes::new(), true).map_err(io::Error::other)?;
-            }
-            End::Due(Some(trailers)) => {
-                stream.send_trailers(trailers).map_err(io::Error::other)?;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl Http1Writing<'_> {
     /// The buffer that the message was written from, for the next one.
     pub fn take_out(&mut self) -> Vec<u8> {
@@ -258,11 +116,7 @@ impl Writing<'_> {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Http1(writing) => writing.poll_data(cx, data.as_slice(), progress),
-            Self::Http2(writing) => {
-                ready!(writing.poll_flush(cx, progress))?;
-                writing.pending = data.first(MOST_AT_ONCE);
-                Poll::Ready(Ok(writing.pending.len()))
-            }
+            Self::Http2(writing) => writing.poll_data(cx, data, progress),
         }
     }
 
@@ -278,15 +132,7 @@ impl Writing<'_> {
     pub fn end(&mut self, trailers: Trailers<'_>) {
         match self {
             Self::Http1(writing) => writing.end(trailers),
-            Self::Http2(writing) => {
-                if matches!(writing.end, End::Open) {
-                    writing.end = End::Due(match trailers {
-                        Trailers::None => None,
-                        Trailers::Lines(lines) => trailer_map(lines),
-                        Trailers::Map(map) => Some(map.clone()),
-                    });
-                }
-            }
+            Self::Http2(writing) => writing.end(trailers),
         }
     }
 

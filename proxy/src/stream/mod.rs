@@ -9,10 +9,12 @@ mod record;
 use crate::client::Client;
 use crate::error::Reason;
 use crate::relay::tunnel::{Early, End, Tunnel};
+use crate::upstream::outcome::Outcome;
 use crate::worker::Worker;
 use open::Opened;
 use record::Facts;
 use std::rc::Rc;
+use tokio::time::Instant;
 
 /// Serves until both sides have said goodbye, or one of the limits has come. A drain does not end
 /// it: it goes on until the process ends.
@@ -34,11 +36,8 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
 
 async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
     let (worker, client) = (&facts.worker, &facts.client);
-    let Opened { connection, in_flight, metrics, early, gone, idle } = opened;
+    let Opened { connection, trial, metrics, early, gone, idle } = opened;
     let shard = metrics.of(worker.id());
-    let endpoint = facts.endpoint.clone();
-    let _counted =
-        endpoint.as_ref().map(|endpoint| endpoint.metrics.of(worker.id()).in_flight.hold());
     let tunnel = Tunnel {
         client: &client.io,
         upstream: &connection.io,
@@ -68,12 +67,10 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
             Some(Reason::ClientRevoked)
         }
     };
-    if reason == Some(Reason::UpstreamReset)
-        && let Some(endpoint) = &endpoint
-    {
-        endpoint.metrics.of(worker.id()).failures.increment();
+    if reason == Some(Reason::UpstreamReset) {
+        trial.record(Outcome::TunnelReset, Instant::now());
     }
-    drop(in_flight);
+    drop(trial);
     shard.closed.increment();
     reason
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::model::StreamKind;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::record::Facts;
@@ -17,24 +16,23 @@ use crate::buffer::Buffer;
 use crate::client::Client;
 use crate::drain::Registration;
 use crate::error::Reason;
-use crate::observe::failure::Failure;
+use crate::observe::failure;
 use crate::observe::things::UpstreamMetrics;
 use crate::relay::read_some;
 use crate::snapshot::stream::StreamRoute;
 use crate::tls::hello::{Hello, HelloReader};
 use crate::unserved::Failed;
-use crate::upstream::balance::{InFlight, Outcome, PickKey, hash_of_peer};
+use crate::upstream::attempts::{Attempts, Budget, try_each};
+use crate::upstream::balance::{PickKey, Picked, hash_of_peer};
 use crate::upstream::local::LocalUpstream;
+use crate::upstream::outcome::{Outcome, Trial};
 use crate::upstream::pool::PooledConnection;
 use crate::worker::{Current, Worker};
-
-/// Endpoints that a connection remembers as tried.
-const MAX_TRIED: usize = 8;
 
 /// All that a tunnel needs; nothing of it holds the generation that decided.
 pub(super) struct Opened {
     pub(super) connection: PooledConnection,
-    pub(super) in_flight: InFlight,
+    pub(super) trial: Trial,
     pub(super) metrics: Arc<UpstreamMetrics>,
     /// What was read of the client already.
     pub(super) early: Option<Buffer>,
@@ -54,15 +52,17 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
             let (buffer, name) = read.inspect_err(|reason| {
                 let failure = match reason {
                     Reason::ClientAborted => return,
-                    Reason::HeadTimeout => Failure::HandshakeTimeout,
-                    Reason::Draining => Failure::HandshakeDraining,
-                    _ => Failure::HandshakeMalformed,
+                    Reason::HeadTimeout => failure::Failure::HandshakeTimeout,
+                    Reason::Draining => failure::Failure::HandshakeDraining,
+                    _ => failure::Failure::HandshakeMalformed,
                 };
                 let worker = facts.worker.id();
                 let failed = Failed::new(failure, &listener.metrics, worker, client.address);
                 failed.tell(match failure {
-                    Failure::HandshakeTimeout => "no whole first message of TLS came in time",
-                    Failure::HandshakeDraining => "the listener or the process ends",
+                    failure::Failure::HandshakeTimeout => {
+                        "no whole first message of TLS came in time"
+                    }
+                    failure::Failure::HandshakeDraining => "the listener or the process ends",
                     _ => "the client's first message is no beginning of a TLS handshake",
                 });
             })?;
@@ -88,10 +88,10 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
     let gone = local.tunnels.register();
     let backend = route.backends.pick(facts.worker.random());
     let upstream = current.upstreams.get(backend.upstream.0).ok_or(Reason::Internal)?;
-    let (connection, in_flight) = connect(upstream, route, facts).await?;
+    let (connection, trial) = connect(upstream, route, facts).await?;
     Ok(Opened {
         connection,
-        in_flight,
+        trial,
         metrics: Arc::clone(&upstream.live.metrics),
         early,
         gone,
@@ -138,61 +138,73 @@ async fn read_hello(
 
 /// Tries endpoints until a connection stands. Each attempt has the upstream's connect timeout,
 /// the wait for a place under its cap included.
-async fn connect(
-    upstream: &LocalUpstream,
-    route: &StreamRoute,
-    facts: &mut Facts,
-) -> Result<(PooledConnection, InFlight), Reason> {
-    let worker = Rc::clone(&facts.worker);
-    let client = Rc::clone(&facts.client);
-    let hash = upstream.live.hash_key().and_then(|key| hash_of_peer(key, client.ip()));
-    let key = PickKey { hash, sticky: None };
-    let patience = *upstream.live.cluster.config.connect_timeout;
-    let mut tried: SmallVec<[u64; MAX_TRIED]> = SmallVec::new();
-    loop {
-        let started = Instant::now();
-        let Some(picked) = upstream.balancer.pick(&key, &tried, started) else {
-            facts.upstream = Some(upstream.live.cluster.name.as_str().into());
-            facts.detail = upstream.live.cluster.trouble().map(Cow::Owned);
-            return Err(Reason::NoEndpoint);
-        };
+struct Connecting<'a> {
+    upstream: &'a LocalUpstream,
+    facts: &'a mut Facts,
+}
+
+/// Why there is no connection.
+struct Failure {
+    reason: Reason,
+    /// Another endpoint may do better.
+    of_endpoint: bool,
+}
+
+impl Attempts for Connecting<'_> {
+    type Answer = (PooledConnection, Trial);
+    type Failure = Failure;
+
+    async fn attempt(&mut self, picked: &Picked, now: Instant) -> Result<Self::Answer, Failure> {
+        let Self { upstream, facts } = self;
+        let client = Rc::clone(&facts.client);
+        let deadline = now + *upstream.live.cluster.config.connect_timeout;
+        let trial = Trial::begin(upstream, picked);
         facts.attempts += 1;
-        let endpoint = upstream.endpoint(&picked);
-        let shard = endpoint.metrics.of(worker.id());
-        facts.endpoint = Some(Rc::clone(&endpoint));
-        let in_flight = picked.start();
+        facts.endpoint = Some(Rc::clone(trial.endpoint()));
         let ends = || client.ends();
-        let acquired = upstream.acquire_fresh(&picked, started + patience, &ends).await;
-        let now = Instant::now();
-        let error = match acquired {
+        let acquired = upstream.acquire_fresh(picked, deadline, &ends).await;
+        let error = match trial.connected(acquired) {
             Ok(connection) => {
-                // All that can be known of an endpoint's speed without reading what it says.
-                in_flight.observe(Outcome { latency: Some(now - started), failed: false }, now);
-                facts.connected = Some(now);
+                let connected = Instant::now();
+                trial.record(Outcome::Connected { took: connected - now }, connected);
+                facts.connected = Some(connected);
                 facts.detail = None;
-                shard.requests.increment();
-                return Ok((connection, in_flight));
+                return Ok((connection, trial));
             }
             Err(error) => error,
         };
-        tracing::debug!(endpoint = endpoint.metrics.address(), %error, "no connection");
+        tracing::debug!(endpoint = trial.endpoint().metrics.address(), %error, "no connection");
         facts.detail = Some(error.words());
-        if !error.may_try_another() {
+        let of_endpoint = error.may_try_another();
+        if !of_endpoint {
             // It never left the queue: no endpoint was tried.
             facts.attempts -= 1;
             facts.endpoint = None;
             facts.upstream = Some(upstream.live.cluster.name.as_str().into());
-            return Err(error.reason());
         }
-        shard.requests.increment();
-        shard.failures.increment();
-        in_flight.observe(Outcome { latency: None, failed: true }, now);
-        if facts.attempts > u32::from(route.retries) {
-            return Err(error.reason());
-        }
-        upstream.live.metrics.of(worker.id()).resends.increment();
-        if tried.len() < MAX_TRIED {
-            tried.push(picked.id);
-        }
+        Err(Failure { reason: error.reason(), of_endpoint })
     }
+
+    fn may_follow(&mut self, failure: &Failure, _: Instant) -> bool {
+        failure.of_endpoint
+    }
+
+    fn no_endpoint(&mut self) -> Failure {
+        let cluster = &self.upstream.live.cluster;
+        self.facts.upstream = Some(cluster.name.as_str().into());
+        self.facts.detail = cluster.trouble().map(Cow::Owned);
+        Failure { reason: Reason::NoEndpoint, of_endpoint: false }
+    }
+}
+
+async fn connect(
+    upstream: &LocalUpstream,
+    route: &StreamRoute,
+    facts: &mut Facts,
+) -> Result<(PooledConnection, Trial), Reason> {
+    let hash = upstream.live.hash_key().and_then(|key| hash_of_peer(key, facts.client.ip()));
+    let key = PickKey { hash, sticky: None };
+    let budget = Budget { upstream, key: &key, extra: route.retries, begun: Instant::now() };
+    let mut connecting = Connecting { upstream, facts };
+    try_each(&budget, &mut connecting).await.map_err(|failure| failure.reason)
 }

@@ -10,6 +10,13 @@ use portcullis_config::model::{
     BalancePolicy, Concurrency, EndpointSource, EndpointTarget, KeepAlive, LoadBalancer, Upstream,
 };
 
+use super::cluster::Cluster;
+use super::local::LocalUpstream;
+use crate::observe::counter::WorkerId;
+use crate::observe::metrics::Metrics;
+use crate::snapshot::LiveUpstream;
+use crate::tls::ClientTls;
+
 pub(super) fn upstream(
     policy: BalancePolicy,
     endpoints: impl IntoIterator<Item = (EndpointTarget, u16)>,
@@ -47,6 +54,22 @@ pub(super) fn numbered(n: u16) -> EndpointTarget {
 
 pub(super) fn named(host: &str) -> EndpointTarget {
     EndpointTarget::Dns { host: host.to_owned(), port: NonZeroU16::new(80).unwrap() }
+}
+
+/// The upstream as the only worker has it.
+pub(super) fn local(config: &Upstream) -> LocalUpstream {
+    local_over(config, None)
+}
+
+pub(super) fn local_over(config: &Upstream, tls: Option<Arc<ClientTls>>) -> LocalUpstream {
+    let metrics = Metrics::new(1, &prometheus::Registry::new()).unwrap();
+    let live = Arc::new(LiveUpstream {
+        name: config.name.as_str().into(),
+        cluster: Cluster::build(config, None),
+        tls,
+        metrics: metrics.upstream(&config.name),
+    });
+    LocalUpstream::new(live, metrics, WorkerId(0), 1)
 }
 
 fn location() -> Location {

@@ -90,6 +90,11 @@ impl LocalUpstream {
         }
     }
 
+    /// The worker that this belongs to.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
     /// The counters of an endpoint, resolved when it is first seen.
     pub fn endpoint(&self, picked: &Picked) -> Rc<LocalEndpoint> {
         let mut endpoints = self.endpoints.borrow_mut();

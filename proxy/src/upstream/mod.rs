@@ -5,8 +5,10 @@
 //! knows a protocol.
 
 pub mod acquire;
+pub(crate) mod attempts;
 pub mod balance;
 pub mod caps;
+pub mod client;
 pub mod cluster;
 pub mod connect;
 pub mod discovery;
@@ -17,6 +19,7 @@ mod hash;
 pub mod live;
 pub mod local;
 mod multiplex;
+pub mod outcome;
 pub mod pool;
 mod slow_start;
 mod store;

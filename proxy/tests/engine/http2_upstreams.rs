@@ -192,7 +192,7 @@ async fn what_an_upstream_refused_is_sent_again_with_its_body() {
     ];
     for (what, refusal, elsewhere) in cases {
         for sender in SENDERS {
-            for length in [5, 10_000] {
+            for length in [5, 10_000, 60_000] {
                 let sink = Sink::new().await;
                 let gate = Gate::new(HTTP2, &[sink.address()]).await;
                 let (told, head_is_there) = oneshot::channel();

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use super::*;
 use crate::io::Socket;
 use crate::io::testing::pair;
+use crate::relay::pump::SPLICE_AFTER;
 
 /// Both ends of a TCP connection: ours and the peer's.
 struct Fixture {

@@ -1,0 +1,48 @@
+//! Why there is no answer, in the words of whatever carried the request.
+
+use crate::cause::{Cause, Rule};
+use crate::error::Reason;
+use crate::exchange::Exchange;
+use crate::fault::Words;
+use crate::http2::heard::Heard;
+use crate::upstream::acquire::Connection;
+
+/// Notes what happened to the connection, where that is why there is no answer; a peer that speaks
+/// something else than was expected is a cause of its own.
+#[cold]
+pub(super) fn explain(
+    exchange: &mut Exchange<'_>,
+    cause: Cause,
+    fault: Option<Words>,
+    connection: &Connection,
+) -> Cause {
+    const SILENT: &str = "; it sent no HTTP/2 frame: check the upstream's protocol";
+    if cause.reason != Reason::UpstreamReset {
+        return cause;
+    }
+    if let Some(fault) = fault {
+        exchange.note(fault);
+    }
+    match connection {
+        Connection::Http1(connection) if connection.reused => {
+            exchange.note_more(" (on a kept connection)");
+            cause
+        }
+        Connection::Http1(_) => cause,
+        Connection::Http2(lease) => match lease.heard() {
+            Heard::Http1 => Rule::Http1FromHttp2.in_response(),
+            Heard::Nothing => {
+                exchange.note_more(SILENT);
+                cause
+            }
+            Heard::Fault { words, silent } => {
+                exchange.note(words);
+                if silent {
+                    exchange.note_more(SILENT);
+                }
+                cause
+            }
+            Heard::Frames => cause,
+        },
+    }
+}

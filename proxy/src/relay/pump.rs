@@ -1,0 +1,198 @@
+//! Moves a body from a reader to a writer, either way and between any two protocols.
+//!
+//! Nothing is read while what was read has not been written, so a body of any length takes one
+//! buffer. What differs between bodies (whose patience, which error, what is counted) is a
+//! [`Policy`]; this file knows neither clients nor upstreams, and no deadline.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::reader::{Filled, Piece, Reading, Rest};
+use super::spliced::{Broken, Carried, Spliced};
+use super::writer::Writing;
+use crate::buffer::HeadBuffer;
+use crate::cause::Cause;
+use crate::io::Io;
+use crate::pipe::PipePool;
+
+/// A body without an announced end that has moved so many bytes goes on through a pipe, if both
+/// sockets are plain TCP: small exchanges are not worth one.
+pub(super) const SPLICE_AFTER: u64 = 64 * 1024;
+/// How much is moved in one turn, so that one body does not keep its worker from the others.
+const TURN: usize = 4 * 1024 * 1024;
+/// What a step counts as besides its bytes: pieces may be tiny.
+const STEP: usize = 64;
+
+/// What the one who moves a body decides and counts.
+pub trait Policy {
+    /// Whether these bytes may go on. Asked again for those that the writer did not take.
+    fn admit(&mut self, _data: &[u8]) -> Result<(), Cause> {
+        Ok(())
+    }
+
+    /// The writer has taken these bytes of the body.
+    fn took(&mut self, data: &[u8]) -> Result<(), Cause>;
+
+    /// So many bytes of the body went from socket to socket.
+    fn passed(&mut self, count: usize);
+
+    /// Bytes have left, framing and head included; 0 of a head that has no bytes of its own.
+    fn left(&mut self, count: usize);
+
+    /// More of the body was read.
+    fn filled(&mut self) {}
+
+    /// Whether what has left by this writer need not be kept to be sent again.
+    fn forgets(&self, _writing: &Writing<'_>) -> bool {
+        false
+    }
+
+    /// Body bytes moved so far.
+    fn moved(&self) -> u64;
+
+    /// Nothing moves any more until this.
+    fn wait(&mut self, what: Wait);
+}
+
+/// What the pump stands still for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Source,
+    Sink,
+    /// Others, who have their turn. It goes on by itself.
+    Turn,
+}
+
+/// Why a body does not come to its end.
+#[derive(Debug)]
+pub enum Halt {
+    /// The body breaks the rules of its framing, or of a filter.
+    Malformed(Cause),
+    /// The policy does not let it pass.
+    Refused(Cause),
+    /// Its source ended before the body did, or broke.
+    Short,
+    /// What follows the body does not fit into the buffer.
+    Full,
+    /// The writer's connection takes no more.
+    Sink(io::Error),
+}
+
+/// One body between two connections.
+pub struct Pump<'c> {
+    pub reading: Reading<'c>,
+    pub writing: Writing<'c>,
+    spliced: Spliced<'c>,
+}
+
+impl<'c> Pump<'c> {
+    pub fn new(reading: Reading<'c>, writing: Writing<'c>, pipes: &'c PipePool) -> Self {
+        Self { reading, writing, spliced: Spliced::new(pipes) }
+    }
+
+    /// Goes on until the whole body has left. `pinned` is the buffer with the message's head,
+    /// where the body is read behind that.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        pinned: &mut Option<HeadBuffer>,
+        policy: &mut impl Policy,
+    ) -> Poll<Result<(), Halt>> {
+        let mut done = 0;
+        while done < TURN {
+            let Self { reading, writing, .. } = self;
+            let step = match reading.piece(pinned).map_err(Halt::Malformed)? {
+                Piece::Data(data) => {
+                    policy.admit(data.as_slice()).map_err(Halt::Refused)?;
+                    let written = writing.poll_data(cx, data, &mut |count| policy.left(count));
+                    match written.map_err(Halt::Sink)? {
+                        Poll::Ready(count) => {
+                            policy.took(&data.as_slice()[..count]).map_err(Halt::Refused)?;
+                            reading.take(pinned, count);
+                            count
+                        }
+                        Poll::Pending => return waits(policy, Wait::Sink),
+                    }
+                }
+                Piece::End(trailers) => {
+                    writing.end(trailers);
+                    let flushed = writing.poll_flush(cx, &mut |count| policy.left(count));
+                    return match flushed.map_err(Halt::Sink)? {
+                        Poll::Ready(()) => Poll::Ready(Ok(())),
+                        Poll::Pending => waits(policy, Wait::Sink),
+                    };
+                }
+                Piece::Starved => match self.poll_more(cx, pinned, policy)? {
+                    Poll::Ready(count) => count,
+                    Poll::Pending => return Poll::Pending,
+                },
+            };
+            done += step + STEP;
+        }
+        cx.waker().wake_by_ref();
+        waits(policy, Wait::Turn)
+    }
+
+    /// Sends what was read, then waits for more. How many bytes have gone on past this process.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        pinned: &mut Option<HeadBuffer>,
+        policy: &mut impl Policy,
+    ) -> Poll<Result<usize, Halt>> {
+        let flushed = self.writing.poll_flush(cx, &mut |count| policy.left(count));
+        if flushed.map_err(Halt::Sink)?.is_pending() {
+            return waits(policy, Wait::Sink);
+        }
+        if policy.forgets(&self.writing) {
+            self.reading.forget();
+            if let Some(buffer) = pinned {
+                buffer.forget();
+            }
+        }
+        let source = worth_a_pipe(self.reading.unread(pinned), policy.moved());
+        let filled = match self.spliced.poll(cx, source, self.writing.open_end()) {
+            Poll::Ready(Ok(Carried::Some(count))) => {
+                self.reading.pass(count);
+                policy.left(count);
+                policy.passed(count);
+                return Poll::Ready(Ok(count));
+            }
+            Poll::Ready(Ok(Carried::Unfit)) => self.reading.poll_fill(cx, pinned),
+            Poll::Ready(Ok(Carried::Eof)) => Poll::Ready(Ok(Filled::Eof)),
+            Poll::Ready(Err(Broken::Source)) => return Poll::Ready(Err(Halt::Short)),
+            Poll::Ready(Err(Broken::Sink)) => {
+                return Poll::Ready(Err(Halt::Sink(io::ErrorKind::BrokenPipe.into())));
+            }
+            Poll::Pending if self.spliced.holds_some() => return waits(policy, Wait::Sink),
+            Poll::Pending => Poll::Pending,
+        };
+        match filled {
+            Poll::Ready(Ok(Filled::Some)) => policy.filled(),
+            Poll::Ready(Ok(Filled::Eof)) => {
+                self.reading.finish_on_eof().map_err(|_| Halt::Short)?;
+            }
+            Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(Halt::Full)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Halt::Short)),
+            Poll::Pending => return waits(policy, Wait::Source),
+        }
+        Poll::Ready(Ok(0))
+    }
+}
+
+/// The connection to splice from, and how many bytes are to come.
+fn worth_a_pipe(unread: Option<(&Io, Rest)>, moved: u64) -> Option<(&Io, u64)> {
+    match unread? {
+        (io, Rest::Exactly(count)) => Some((io, count)),
+        (io, Rest::UntilClose) if moved >= SPLICE_AFTER => Some((io, u64::MAX)),
+        (_, Rest::UntilClose) => None,
+    }
+}
+
+fn waits<T>(policy: &mut impl Policy, what: Wait) -> Poll<T> {
+    policy.wait(what);
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What attempts at an endpoint come to: told to its balancer and its counters in this one place.
+//!
+//! Knows no protocol: whoever makes an attempt says what came of it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Fault, Reason};
+use crate::observe::counter::WorkerId;
+use crate::observe::things::ConnectFailure;
+use crate::upstream::acquire::AcquireError;
+use crate::upstream::balance::{self, InFlight, Picked};
+use crate::upstream::local::{LocalEndpoint, LocalUpstream};
+
+/// What an attempt came to, as far as that says something of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was no connection.
+    NoConnection(ConnectFailure),
+    /// A connection to pass bytes on stood after so long: all that is known of its endpoint's speed.
+    Connected { took: Duration },
+    /// The head of a response came, so long after the request had begun to leave.
+    Answered { status: u16, latency: Duration },
+    /// The endpoint refused the stream and did nothing with it.
+    Refused,
+    /// The connection or the stream ended in the midst of the exchange.
+    Reset,
+    /// The endpoint did not say, or go on saying, in time what it had to.
+    Timeout,
+    /// What it said is no response to the request.
+    Invalid,
+    /// It reset a connection whose bytes were passed on. That is how some protocols say goodbye: a
+    /// failure for the counters, and no word on the endpoint's speed.
+    TunnelReset,
+    /// Somebody else is to blame: the client, or this proxy.
+    Unjudged,
+}
+
+impl Outcome {
+    /// Of an exchange that ended for this reason.
+    pub fn of(reason: Reason) -> Self {
+        match reason {
+            _ if reason.fault() != Fault::Upstream => Self::Unjudged,
+            Reason::UpstreamReset | Reason::UpstreamTruncated => Self::Reset,
+            Reason::UpstreamTimeout | Reason::UpstreamIdle => Self::Timeout,
+            _ => Self::Invalid,
+        }
+    }
+}
+
+/// One attempt as its endpoint's books have it. It counts as under way until it is dropped.
+pub struct Trial {
+    endpoint: Rc<LocalEndpoint>,
+    in_flight: InFlight,
+    worker: WorkerId,
+}
+
+impl Trial {
+    pub fn begin(upstream: &LocalUpstream, picked: &Picked) -> Self {
+        let endpoint = upstream.endpoint(picked);
+        let trial = Self { endpoint, in_flight: picked.start(), worker: upstream.worker() };
+        trial.endpoint.metrics.of(trial.worker).in_flight.add(1);
+        trial
+    }
+
+    pub fn endpoint(&self) -> &Rc<LocalEndpoint> {
+        &self.endpoint
+    }
+
+    /// Counts the attempt, unless it never left the queue in front of the endpoint.
+    pub fn connected<T>(&self, acquired: Result<T, AcquireError>) -> Result<T, AcquireError> {
+        let requests = &self.endpoint.metrics.of(self.worker).requests;
+        match &acquired {
+            Ok(_) => requests.increment(),
+            Err(AcquireError::Connect(error)) => {
+                requests.increment();
+                self.record(Outcome::NoConnection(error.failure()), Instant::now());
+            }
+            Err(AcquireError::Cap(_)) => {}
+        }
+        acquired
+    }
+
+    /// Takes down what the attempt, or another part of it, came to.
+    pub fn record(&self, outcome: Outcome, now: Instant) {
+        let shard = self.endpoint.metrics.of(self.worker);
+        let failure = match outcome {
+            Outcome::Unjudged => return,
+            Outcome::TunnelReset => return shard.failures.increment(),
+            Outcome::Connected { took } => {
+                let seen = balance::Outcome { latency: Some(took), failed: false };
+                return self.in_flight.observe(seen, now);
+            }
+            Outcome::Answered { status, latency } => {
+                let seen = balance::Outcome { latency: Some(latency), failed: status >= 500 };
+                return self.in_flight.observe(seen, now);
+            }
+            Outcome::NoConnection(_)
+            | Outcome::Refused
+            | Outcome::Reset
+            | Outcome::Timeout
+            | Outcome::Invalid => balance::Outcome { latency: None, failed: true },
+        };
+        shard.failures.increment();
+        self.in_flight.observe(failure, now);
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.endpoint.metrics.of(self.worker).in_flight.add(-1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portcullis_config::model::BalancePolicy;
+
+    use super::*;
+    use crate::upstream::balance::PickKey;
+    use crate::upstream::fixture::{local, numbered, upstream};
+
+    #[test]
+    fn each_outcome_is_counted_once_and_in_every_book() {
+        let took = Duration::from_millis(5);
+        for (outcome, failures) in [
+            (Outcome::NoConnection(ConnectFailure::Timeout), 1),
+            (Outcome::Connected { took }, 0),
+            (Outcome::Answered { status: 200, latency: took }, 0),
+            (Outcome::Answered { status: 503, latency: took }, 0),
+            (Outcome::Refused, 1),
+            (Outcome::Reset, 1),
+            (Outcome::Timeout, 1),
+            (Outcome::Invalid, 1),
+            (Outcome::TunnelReset, 1),
+            (Outcome::Unjudged, 0),
+        ] {
+            let upstream = local(&upstream(BalancePolicy::Random, [(numbered(1), 1)]));
+            let now = Instant::now();
+            let picked = upstream.balancer.pick(&PickKey::default(), &[], now).unwrap();
+            let trial = Trial::begin(&upstream, &picked);
+            let metrics = Arc::clone(&trial.endpoint().metrics);
+            let in_flight = || (picked.in_flight(), metrics.of(WorkerId(0)).in_flight.value());
+            assert_eq!(in_flight(), (1, 1));
+            trial.record(outcome, now);
+            assert_eq!(metrics.failures(), failures, "{outcome:?}");
+            drop(trial);
+            assert_eq!(in_flight(), (0, 0));
+        }
+    }
+
+    #[test]
+    fn only_what_is_the_upstreams_fault_is_held_against_it() {
+        for reason in Reason::ALL {
+            let judged = Outcome::of(*reason) != Outcome::Unjudged;
+            assert_eq!(judged, reason.fault() == Fault::Upstream, "{}", reason.label());
+        }
+    }
+}
