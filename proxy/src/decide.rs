@@ -39,7 +39,7 @@ use crate::policy::judge::{Answer, Inspected, Lists, Verdict};
 use crate::policy::redirect::Source;
 use crate::route::{Action, Forward, Normalised, Route};
 use crate::target::path::has_encoded_slash;
-use crate::websocket::handshake;
+use crate::websocket::handshake::{self, Handshake};
 use normalise::{Request, again};
 
 /// Buffers of one request, reused from request to request.
@@ -55,6 +55,11 @@ pub struct Scratch {
     passed: usize,
     /// What policies say of the request that goes up and of the response that comes back.
     pub lists: Lists,
+    /// The request is a call of gRPC, or of gRPC-Web that is translated. Of a refusal too, which is
+    /// written for its clients.
+    pub call: Option<Call>,
+    /// It asks for a WebSocket, and may.
+    pub handshake: Option<Handshake>,
 }
 
 impl Scratch {
@@ -79,16 +84,27 @@ impl Scratch {
         self.normalised = false;
         self.passed = 0;
         self.lists.clear();
+        self.call = None;
+        self.handshake = None;
     }
+}
+
+/// What a decision comes to besides its step, and leaves in the scratch.
+struct Results<'s> {
+    lists: &'s mut Lists,
+    passed: &'s mut usize,
+    made: &'s mut Vec<u8>,
+    call: &'s mut Option<Call>,
+    handshake: &'s mut Option<Handshake>,
 }
 
 /// Decides on a request.
 pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
     scratch.clear();
-    let Scratch { path, host, made, normalised, passed, lists } = scratch;
+    let Scratch { path, host, made, normalised, passed, lists, call, handshake } = scratch;
     let head = &facts.head;
-    let call = Call::of(head.fields(), || facts.now);
-    let reject = |cause: Cause, route| Step::Reject(Rejection { cause, route, call });
+    *call = Call::of(head.fields(), || facts.now);
+    let reject = |cause: Cause, route| Step::Reject(Rejection { cause, route });
 
     if facts.memory_full {
         return reject(Reason::MemoryLimit.into(), None);
@@ -110,8 +126,9 @@ pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch)
     }
     let route = found.ok_or_else(|| missed(site, &request));
     let policies = found.map_or(site.policies, |route| route.policies.at(site.listener));
-    let position = Position { route, policies, next: 0, path: request.path, call };
-    go_on(site, facts, &request, (lists, passed, made), position, None)
+    let position = Position { route, policies, next: 0, path: request.path };
+    let results = Results { lists, passed, made, call, handshake };
+    go_on(site, facts, &request, results, position, None)
 }
 
 /// Goes on with a decision whose question is answered. `facts` and `scratch` are those of before.
@@ -123,14 +140,13 @@ pub fn resume<'t>(
     answer: Answer,
 ) -> Step<'t> {
     let Resumable(position) = resumable;
-    let Scratch { path, host, made, passed, lists, .. } = scratch;
+    let Scratch { path, host, made, passed, lists, call, handshake, .. } = scratch;
+    let results = Results { lists, passed, made, call, handshake };
     match again(&facts.head, position.path, path, host) {
-        Ok(request) => go_on(site, facts, &request, (lists, passed, made), position, Some(answer)),
-        Err(rule) => Step::Reject(Rejection {
-            cause: rule.in_request(),
-            route: position.route.ok(),
-            call: position.call,
-        }),
+        Ok(request) => go_on(site, facts, &request, results, position, Some(answer)),
+        Err(rule) => {
+            Step::Reject(Rejection { cause: rule.in_request(), route: position.route.ok() })
+        }
     }
 }
 
@@ -170,11 +186,11 @@ fn go_on<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
     request: &Request<'_>,
-    (lists, passed, made): (&mut Lists, &mut usize, &mut Vec<u8>),
+    results: Results<'_>,
     position: Position<'t>,
     mut answer: Option<Answer>,
 ) -> Step<'t> {
-    let Position { route, policies, next, call, .. } = position;
+    let Position { route, policies, next, .. } = position;
     let inspected = Inspected {
         head: facts.head,
         host: request.seen.host,
@@ -184,13 +200,13 @@ fn go_on<'t>(
     };
     for (index, policy) in policies.iter().enumerate().skip(next) {
         let verdict = match answer.take() {
-            Some(answer) => policy.resume(&inspected, lists, answer),
-            None => policy.judge(&inspected, lists),
+            Some(answer) => policy.resume(&inspected, results.lists, answer),
+            None => policy.judge(&inspected, results.lists),
         };
         match verdict {
-            Verdict::Pass => *passed = index + 1,
+            Verdict::Pass => *results.passed = index + 1,
             Verdict::Refuse(cause) => {
-                return Step::Reject(Rejection { cause, route: route.ok(), call });
+                return Step::Reject(Rejection { cause, route: route.ok() });
             }
             Verdict::Answer(reason) => return Step::Respond(empty(route.ok(), reason)),
             Verdict::Ask(question) => {
@@ -200,8 +216,8 @@ fn go_on<'t>(
         }
     }
     match route {
-        Ok(route) => act(site, facts, request, route, call, made),
-        Err(cause) => Step::Reject(Rejection { cause, route: None, call }),
+        Ok(route) => act(site, facts, request, route, results),
+        Err(cause) => Step::Reject(Rejection { cause, route: None }),
     }
 }
 
@@ -211,8 +227,7 @@ fn act<'t>(
     facts: &Facts<'_>,
     request: &Request<'_>,
     route: &'t Arc<Route>,
-    call: Option<Call>,
-    made: &mut Vec<u8>,
+    results: Results<'_>,
 ) -> Step<'t> {
     match &route.action {
         Action::Redirect(redirect) => {
@@ -223,14 +238,14 @@ fn act<'t>(
                 path: request.seen.path,
                 query: request.seen.query,
             };
-            match redirect.locate(&source, made) {
+            match redirect.locate(&source, results.made) {
                 Ok(()) => Step::Respond(ProxyReply {
                     status: redirect.status,
                     has_location: true,
                     ..empty(Some(route), Reason::Redirected)
                 }),
                 Err(rule) => {
-                    Step::Reject(Rejection { cause: rule.in_request(), route: Some(route), call })
+                    Step::Reject(Rejection { cause: rule.in_request(), route: Some(route) })
                 }
             }
         }
@@ -242,10 +257,10 @@ fn act<'t>(
         }),
         Action::Forward(forward) => {
             let web = forward.grpc_web.then(|| Call::of_web(facts.head.fields(), facts.now));
-            let call = web.flatten().or(call);
-            match plan(site, facts, request, (route, forward), call, made) {
+            *results.call = web.flatten().or(*results.call);
+            match plan(site, facts, request, (route, forward), results) {
                 Ok(plan) => Step::Plan(plan),
-                Err(cause) => Step::Reject(Rejection { cause, route: Some(route), call }),
+                Err(cause) => Step::Reject(Rejection { cause, route: Some(route) }),
             }
         }
     }
@@ -268,13 +283,13 @@ fn plan<'t>(
     facts: &Facts<'_>,
     request: &Request<'_>,
     (route, forward): (&'t Arc<Route>, &'t Forward),
-    call: Option<Call>,
-    made: &mut Vec<u8>,
+    results: Results<'_>,
 ) -> Result<Plan<'t>, Cause> {
+    let call = *results.call;
     if call.is_some_and(|call| call.is_over(facts.now)) {
         return Err(Reason::Deadline.into());
     }
-    let handshake = handshake::wanted(&facts.head, site.upgrades, || facts.random_key)
+    *results.handshake = handshake::wanted(&facts.head, site.upgrades, || facts.random_key)
         .map_err(Rule::in_request)?;
     let body_limit = route.body_limit.unwrap_or(site.body_limit);
     if let Framing::Length(length) = facts.head.parts.framing
@@ -291,7 +306,7 @@ fn plan<'t>(
     let path = match &forward.rewrite {
         None => request.path,
         Some(rewrite) => {
-            rewrite.apply(request.seen.path, made).map_err(Rule::in_request)?;
+            rewrite.apply(request.seen.path, results.made).map_err(Rule::in_request)?;
             PathSource::Rewritten
         }
     };
@@ -307,11 +322,8 @@ fn plan<'t>(
             HostHandling::Preserve | HostHandling::Upstream => HostSource::Endpoint,
         },
         sticky: forward.sticky.as_ref().map(|it| it.stick(shown, backend.key)),
-        timeouts: forward.timeouts,
         retries: forward.retries,
         body_limit,
-        call,
-        handshake,
     })
 }
 

@@ -132,7 +132,7 @@ pub fn explain(
     report.response_headers = configured.map(|it| edits(&it.response_headers)).unwrap_or_default();
     report.phases = phases(&facts, &site, &provenance, &step, route, &scratch, &report);
     if let Step::Plan(plan) = &step
-        && plan.handshake.is_some()
+        && scratch.handshake.is_some()
         && let Outcome::Forward { settings, .. } = &mut report.outcome
         && let Action::Forward(forward) = &config.routes[plan.route.id.0].action
     {
@@ -165,7 +165,9 @@ fn outcome<'t>(
     scratch: &Scratch,
 ) -> (Option<&'t Route>, Outcome) {
     match step {
-        Step::Reject(it) => (it.route.map(|route| &**route), Outcome::rejected(it.cause, it.call)),
+        Step::Reject(it) => {
+            (it.route.map(|route| &**route), Outcome::rejected(it.cause, scratch.call))
+        }
         Step::Respond(it) if it.has_location => {
             let location = text(scratch.location());
             (it.route.map(|route| &**route), Outcome::Redirect { status: it.status, location })
@@ -338,11 +340,12 @@ fn phases(
             _ => {}
         }
     }
-    if let Some(verdict) = upgrade::verdict(head, site.upgrades, step) {
+    if let Some(verdict) = upgrade::verdict(head, site.upgrades, step, scratch.handshake.is_some())
+    {
         tell("upgrade", verdict);
     }
-    if let Step::Plan(Plan { call: Some(call), .. }) = step
-        && let Some(web) = call.web
+    if let Step::Plan(_) = step
+        && let Some(web) = scratch.call.and_then(|call| call.web)
     {
         let text = |text| if text { "base64" } else { "binary" };
         let (from, to) = (text(web.text), text(web.text_back));

@@ -11,7 +11,7 @@ use crate::buffer::{Buffer, HeadBuffer};
 use crate::cause::{Cause, Rule};
 use crate::client::{Client, LINGER, LINGER_SILENT};
 use crate::deadline::Deadline;
-use crate::decide::{Facts, ProxyReply, Rejection, Resumable, Step, decide, resume};
+use crate::decide::{Facts, Pause, ProxyReply, Rejection, Resumable, Step, decide, resume};
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange, Next, next};
 use crate::forward::{self, Outcome};
@@ -154,18 +154,16 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
         return Outcome::Ended(Next::Close);
     };
     exchange.learn_provenance(&listener.settings.trust);
-    let mut step = drive(exchange, &current, listener, None);
-    while let Step::Ask(pause) = step {
-        exchange.route = pause.route().map(|route| route.id);
-        let (question, resumable) = pause.ask();
-        let answer = find_out(exchange, question).await;
-        step = drive(exchange, &current, listener, Some((resumable, answer)));
-    }
+    // Boxed: a request whose policies ask nothing has no room for it.
+    let step = match drive(exchange, &current, listener, None) {
+        Step::Ask(pause) => Box::pin(answered(exchange, &current, listener, pause)).await,
+        step => step,
+    };
+    exchange.call = exchange.scratch.decide.call;
     let routed = exchange.mark(Stage::Route);
     match step {
-        Step::Reject(Rejection { cause, route, call }) => {
+        Step::Reject(Rejection { cause, route }) => {
             exchange.route = route.map(|route| route.id);
-            exchange.call = call;
             if cause.reason == Reason::MemoryLimit {
                 exchange.worker.memory().count_refused();
             }
@@ -175,12 +173,29 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
         Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
-            exchange.call = plan.call;
-            exchange.handshake = plan.handshake;
+            exchange.handshake = exchange.scratch.decide.handshake;
             forward::forward(exchange, &current, listener, &plan, routed).await
         }
-        // The loop has answered every question.
+        // Every question was answered.
         Step::Ask(_) => Outcome::Ended(refuse(exchange, Reason::Internal.into(), None).await),
+    }
+}
+
+/// Answers what policies ask until the decision asks no more.
+async fn answered<'t>(
+    exchange: &mut Exchange<'_>,
+    current: &'t Current,
+    listener: &'t HttpListener,
+    mut pause: Pause<'t>,
+) -> Step<'t> {
+    loop {
+        exchange.route = pause.route().map(|route| route.id);
+        let (question, resumable) = pause.ask();
+        let answer = find_out(exchange, question).await;
+        match drive(exchange, current, listener, Some((resumable, answer))) {
+            Step::Ask(next) => pause = next,
+            step => return step,
+        }
     }
 }
 

@@ -9,11 +9,9 @@ use crate::cause::Cause;
 use crate::error::Reason;
 use crate::message::{RequestHead, Span};
 use crate::policy::Policy;
-use crate::policy::grpc::Call;
 use crate::policy::judge::Question;
 use crate::policy::sticky::Sticky;
 use crate::route::{Forward, Route, Timeouts};
-use crate::websocket::handshake::Handshake;
 
 #[derive(Debug)]
 pub enum Step<'t> {
@@ -29,8 +27,6 @@ pub enum Step<'t> {
 pub struct Rejection<'t> {
     pub cause: Cause,
     pub route: Option<&'t Arc<Route>>,
-    /// The request is a call of gRPC: the refusal is written for its clients.
-    pub call: Option<Call>,
 }
 
 /// An answer that the configuration gives. The route's response edits apply to it.
@@ -77,7 +73,6 @@ pub(super) struct Position<'t> {
     /// Index of the policy that is asked next, or that has asked.
     pub(super) next: usize,
     pub(super) path: PathSource,
-    pub(super) call: Option<Call>,
 }
 
 /// How a request is forwarded. It borrows the table alone: what depends on the request lies in
@@ -90,15 +85,10 @@ pub struct Plan<'t> {
     pub path: PathSource,
     pub host: HostSource<'t>,
     pub sticky: Option<Sticky<'t>>,
-    pub timeouts: Timeouts,
     /// Extra tries.
     pub retries: u8,
     /// Bytes of the request's body, or of each message of a call.
     pub body_limit: u64,
-    /// The request is a call of gRPC, or of gRPC-Web that is translated.
-    pub call: Option<Call>,
-    /// It asks for a WebSocket, and may.
-    pub handshake: Option<Handshake>,
 }
 
 /// Where the path to send lies. The query is that of the head, unchanged.
@@ -122,7 +112,11 @@ pub enum HostSource<'t> {
     Fixed(&'t str),
 }
 
-impl Plan<'_> {
+impl<'t> Plan<'t> {
+    pub fn timeouts(&self) -> &'t Timeouts {
+        &self.forward.timeouts
+    }
+
     /// The path to send.
     pub fn path<'a>(&self, head: &RequestHead<'a>, scratch: &'a Scratch) -> &'a [u8] {
         match self.path {

@@ -381,8 +381,8 @@ fn effective_values_are_the_routes() {
     let head = request("GET h/");
     match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
         Step::Plan(plan) => {
-            assert_eq!(plan.timeouts.response, Duration::from_millis(1500));
-            assert_eq!(plan.timeouts.per_try, Duration::from_secs(5));
+            assert_eq!(plan.timeouts().response, Duration::from_millis(1500));
+            assert_eq!(plan.timeouts().per_try, Duration::from_secs(5));
             assert_eq!(plan.retries, 3);
         }
         other => panic!("{other:?}"),

@@ -15,14 +15,13 @@ pub(super) fn verdict(
     head: &RequestHead<'_>,
     allowed: Upgrades,
     step: &Step<'_>,
+    is_wanted: bool,
 ) -> Option<String> {
     if !head.parts.upgrade {
         return None;
     }
     match step {
-        Step::Plan(plan) if plan.handshake.is_some() => {
-            Some("websocket, if the upstream switches".to_owned())
-        }
+        Step::Plan(_) if is_wanted => Some("websocket, if the upstream switches".to_owned()),
         Step::Plan(_) if !allowed.websocket => Some("dropped: the listener allows none".to_owned()),
         Step::Plan(_) => Some("dropped: only `websocket` is passed on".to_owned()),
         Step::Reject(Rejection { cause, .. }) => {

@@ -134,7 +134,7 @@ impl<'c> Response<'c> {
             reading = Reading::Filtered(Box::new(Filtered::new(reading, filters)));
         }
         watch.stage.set(Stage::ResponseBody);
-        let idle = target.plan.timeouts.idle;
+        let idle = target.plan.timeouts().idle;
         let pipes = exchange.worker.pipes();
         let download = if exchange.call.is_some() {
             Download::new(reading, writing, pipes, idle, idle).of_call()

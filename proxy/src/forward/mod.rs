@@ -83,7 +83,7 @@ pub async fn forward<'c>(
     routed: Instant,
 ) -> Outcome<'c> {
     let edits = &plan.route.response_edits;
-    let call = plan.call;
+    let call = exchange.call;
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
         return Outcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
     };
@@ -91,7 +91,7 @@ pub async fn forward<'c>(
     let budget = Budget { upstream, key: &key, extra: plan.retries, begun: routed };
     keep(exchange, KEPT_BODY);
     let end = call.and_then(|call| call.deadline);
-    let give_up = within(end, routed + plan.timeouts.response);
+    let give_up = within(end, routed + plan.timeouts().response);
     let mut requests = Requests { exchange, listener, plan, upstream, end, give_up };
     match try_each(&budget, &mut requests).await {
         Ok(outcome) => outcome,
@@ -127,7 +127,7 @@ impl<'c> Attempts for Requests<'_, 'c> {
             upstream: self.upstream,
             picked,
             started: now,
-            give_up: self.give_up.min(now + self.plan.timeouts.per_try),
+            give_up: self.give_up.min(now + self.plan.timeouts().per_try),
             answer_by: self.give_up,
         };
         let outcome = attempt(self.exchange, &target).await;

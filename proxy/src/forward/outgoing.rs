@@ -193,9 +193,9 @@ fn begin_upload<'c>(
     let rules = UploadRules {
         limit: target.plan.body_limit,
         patience: *target.listener.settings.timeouts.body,
-        idle: target.plan.timeouts.idle,
+        idle: target.plan.timeouts().idle,
         call,
-        answer_patience: target.plan.timeouts.per_try,
+        answer_patience: target.plan.timeouts().per_try,
         started: target.started,
         answer_by: target.answer_by,
         held_back: request.expect_continue,

@@ -14,8 +14,8 @@ use super::cluster::Cluster;
 use super::local::LocalUpstream;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
-use crate::snapshot::LiveUpstream;
 use crate::tls::ClientTls;
+use crate::upstream::live::LiveUpstream;
 
 pub(super) fn upstream(
     policy: BalancePolicy,
