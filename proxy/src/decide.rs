@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use portcullis_config::model::HostHandling;
 
-pub use facts::{Facts, Site};
+pub use facts::{Facts, LISTENERS_ASKED, Site};
 pub(crate) use normalise::normalise;
 use step::Position;
 pub use step::{HostSource, PathSource, Pause, Plan, ProxyReply, Rejection, Resumable, Step};
@@ -52,7 +52,7 @@ pub struct Scratch {
     /// The path was not written as it was matched.
     normalised: bool,
     /// Policies of the route that have let the request pass.
-    passed: usize,
+    passed: Option<usize>,
     /// What policies say of the request that goes up and of the response that comes back.
     pub lists: Lists,
     /// The request is a call of gRPC, or of gRPC-Web that is translated. Of a refusal too, which is
@@ -73,16 +73,16 @@ impl Scratch {
         &self.made
     }
 
-    /// How many policies of the route have let the request pass; the next one has stopped it, if
-    /// there is one.
-    pub fn policies_passed(&self) -> usize {
+    /// How many policies have let the request pass; the next one has stopped it, if there is one.
+    /// `None` where the request did not come so far.
+    pub fn policies_passed(&self) -> Option<usize> {
         self.passed
     }
 
     /// What was decided of a request before is forgotten.
     pub fn clear(&mut self) {
         self.normalised = false;
-        self.passed = 0;
+        self.passed = None;
         self.lists.clear();
         self.call = None;
         self.handshake = None;
@@ -92,7 +92,7 @@ impl Scratch {
 /// What a decision comes to besides its step, and leaves in the scratch.
 struct Results<'s> {
     lists: &'s mut Lists,
-    passed: &'s mut usize,
+    passed: &'s mut Option<usize>,
     made: &'s mut Vec<u8>,
     call: &'s mut Option<Call>,
     handshake: &'s mut Option<Handshake>,
@@ -103,7 +103,10 @@ pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch)
     scratch.clear();
     let Scratch { path, host, made, normalised, passed, lists, call, handshake } = scratch;
     let head = &facts.head;
-    *call = Call::of(head.fields(), || facts.now);
+    for name in site.identity_headers {
+        lists.request.remove(name);
+    }
+    *call = Call::of(head.fields(), || facts.received);
     let reject = |cause: Cause, route| Step::Reject(Rejection { cause, route });
 
     if facts.memory_full {
@@ -123,6 +126,12 @@ pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch)
     if !found.is_some_and(|route| route.allow_encoded_slash) && has_encoded_slash(request.seen.path)
     {
         return reject(Rule::PathSlash.in_request(), found);
+    }
+    if let Some(Action::Forward(forward)) = found.map(|route| &route.action)
+        && forward.grpc_web
+    {
+        // Known before any policy refuses, whose refusal its clients must be able to read.
+        *call = Call::of_web(head.fields(), facts.received).or(*call);
     }
     let route = found.ok_or_else(|| missed(site, &request));
     let policies = found.map_or(site.policies, |route| route.policies.at(site.listener));
@@ -198,13 +207,14 @@ fn go_on<'t>(
         client: facts.client,
         tls: facts.tls,
     };
+    *results.passed = Some(next);
     for (index, policy) in policies.iter().enumerate().skip(next) {
         let verdict = match answer.take() {
             Some(answer) => policy.resume(&inspected, results.lists, answer),
             None => policy.judge(&inspected, results.lists),
         };
         match verdict {
-            Verdict::Pass => *results.passed = index + 1,
+            Verdict::Pass => *results.passed = Some(index + 1),
             Verdict::Refuse(cause) => {
                 return Step::Reject(Rejection { cause, route: route.ok() });
             }
@@ -255,14 +265,10 @@ fn act<'t>(
             body: &reply.body,
             ..empty(Some(route), Reason::Replied)
         }),
-        Action::Forward(forward) => {
-            let web = forward.grpc_web.then(|| Call::of_web(facts.head.fields(), facts.now));
-            *results.call = web.flatten().or(*results.call);
-            match plan(site, facts, request, (route, forward), results) {
-                Ok(plan) => Step::Plan(plan),
-                Err(cause) => Step::Reject(Rejection { cause, route: Some(route) }),
-            }
-        }
+        Action::Forward(forward) => match plan(site, facts, request, (route, forward), results) {
+            Ok(plan) => Step::Plan(plan),
+            Err(cause) => Step::Reject(Rejection { cause, route: Some(route) }),
+        },
     }
 }
 
@@ -294,8 +300,8 @@ fn plan<'t>(
     let body_limit = route.body_limit.unwrap_or(site.body_limit);
     if let Framing::Length(length) = facts.head.parts.framing
         && length > body_limit
-        // Of a call the limit is for each message.
-        && call.is_none_or(|call| call.web.is_some())
+        // Of a call whose messages are followed the limit is for each of them.
+        && !(forward.follows_messages && call.is_some_and(|call| call.web.is_none()))
     {
         return Err(Rule::BodyLimit.in_request());
     }

@@ -108,6 +108,7 @@ pub fn explain(
     let peer = Peer { address: question.peer, tls: http.tls.is_some() };
     // The ids of a trace decide nothing.
     let provenance = Provenance::judge(&head, &http.trust, peer, || (1, 1));
+    let now = Instant::now();
     let server_name = question.server_name.or_else(|| url.server_name());
     let facts = Facts {
         head,
@@ -115,7 +116,8 @@ pub fn explain(
         tls: provenance.tls,
         sni: server_name.filter(|_| http.tls.is_some()),
         local_port: provenance.port(&head, port_of(listener)),
-        now: Instant::now(),
+        received: now,
+        now,
         memory_full: false,
         random: 0,
         random_key: 0,
@@ -335,9 +337,9 @@ fn phases(
     let policies = route.map_or(site.policies, |route| route.policies.at(site.listener));
     for (index, policy) in policies.iter().enumerate() {
         match scratch.policies_passed() {
-            passed if index < passed => tell(policy.name(), "passes".to_owned()),
-            passed if index == passed => tell(policy.name(), report.outcome.to_string()),
-            _ => {}
+            Some(passed) if index < passed => tell(policy.name(), "passes".to_owned()),
+            Some(passed) if index == passed => tell(policy.name(), report.outcome.to_string()),
+            Some(_) | None => {}
         }
     }
     if let Some(verdict) = upgrade::verdict(head, site.upgrades, step, scratch.handshake.is_some())

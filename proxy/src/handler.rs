@@ -11,7 +11,9 @@ use crate::buffer::{Buffer, HeadBuffer};
 use crate::cause::{Cause, Rule};
 use crate::client::{Client, LINGER, LINGER_SILENT};
 use crate::deadline::Deadline;
-use crate::decide::{Facts, Pause, ProxyReply, Rejection, Resumable, Step, decide, resume};
+use crate::decide::{
+    Facts, LISTENERS_ASKED, Pause, ProxyReply, Rejection, Resumable, Step, decide, resume,
+};
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange, Next, next};
 use crate::forward::{self, Outcome};
@@ -199,9 +201,6 @@ async fn answered<'t>(
     }
 }
 
-/// Other listeners that are asked whether they have a route; each costs as much as routing.
-const LISTENERS_ASKED: usize = 8;
-
 /// Gives the decision what it is made from, at its beginning or with the answer to its question.
 fn drive<'t>(
     exchange: &mut Exchange<'_>,
@@ -215,7 +214,7 @@ fn drive<'t>(
     };
     let site = listener.site(&elsewhere);
     let (client, worker) = (exchange.client, exchange.worker);
-    let now = exchange.timeline.head_complete().into();
+    let received = exchange.timeline.head_complete().into();
     let Parts { head: apart, request, decide: scratch, .. } = &mut *exchange.scratch;
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
     let head = RequestHead { bytes, parts: request };
@@ -226,7 +225,8 @@ fn drive<'t>(
         tls: provenance.tls,
         sni: client.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
         local_port: provenance.port(&head, listener.port),
-        now,
+        received,
+        now: Instant::now(),
         memory_full: worker.is_full(),
         random: worker.random(),
         random_key: if head.parts.upgrade { worker.random_128() } else { 0 },

@@ -8,6 +8,7 @@
 mod live;
 pub mod stream;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_config::model::{self, Config, ListenAddress, ListenerKind};
@@ -59,6 +60,8 @@ pub struct HttpListener {
     pub table: Table,
     /// Of requests that no route takes.
     pub policies: Box<[Policy]>,
+    /// By which policies of its routes tell upstreams who the client is.
+    pub identity_headers: Box<[Box<str>]>,
     pub tls: Option<Arc<ServerTls>>,
     pub metrics: Arc<ListenerMetrics>,
 }
@@ -70,6 +73,7 @@ impl HttpListener {
             listener: self.index,
             table: &self.table,
             policies: &self.policies,
+            identity_headers: &self.identity_headers,
             tls: self.tls.as_deref(),
             upgrades: self.settings.upgrades,
             body_limit: *self.settings.request_limits.body,
@@ -153,6 +157,7 @@ impl Snapshot {
                     rules: request_rules(settings),
                     settings: (**settings).clone(),
                     table: Table::for_listener(&routes, model::ListenerId(index)),
+                    identity_headers: identity_headers(&routes, index, &policies),
                     policies,
                     tls,
                     metrics: metrics.listener(&listener.name),
@@ -227,6 +232,14 @@ pub fn request_rules(settings: &model::HttpListener) -> RequestRules {
         headers: usize::from(*limits.headers),
         underscores: settings.header_underscores,
     }
+}
+
+/// Of all policies that hold at a listener, each once.
+fn identity_headers(routes: &[Arc<Route>], index: usize, own: &[Policy]) -> Box<[Box<str>]> {
+    let listener = model::ListenerId(index);
+    let policies = routes.iter().flat_map(|route| route.policies.at(listener)).chain(own);
+    let names = policies.filter_map(Policy::identity_header).map(Box::from);
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Of requests that no route takes.

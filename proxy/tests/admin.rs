@@ -11,7 +11,7 @@ use std::time::Duration;
 use portcullis_config::Loader;
 use portcullis_config::model::ListenAddress;
 use portcullis_proxy::admin::handle::Handle;
-use portcullis_proxy::control::fingerprint::of_configuration;
+use portcullis_proxy::control::fingerprint::{PolicyFiles, of_configuration};
 use portcullis_proxy::control::reload::Reloader;
 use portcullis_proxy::server::{Control, End, Server, StartError};
 use serde_json::Value;
@@ -61,8 +61,9 @@ async fn control(folder: &Path) -> Result<Control, StartError> {
     let mut loader = Loader::new(path);
     let loaded = loader.load().result.unwrap();
     loader.commit();
+    let policies = PolicyFiles::of(&loaded.config);
     let server = Server::start(Arc::new(loaded.config)).await?;
-    Control::new(server, Reloader::new(loader, seen))
+    Control::new(server, Reloader::new(loader, seen, policies))
 }
 
 /// Runs a test as the control runtime runs: on one thread, with tasks that stay on it.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use portcullis_config::model::ListenAddress;
 use portcullis_config::{Loader, SecretSource, SystemSecrets};
 use portcullis_proxy::admin::handle::LastReload;
-use portcullis_proxy::control::fingerprint::of_configuration;
+use portcullis_proxy::control::fingerprint::{PolicyFiles, of_configuration};
 use portcullis_proxy::control::reload::{Reloader, Trigger};
 use portcullis_proxy::server::Server;
 use portcullis_proxy::snapshot::Snapshot;
@@ -51,8 +51,9 @@ impl Fixture {
             panic!("{}", failed.report.render(&failed.sources, false));
         });
         loader.commit();
+        let policies = PolicyFiles::of(&config.config);
         let server = Server::start(Arc::new(config.config)).await.unwrap();
-        Self { folder, server, reloader: Reloader::new(loader, seen) }
+        Self { folder, server, reloader: Reloader::new(loader, seen, policies) }
     }
 
     fn path(&self, name: &str) -> PathBuf {

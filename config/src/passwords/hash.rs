@@ -5,7 +5,9 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::alphabet::BCRYPT;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{NO_PAD, STANDARD, STANDARD_NO_PAD};
 
 use super::fault::Fault;
 
@@ -94,11 +96,17 @@ pub(super) fn parse(text: &str) -> Result<PasswordHash, Fault> {
     Err(other.map_or(Fault::Plain, |(_, name)| Fault::Unsupported(name)))
 }
 
+/// Characters of the salt.
+const BCRYPT_SALT: usize = 22;
+const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&BCRYPT, NO_PAD);
+
 /// `12$` and 22 characters of salt, 31 of hash.
 fn bcrypt(text: &str, rest: &str) -> Result<PasswordHash, Fault> {
     let (cost, tail) = rest.split_once('$').ok_or(Fault::Bcrypt)?;
-    let of_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
-    if tail.len() != BCRYPT_TAIL || !tail.bytes().all(of_alphabet) || cost.len() != 2 {
+    // Bits that no byte takes must be zero: else no password would ever fit.
+    let decodes = |part: Option<&str>| part.is_some_and(|part| BCRYPT_BASE64.decode(part).is_ok());
+    let (salt, hash) = (tail.get(..BCRYPT_SALT), tail.get(BCRYPT_SALT..));
+    if tail.len() != BCRYPT_TAIL || !decodes(salt) || !decodes(hash) || cost.len() != 2 {
         return Err(Fault::Bcrypt);
     }
     let cost = cost.bytes().all(|byte| byte.is_ascii_digit()).then(|| cost.parse().ok()).flatten();

@@ -60,6 +60,23 @@ scalar! {
     }, {"type": "string", "title": "text", "minLength": 1}
 }
 
+/// Names with a meaning of their own, of which the proxy or the client writes the line.
+fn is_own(name: &str) -> bool {
+    const OWN: [&str; 10] = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-client-cert",
+        "forwarded",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "content-type",
+    ];
+    OWN.contains(&name)
+}
+
 impl Policy for BasicAuth {
     type Keys = BasicAuthKeys;
 
@@ -85,6 +102,13 @@ impl Policy for BasicAuth {
             report.push(
                 Diagnostic::error(name.location.clone(), message)
                     .help("`forwardUser: x-user`, or `stripCredentials: false` to hand it on"),
+            );
+            return None;
+        }
+        if let Some(name) = forward_user.filter(|name| is_own(name.value.as_str())) {
+            let message = format!("`{}` is written by the proxy itself", name.value.as_str());
+            report.push(
+                Diagnostic::error(name.location.clone(), message).help("`forwardUser: x-user`"),
             );
             return None;
         }

@@ -28,6 +28,10 @@ impl ContentTypes {
     pub fn allows(&self, content_type: &str) -> bool {
         let end = content_type.find(';').unwrap_or(content_type.len());
         let media_type = content_type[..end].trim_matches([' ', '\t']);
+        // A list is of several, of which readers could take another than this one.
+        if content_type.contains(',') {
+            return false;
+        }
         self.allow.iter().any(|one| one.matches(media_type))
     }
 }
@@ -72,7 +76,10 @@ impl MediaRange {
         match self {
             Self::Exact(known) => media_type.eq_ignore_ascii_case(known),
             Self::Type(known) => media_type.split_once('/').is_some_and(|(kind, subtype)| {
-                !subtype.is_empty() && kind.eq_ignore_ascii_case(known)
+                let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+                !subtype.is_empty()
+                    && subtype.bytes().all(token)
+                    && kind.eq_ignore_ascii_case(known)
             }),
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use portcullis_config::{Loader, Report, Sources};
-use portcullis_proxy::control::fingerprint::of_configuration;
+use portcullis_proxy::control::fingerprint::{PolicyFiles, of_configuration};
 use portcullis_proxy::control::reload::{Reloader, report};
 use portcullis_proxy::server::{Control, End, Server, StartError};
 
@@ -40,9 +40,10 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     };
     let sources = loaded.sources;
     let config = Arc::new(loaded.config);
+    let policies = PolicyFiles::of(&config);
     let result = runtime.block_on(async {
         let server = Server::start_with(config, allocator::give_back).await?;
-        let reloader = Reloader::new(loader, seen);
+        let reloader = Reloader::new(loader, seen, policies);
         let control = Control::new(server, reloader)?;
         Ok(control.run().await)
     });

@@ -27,6 +27,22 @@ async fn a_changed_password_counts_without_a_signal_and_a_broken_file_changes_no
     assert_eq!(status(&mut gateway, ADA_SECRET).await, 401);
     assert_eq!(status(&mut gateway, ADA_TOKEN).await, 200);
     gateway.process.replace_file("users", "ada:plain\n").unwrap();
-    gateway.says(&["users:1: ", "last good configuration stays"]).await;
+    gateway.says(&["last good configuration stays"]).await;
+    gateway.says(&["users:1: "]).await;
     assert_eq!(status(&mut gateway, ADA_TOKEN).await, 200);
+}
+
+/// The file of a configuration that was refused counts: it is what must be mended.
+#[tokio::test]
+async fn a_refused_password_file_that_is_mended_is_noticed() {
+    let open = replying("hello");
+    let closed = open.replace("reply:", "basicAuth: {file: users}, reply:");
+    let mut gateway = Gateway::start_with(&[(FILE, &open), ("users", "ada:plain\n")]);
+    assert_eq!(status(&mut gateway, "").await, 200);
+    gateway.process.replace_file(FILE, &closed).unwrap();
+    gateway.says(&["last good configuration stays"]).await;
+    gateway.says(&["users:1: "]).await;
+    gateway.process.replace_file("users", SECRET).unwrap();
+    gateway.serves_generation(2).await;
+    assert_eq!(status(&mut gateway, "").await, 401);
 }

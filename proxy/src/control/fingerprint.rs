@@ -8,6 +8,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use portcullis_config::model::Config;
+
 /// Bytes of one file that are looked at; the loader takes less.
 const MOST: u64 = 16 * 1024 * 1024;
 
@@ -17,6 +19,31 @@ pub struct Fingerprint {
     pub number: u64,
     /// The targets of `${file:path}`, whose folders must be watched too.
     pub referenced: Vec<PathBuf>,
+}
+
+/// The files that policies of a configuration name, and which versions stood there when they were
+/// about to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFiles {
+    pub files: Vec<PathBuf>,
+    versions: u64,
+}
+
+impl PolicyFiles {
+    pub fn of(config: &Config) -> Self {
+        let files = config.policy_files().into_iter().map(|file| file.path.clone()).collect();
+        Self::at(files)
+    }
+
+    fn at(files: Vec<PathBuf>) -> Self {
+        let versions = of_versions(files.iter().map(AsRef::as_ref));
+        Self { files, versions }
+    }
+
+    /// Whether another version of one stands there now.
+    pub fn changed(&self) -> bool {
+        Self::at(self.files.clone()).versions != self.versions
+    }
 }
 
 /// Reads a configuration file, or the files of a directory, with what they refer to.

@@ -10,7 +10,7 @@ use portcullis_config::{Diagnostic, Loader, Outcome, Report, Sources, Stale};
 use crate::admin::handle::LastReload;
 use crate::control::apply::{Prepared, Publisher, prepare, report_certificates};
 use crate::control::book::AddressBook;
-use crate::control::fingerprint::{Fingerprint, of_configuration, of_versions};
+use crate::control::fingerprint::{Fingerprint, PolicyFiles, of_configuration};
 use crate::descriptors;
 use crate::observe::failure::LineLimit;
 use crate::observe::metrics::{Metrics, ReloadResult};
@@ -24,8 +24,8 @@ pub struct Reloader {
     path: PathBuf,
     /// Of what was read last, good or not.
     seen: Fingerprint,
-    /// The versions of the files that policies name; `None` before the first look.
-    policies: Option<u64>,
+    /// The files that policies name in what was read last, good or not.
+    policies: PolicyFiles,
     /// Of what is said while nothing can be read.
     lines: LineLimit,
     begun: Instant,
@@ -33,12 +33,6 @@ pub struct Reloader {
 
 /// How often it is said that nothing can be read.
 const REPEAT: Duration = Duration::from_secs(10);
-
-/// The files that policies of the published configuration name.
-pub fn policy_files(publisher: &Publisher) -> Vec<PathBuf> {
-    let snapshot = publisher.published.load();
-    snapshot.config.policy_files().into_iter().map(|file| file.path.clone()).collect()
-}
 
 /// Why a reload is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,14 +45,14 @@ pub enum Trigger {
 
 impl Reloader {
     /// `loader` has loaded and committed what serves now.
-    /// `seen` is from before that, so that what changed meanwhile is noticed.
-    pub fn new(loader: Loader, seen: Fingerprint) -> Self {
+    /// `seen` and `policies` are from before that, so that what changed meanwhile is noticed.
+    pub fn new(loader: Loader, seen: Fingerprint, policies: PolicyFiles) -> Self {
         let path = loader.path().to_owned();
         Self {
             loader: Arc::new(Mutex::new(loader)),
             path,
             seen,
-            policies: None,
+            policies,
             lines: LineLimit::default(),
             begun: Instant::now(),
         }
@@ -77,9 +71,7 @@ impl Reloader {
         let path = self.path.clone();
         // A panic there shows as a change, and the load after it tells.
         let seen = tokio::task::spawn_blocking(move || of_configuration(&path)).await.ok();
-        let policies = of_versions(policy_files(publisher).iter().map(AsRef::as_ref));
-        let before = self.policies.replace(policies);
-        let is_same = before.is_none_or(|before| before == policies);
+        let is_same = !self.policies.changed();
         if trigger == Trigger::Noticed && is_same && seen.as_ref() == Some(&self.seen) {
             return None;
         }
@@ -138,7 +130,7 @@ impl Reloader {
             }
             Err(_) => Err("a reload was cut off by the end"),
         };
-        let (stale, verdict) = match attempted {
+        let (stale, policies, verdict) = match attempted {
             Ok(attempted) => attempted,
             Err(error) => {
                 tracing::error!("{error}");
@@ -150,6 +142,9 @@ impl Reloader {
                 };
             }
         };
+        if let Some(policies) = policies {
+            self.policies = policies;
+        }
         publisher.metrics.set_stale_files(stale.iter().map(|stale| stale.file.as_path()));
         let mut problems = String::new();
         for stale in &stale {
@@ -184,7 +179,7 @@ impl Reloader {
 
     /// The paths whose changes matter, beyond the certificates.
     pub fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
-        std::iter::once(&self.path).chain(&self.seen.referenced)
+        std::iter::once(&self.path).chain(&self.seen.referenced).chain(&self.policies.files)
     }
 }
 
@@ -198,9 +193,11 @@ fn attempt(
     previous: &Snapshot,
     book: &mut AddressBook,
     metrics: &Arc<Metrics>,
-) -> (Vec<Stale>, Verdict) {
+) -> (Vec<Stale>, Option<PolicyFiles>, Verdict) {
     let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
     let Outcome { result, stale } = loader.load();
+    // Before they are read.
+    let policies = result.as_ref().ok().map(|loaded| PolicyFiles::of(&loaded.config));
     let verdict = match result {
         Err(failed) => Verdict::Refused(failed.report, failed.sources),
         Ok(loaded) => match prepare(Arc::new(loaded.config), Some(previous), book, metrics) {
@@ -211,7 +208,7 @@ fn attempt(
             Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
         },
     };
-    (stale, verdict)
+    (stale, policies, verdict)
 }
 
 fn current(publisher: &Publisher) -> LastReload {

@@ -10,6 +10,9 @@ use crate::policy::Policy;
 use crate::route::{Normalised, Table};
 use crate::tls::ServerTls;
 
+/// Other listeners that are asked whether they have a route; each costs as much as routing.
+pub const LISTENERS_ASKED: usize = 8;
+
 /// What the listener says. Borrowed from one generation of the configuration.
 #[derive(Clone, Copy)]
 pub struct Site<'t, 's> {
@@ -17,6 +20,8 @@ pub struct Site<'t, 's> {
     pub table: &'t Table,
     /// Of requests that no route takes.
     pub policies: &'t [Policy],
+    /// By which policies tell upstreams who the client is: no client may send these.
+    pub identity_headers: &'t [Box<str>],
     /// Its certificates: which of them a name chooses.
     pub tls: Option<&'t ServerTls>,
     pub upgrades: Upgrades,
@@ -33,6 +38,7 @@ impl<'t> Site<'t, 'static> {
             listener: ListenerId(0),
             table,
             policies: &[],
+            identity_headers: &[],
             tls: None,
             upgrades: Upgrades::default(),
             body_limit: u64::MAX,
@@ -53,7 +59,9 @@ pub struct Facts<'a> {
     pub sni: Option<&'a str>,
     /// The port that the client used; `None` on a Unix socket, or where a trusted peer keeps it.
     pub local_port: Option<u16>,
-    /// When the head was complete.
+    /// When the head was complete: a call's own time counts from there.
+    pub received: Instant,
+    /// When the decision is made, or goes on.
     pub now: Instant,
     /// No request is taken in now: the process is near its limit of memory.
     pub memory_full: bool,
@@ -66,13 +74,15 @@ pub struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Of a head alone: over plain text, from nowhere in particular, now.
     pub fn of(head: RequestHead<'a>) -> Self {
+        let now = Instant::now();
         Self {
             head,
             client: None,
             tls: false,
             sni: None,
             local_port: None,
-            now: Instant::now(),
+            received: now,
+            now,
             memory_full: false,
             random: 0,
             random_key: 0,

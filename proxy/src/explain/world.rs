@@ -2,7 +2,7 @@
 
 use portcullis_config::model::{Config, ListenerId, ListenerKind};
 
-use crate::decide::Site;
+use crate::decide::{LISTENERS_ASKED, Site};
 use crate::policy::{Policy, compile_listener};
 use crate::route::{Normalised, RouteError, Table, compile};
 use crate::tls::ServerTls;
@@ -58,8 +58,8 @@ impl World {
 
     /// Whether another listener has a route for a request.
     pub(super) fn elsewhere(&self, own: ListenerId, seen: &Normalised<'_>) -> bool {
-        let mut others = self.tables.iter().enumerate().filter(|(index, _)| *index != own.0);
-        others.any(|(_, table)| table.find(seen).is_some())
+        let others = self.tables.iter().enumerate().filter(|(index, _)| *index != own.0);
+        others.take(LISTENERS_ASKED).any(|(_, table)| table.find(seen).is_some())
     }
 
     /// What a listener says to a decision.
@@ -73,6 +73,8 @@ impl World {
             listener: id,
             table: self.table(id)?,
             policies: self.policies.get(id.0)?,
+            // They are not looked at by any verdict.
+            identity_headers: &[],
             tls: self.tls(id),
             upgrades: http.upgrades,
             body_limit: *http.request_limits.body,

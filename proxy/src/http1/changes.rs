@@ -33,12 +33,13 @@ impl Changes {
         debug_assert!(!name.bytes().any(|byte| byte.is_ascii_uppercase()));
         self.forget(name);
         match known(name.as_bytes()) {
-            Known::Other if !self.names_any(name.as_bytes()) => {
+            // Claims of several names are of one kind.
+            Known::Other | Known::OtherClaim if !self.names_any(name.as_bytes()) => {
                 let start = offset(self.names.len());
                 self.names.extend_from_slice(name.as_bytes());
                 self.spans.push(Span { start, end: offset(self.names.len()) });
             }
-            Known::Other => {}
+            Known::Other | Known::OtherClaim => {}
             known => self.known = self.known.with(known),
         }
     }
@@ -69,7 +70,7 @@ impl Changes {
     /// Whether a line that arrived does not go on.
     pub(crate) fn drops(&self, name: &[u8], known: Known) -> bool {
         match known {
-            Known::Other => self.names_any(name),
+            Known::Other | Known::OtherClaim => self.names_any(name),
             known => self.known.contains(known),
         }
     }
@@ -80,7 +81,7 @@ impl Changes {
     }
 
     fn names_any(&self, name: &[u8]) -> bool {
-        self.spans.iter().any(|span| span.of(&self.names).eq_ignore_ascii_case(name))
+        self.spans.iter().any(|span| is_one_variable(span.of(&self.names), name))
     }
 
     /// Takes back the lines of this name that were added before.
@@ -96,6 +97,16 @@ impl Changes {
             }
         }
     }
+}
+
+/// Whether two names are one to servers that turn names into variables, which read `_` and `.` as
+/// `-`, in any case.
+fn is_one_variable(one: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| match byte {
+        b'_' | b'.' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    one.len() == other.len() && one.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Policies write a few lines of a few hundred bytes.
@@ -123,14 +134,26 @@ mod tests {
             lines(&changes),
             "vary: origin\r\nvary: accept\r\nx-frame-options: SAMEORIGIN\r\n"
         );
-        for (name, dropped) in
-            [("X-Frame-Options", true), ("vary", false), ("x-frame", false), ("", false)]
-        {
+        for (name, dropped) in [
+            ("X-Frame-Options", true),
+            ("x_frame.options", true),
+            ("vary", false),
+            ("x-frame", false),
+            ("", false),
+        ] {
             assert_eq!(changes.drops(name.as_bytes(), Known::Other), dropped, "{name}");
         }
         changes.remove("vary");
         assert_eq!(lines(&changes), "x-frame-options: SAMEORIGIN\r\n");
         assert!(changes.drops(b"Vary", Known::Other));
+    }
+
+    #[test]
+    fn claims_are_dropped_by_their_names() {
+        let mut changes = Changes::default();
+        changes.set("x-forwarded-user", &[b"ada"]);
+        assert!(changes.drops(b"X-Forwarded-User", Known::OtherClaim));
+        assert!(!changes.drops(b"x-real-ip", Known::OtherClaim));
     }
 
     #[test]

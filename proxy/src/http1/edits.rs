@@ -70,7 +70,8 @@ impl Edits {
 
     fn drop_name(&mut self, name: &HeaderName) -> Result<(), EditError> {
         match permitted(name)? {
-            Known::Other => {
+            // Claims of several names are of one kind.
+            Known::Other | Known::OtherClaim => {
                 self.lengths |= length_bit(name.as_str().len());
                 self.names.push(name.clone());
             }
@@ -98,7 +99,7 @@ impl Edits {
     /// Whether a line that arrived, or one that the proxy adds, gives way.
     pub(crate) fn drops(&self, name: &[u8], known: Known) -> bool {
         match known {
-            Known::Other => {
+            Known::Other | Known::OtherClaim => {
                 self.lengths & length_bit(name.len()) != 0 && is_one_of(name, &self.names)
             }
             known => self.known.contains(known),

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use portcullis_config::passwords::{self, LineError, Passwords};
 use portcullis_config::policy::basic_auth::BasicAuth as Settings;
+use portcullis_config::values::HeaderName;
+use sha2::{Digest, Sha256};
 
 use self::credentials::Credentials;
 use self::known::Known;
@@ -30,8 +32,8 @@ pub struct BasicAuth {
     /// What a user that is not there is held against.
     decoy: Entry,
     known: Arc<Known>,
-    /// What was read, so that a reload which finds the same keeps what is known.
-    text: Vec<u8>,
+    /// Of what was read, so that a reload which finds the same keeps what is known.
+    digest: [u8; 32],
 }
 
 impl Judge for BasicAuth {
@@ -41,20 +43,25 @@ impl Judge for BasicAuth {
     fn compile(settings: &Settings, before: Option<&Self>) -> Result<Self, PolicyFault> {
         let text = read(settings)?;
         let passwords = passwords::parse(&text).map_err(|errors| fault(settings, &errors))?;
-        let same = before.filter(|before| before.text == text);
+        let digest = Sha256::digest(&text).into();
+        let same = before.filter(|before| before.digest == digest);
         Ok(Self {
             challenge: format!("Basic realm=\"{}\", charset=\"UTF-8\"", settings.realm).into(),
             decoy: decoy(&passwords),
             known: same.map_or_else(Arc::default, |before| Arc::clone(&before.known)),
             settings: settings.clone(),
             passwords,
-            text,
+            digest,
         })
     }
 
+    fn identity_header(&self) -> Option<&str> {
+        self.settings.forward_user.as_ref().map(HeaderName::as_str)
+    }
+
     fn judge(&self, request: &Inspected<'_>, lists: &mut Lists) -> Verdict {
-        if let Some(name) = &self.settings.forward_user {
-            lists.request.remove(name.as_str());
+        if let Some(name) = self.identity_header() {
+            lists.request.remove(name);
         }
         let credentials = match self.credentials(request) {
             Ok(credentials) => credentials,
@@ -67,14 +74,23 @@ impl Judge for BasicAuth {
             Some(hash) => (true, Entry::of(hash)),
             None => (false, self.decoy.clone()),
         };
-        if is_quick(&entry) {
-            return match verify(&entry, credentials.password()) && found {
-                true => self.pass(&credentials, lists),
-                false => self.refuse(Rule::CredentialsWrong, lists),
-            };
+        if is_quick(&entry) && verify(&entry, credentials.password()) && found {
+            return self.pass(&credentials, lists);
         }
+        if is_quick(&self.decoy) {
+            return self.refuse(Rule::CredentialsWrong, lists);
+        }
+        // An entry that is quick to check would tell by its time that it is there.
+        let (found, entry) = match is_quick(&entry) {
+            true => (false, self.decoy.clone()),
+            false => (found, entry),
+        };
         let known = Arc::clone(&self.known);
         Verdict::Ask(Question::Compute(Box::new(move || {
+            // Others may have asked the same while this one waited.
+            if known.contains(&credentials) {
+                return Answer::Yes;
+            }
             let is_right = verify(&entry, credentials.password()) && found;
             if is_right {
                 known.remember(&credentials);
@@ -87,6 +103,9 @@ impl Judge for BasicAuth {
         match (answer, self.credentials(request)) {
             (Answer::Yes, Ok(credentials)) => self.pass(&credentials, lists),
             (Answer::Yes, Err(rule)) => self.refuse(rule, lists),
+            (Answer::Unknown, Ok(credentials)) if self.known.contains(&credentials) => {
+                self.pass(&credentials, lists)
+            }
             (Answer::No, _) => self.refuse(Rule::CredentialsWrong, lists),
             (Answer::Unknown, _) => Verdict::Refuse(Reason::AuthUnavailable.into()),
         }

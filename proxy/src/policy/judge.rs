@@ -58,6 +58,12 @@ pub trait Judge: Sized {
     /// When it cannot be prepared as it is configured.
     fn compile(settings: &Self::Settings, before: Option<&Self>) -> Result<Self, PolicyFault>;
 
+    /// The header by which it tells the upstream who the client is. No client may send it, on any
+    /// route of the listener.
+    fn identity_header(&self) -> Option<&str> {
+        None
+    }
+
     /// Decides on a request. Asked once for each request of its route.
     fn judge(&self, request: &Inspected<'_>, lists: &mut Lists) -> Verdict;
 

@@ -27,6 +27,14 @@ macro_rules! policies {
                 }
             }
 
+            /// See [`judge::Judge::identity_header`].
+            pub fn identity_header(&self) -> Option<&str> {
+                use judge::Judge as _;
+                match *self {
+                    $(Self::$variant(ref live) => live.policy.identity_header(),)*
+                }
+            }
+
             /// See [`judge::Judge::judge`].
             pub fn judge(
                 &self,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use portcullis_config::location::Location;
-use portcullis_config::model::{self, Config};
+use portcullis_config::model::{self, Config, UpstreamProtocol};
 
 use super::backends::Backends;
 use super::{Action, Forward, Matcher, Route, RouteId, Timeouts};
@@ -123,6 +123,9 @@ fn forward(
             idle: forward.timeouts.idle.value,
         },
         retries: forward.retry.retries.value,
+        follows_messages: forward.backends.iter().all(|backend| {
+            config.upstreams[backend.upstream.0].protocol == UpstreamProtocol::Http2
+        }),
         grpc_web: forward.grpc_web.is_some(),
         websocket: Rules {
             idle: *forward.websocket.idle_timeout,

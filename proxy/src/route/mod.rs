@@ -69,6 +69,8 @@ pub struct Forward {
     pub timeouts: Timeouts,
     /// Extra tries of a request that surely was not sent.
     pub retries: u8,
+    /// All of its upstreams speak HTTP/2: the messages of a call are followed on their way.
+    pub follows_messages: bool,
     /// Calls of gRPC-Web are translated.
     pub grpc_web: bool,
     pub websocket: websocket::Rules,

@@ -11,7 +11,7 @@ use super::{Server, StartError};
 use crate::admin::Shared;
 use crate::admin::handle::{Handle, Request};
 use crate::control::fingerprint::of_versions;
-use crate::control::reload::{Reloader, Trigger, policy_files, renew_certificates};
+use crate::control::reload::{Reloader, Trigger, renew_certificates};
 use crate::control::signals::Signals;
 use crate::control::watch::Watcher;
 
@@ -162,8 +162,7 @@ impl Control {
     fn follow(&self, watcher: Option<&mut Watcher>) {
         let Some(watcher) = watcher else { return };
         let certificates = certificates(&self.server);
-        let policies = policy_files(&self.server.publisher);
-        let paths = self.reloader.inputs().chain(&certificates).chain(&policies);
+        let paths = self.reloader.inputs().chain(&certificates);
         watcher.follow(paths.map(AsRef::as_ref));
     }
 

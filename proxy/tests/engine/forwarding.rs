@@ -256,3 +256,42 @@ async fn a_head_that_was_not_read_has_no_trace() {
     drop(client);
     assert!(gate.records().await[0].get("trace_id").is_none());
 }
+
+/// Also where no login is asked for: the upstream trusts the header on every route.
+#[tokio::test]
+async fn no_client_can_say_who_it_is_by_the_header_of_a_policy() {
+    let origin = ScriptedOrigin::start([always("ok")]).await.unwrap();
+    let users = tempfile::tempdir().unwrap();
+    let file = users.path().join("users");
+    std::fs::write(&file, "ada:{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=\n").unwrap();
+    let gate = Gate::of(&format!(
+        "listeners:\n  - {{name: front, address: \"127.0.0.1:0\", headerUnderscores: allow, \
+         basicAuth: {{file: {}, forwardUser: x-user}}}}\n\
+         upstreams:\n  - {{name: back, endpoints: [{{address: \"{}\"}}]}}\n\
+         routes:\n  - {{name: open, match: {{path: {{prefix: /open}}}}, basicAuth: disabled, \
+         backends: [{{upstream: back}}]}}\n  \
+         - {{name: closed, backends: [{{upstream: back}}]}}\n",
+        file.display(),
+        origin.address(),
+    ))
+    .await;
+    let mut client = gate.client().await;
+    for (path, login) in [("/open", ""), ("/", "authorization: Basic YWRhOnNlY3JldA==")] {
+        let claims = ["x-user: root", "X_User: root", "x.user: root"];
+        let lines: Vec<_> = claims.into_iter().chain([login]).filter(|it| !it.is_empty()).collect();
+        client.send(get(path, &lines).as_bytes()).await.unwrap();
+        assert_eq!(client.response().await.unwrap().status, 200, "{path}");
+    }
+    let requests = origin.requests();
+    let users: Vec<_> = requests
+        .iter()
+        .map(|request| {
+            let lines =
+                request.headers.0.iter().filter(|(name, _)| {
+                    name.to_ascii_lowercase().replace(['_', '.'], "-") == "x-user"
+                });
+            lines.map(|(_, value)| value.to_owned()).collect::<Vec<_>>().join(",")
+        })
+        .collect();
+    assert_eq!(users, ["", "ada"]);
+}

@@ -51,7 +51,7 @@ fn each_form_of_hash_lets_its_password_in_and_no_other() {
         ("bob:hunter2", "pass", 0),
         ("bob:secret", WRONG, 1),
         ("robot:token", "pass", 0),
-        ("robot:tokens", WRONG, 0),
+        ("robot:tokens", WRONG, 1),
         ("nobody:secret", WRONG, 1),
         ("nobody:", WRONG, 1),
     ] {

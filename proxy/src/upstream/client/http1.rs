@@ -26,6 +26,7 @@ pub(super) async fn talk(
     let mut begun = false;
     let head = head_of(request, &endpoint.authority);
     let written = io.write_all(&head, request.body(), |count| begun |= count > 0).await;
+    let whole = written.is_ok();
     if let Err(error) = written
         && !begun
     {
@@ -34,7 +35,12 @@ pub(super) async fn talk(
     // An endpoint that answers early may close before it has read everything.
     let mut reader = Reader { io, bytes: Vec::new() };
     let parts = reader.head(request.method()).await.map_err(Failure::sent)?;
-    reader.answer(parts, limits.body).await.map_err(Failure::sent)
+    let mut answer = reader.answer(parts, limits.body).await.map_err(Failure::sent)?;
+    if !whole {
+        // What it has not read of this request would be the beginning of the next one.
+        answer.reuse = Reuse::No;
+    }
+    Ok(answer)
 }
 
 fn head_of(request: &Request<Bytes>, authority: &str) -> Vec<u8> {
