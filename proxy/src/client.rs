@@ -14,14 +14,14 @@ use std::time::Duration;
 use portcullis_config::model::{HttpProtocol, Trust};
 use tokio::time::Instant;
 
-use crate::crowd::Place;
+use crate::connection_balance::ConnectionSlot;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
-use crate::observe::things::ListenerMetrics;
+use crate::observe::series::ListenerMetrics;
 use crate::peer::PeerText;
-use crate::proxy_protocol::Ends;
+use crate::proxy_protocol::ConnectionAddresses;
 use crate::tls::PeerIdentity;
 use crate::worker::Bound;
 
@@ -37,7 +37,7 @@ pub struct Client {
     /// The client's, as its socket says or as a trusted proxy has.
     pub address: Option<SocketAddr>,
     /// What a PROXY protocol header of a trusted proxy says.
-    pub told: Option<Box<Ends>>,
+    pub proxy_header: Option<Box<ConnectionAddresses>>,
     pub tls: Option<Box<TlsFacts>>,
     pub accepted: Instant,
     /// When it is old enough to end.
@@ -53,7 +53,7 @@ pub struct Client {
     pub listener_name: Arc<str>,
     /// The address as it is logged, and told to upstreams.
     pub peer: PeerText,
-    pub held: Held,
+    pub held: ConnectionGuard,
 }
 
 /// What the TLS handshake has settled.
@@ -84,19 +84,22 @@ impl Client {
     /// of the proxies that are counted.
     pub fn trust_left<'t>(&self, trust: &'t Trust) -> Cow<'t, Trust> {
         match trust {
-            Trust::Hops(hops) if self.told.is_some() => {
+            Trust::Hops(hops) if self.proxy_header.is_some() => {
                 let left = NonZeroU8::new(hops.get() - 1);
-                Cow::Owned(left.map_or(Trust::Nobody, Trust::Hops))
+                Cow::Owned(left.map_or(Trust::None, Trust::Hops))
             }
             _ => Cow::Borrowed(trust),
         }
     }
 
     /// Both ends of the client's connection; `None` where there are no addresses.
-    pub fn ends(&self) -> Option<Ends> {
-        match &self.told {
-            Some(told) => Some(**told),
-            None => Some(Ends { source: self.address?, destination: self.io.local_address()? }),
+    pub fn ends(&self) -> Option<ConnectionAddresses> {
+        match &self.proxy_header {
+            Some(proxy_header) => Some(**proxy_header),
+            None => Some(ConnectionAddresses {
+                source: self.address?,
+                destination: self.io.local_address()?,
+            }),
         }
     }
 
@@ -107,14 +110,18 @@ impl Client {
 }
 
 /// What a connection holds of its listener for as long as it lives.
-pub struct Held {
-    _place: Place,
+pub struct ConnectionGuard {
+    _slot: ConnectionSlot,
     _open: Open,
 }
 
-impl Held {
-    pub(crate) fn begin(place: Place, metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
-        Self { _place: place, _open: Open::begin(metrics, worker) }
+impl ConnectionGuard {
+    pub(crate) fn begin(
+        slot: ConnectionSlot,
+        metrics: &Arc<ListenerMetrics>,
+        worker: WorkerId,
+    ) -> Self {
+        Self { _slot: slot, _open: Open::begin(metrics, worker) }
     }
 }
 

@@ -36,15 +36,15 @@ use crate::message::Framing;
 use crate::policy::Policy;
 use crate::policy::grpc::Call;
 use crate::policy::judge::{Answer, Inspected, Lists, Verdict};
-use crate::policy::redirect::Source;
+use crate::policy::redirect::RedirectParts;
 use crate::route::{Action, Forward, Normalised, Route};
 use crate::target::path::has_encoded_slash;
 use crate::websocket::handshake::{self, Handshake};
-use normalise::{Request, again};
+use normalise::{NormalisedRequest, again};
 
 /// Buffers of one request, reused from request to request.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct DecisionScratch {
     path: Vec<u8>,
     host: Vec<u8>,
     /// The rewritten path, or the location of a redirect.
@@ -62,7 +62,7 @@ pub struct Scratch {
     pub handshake: Option<Handshake>,
 }
 
-impl Scratch {
+impl DecisionScratch {
     /// The path as it was matched, where that differs from how it was written.
     pub fn normalised_path(&self) -> Option<&[u8]> {
         self.normalised.then_some(&self.path)
@@ -99,9 +99,13 @@ struct Results<'s> {
 }
 
 /// Decides on a request.
-pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
+pub fn decide<'t>(
+    site: &Site<'t, '_>,
+    facts: &Facts<'_>,
+    scratch: &mut DecisionScratch,
+) -> Step<'t> {
     scratch.clear();
-    let Scratch { path, host, made, normalised, passed, lists, call, handshake } = scratch;
+    let DecisionScratch { path, host, made, normalised, passed, lists, call, handshake } = scratch;
     let head = &facts.head;
     *call = Call::of(head.fields(), || facts.now);
     let reject = |cause: Cause, route| Step::Reject(Rejection { cause, route });
@@ -135,12 +139,12 @@ pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch)
 pub fn resume<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut DecisionScratch,
     resumable: Resumable<'t>,
     answer: Answer,
 ) -> Step<'t> {
     let Resumable(position) = resumable;
-    let Scratch { path, host, made, passed, lists, call, handshake, .. } = scratch;
+    let DecisionScratch { path, host, made, passed, lists, call, handshake, .. } = scratch;
     let results = Results { lists, passed, made, call, handshake };
     match again(&facts.head, position.path, path, host) {
         Ok(request) => go_on(site, facts, &request, results, position, Some(answer)),
@@ -152,7 +156,7 @@ pub fn resume<'t>(
 
 /// The route of a request. A preflight of CORS is routed by the method that it asks for, or a route
 /// that takes `POST` alone would never see its own.
-fn find<'t>(site: &Site<'t, '_>, request: &Request<'_>) -> Option<&'t Arc<Route>> {
+fn find<'t>(site: &Site<'t, '_>, request: &NormalisedRequest<'_>) -> Option<&'t Arc<Route>> {
     if let Some(method) = preflight_method(&request.seen) {
         let asked = site.table.find(&Normalised { method, ..request.seen });
         let has_cors = |route: &&Arc<Route>| {
@@ -175,7 +179,7 @@ fn preflight_method<'a>(seen: &Normalised<'a>) -> Option<&'a [u8]> {
 
 /// Why no route was found.
 #[cold]
-fn missed(site: &Site<'_, '_>, request: &Request<'_>) -> Cause {
+fn missed(site: &Site<'_, '_>, request: &NormalisedRequest<'_>) -> Cause {
     let here = site.table.missed(&request.seen);
     let elsewhere = (site.elsewhere)(&request.seen);
     if elsewhere { Rule::NoRouteListener.in_request() } else { here.in_request() }
@@ -185,7 +189,7 @@ fn missed(site: &Site<'_, '_>, request: &Request<'_>) -> Cause {
 fn go_on<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    request: &Request<'_>,
+    request: &NormalisedRequest<'_>,
     results: Results<'_>,
     position: Position<'t>,
     mut answer: Option<Answer>,
@@ -225,13 +229,13 @@ fn go_on<'t>(
 fn act<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    request: &Request<'_>,
+    request: &NormalisedRequest<'_>,
     route: &'t Arc<Route>,
     results: Results<'_>,
 ) -> Step<'t> {
     match &route.action {
         Action::Redirect(redirect) => {
-            let source = Source {
+            let source = RedirectParts {
                 tls: facts.tls,
                 local_port: facts.local_port,
                 authority: request.authority,
@@ -281,7 +285,7 @@ fn empty<'t>(route: Option<&'t Arc<Route>>, reason: Reason) -> ProxyReply<'t> {
 fn plan<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    request: &Request<'_>,
+    request: &NormalisedRequest<'_>,
     (route, forward): (&'t Arc<Route>, &'t Forward),
     results: Results<'_>,
 ) -> Result<Plan<'t>, Cause> {

@@ -24,10 +24,10 @@ use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::error::Reason;
-use crate::memory::YoungOne;
+use crate::memory::RecentRequest;
 use crate::message::{PartialHead, RequestHead};
 use crate::observe::access_log::Answerer;
-use crate::observe::things::RouteMetrics;
+use crate::observe::series::RouteMetrics;
 use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::grpc::Call;
 use crate::policy::provenance::{Peer, Provenance};
@@ -89,7 +89,7 @@ pub struct Exchange<'c> {
     /// The head was refused; `scratch.request` and `scratch.head` name what of it could be read.
     refused: bool,
     /// It has just begun, and may yet take what memory a request takes.
-    _young: YoungOne<'c>,
+    _recent_request: RecentRequest<'c>,
     /// Something was heard of the client since it sent its request.
     pub client_spoke: bool,
     /// It closed its side of the connection before the response.
@@ -159,7 +159,7 @@ impl<'c> Exchange<'c> {
             recorded: false,
             handled: false,
             refused: false,
-            _young: worker.young(),
+            _recent_request: worker.recent_requests(),
             client_spoke: false,
             client_closed: false,
             is_tunnel: false,

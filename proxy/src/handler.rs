@@ -14,7 +14,7 @@ use crate::deadline::Deadline;
 use crate::decide::{Facts, Pause, ProxyReply, Rejection, Resumable, Step, decide, resume};
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange, Next, next};
-use crate::forward::{self, Outcome};
+use crate::forward::{self, ForwardOutcome};
 use crate::http1::body::Side;
 use crate::http1::request::{Parsed, leading_empty_line, parse_request};
 use crate::http1::scan::HeadScanner;
@@ -142,16 +142,16 @@ async fn linger(body: &mut RecvStream, deadline: &Deadline) {
 /// From the head to the last byte. The configuration is looked at until the response has begun.
 async fn serve(exchange: &mut Exchange<'_>) -> Next {
     let answered = match decided(exchange).await {
-        Outcome::Ended(next) => return next,
-        Outcome::Answered(answered) => answered,
+        ForwardOutcome::Ended(next) => return next,
+        ForwardOutcome::Answered(answered) => answered,
     };
     forward::stream(exchange, answered).await
 }
 
-async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
-    let Some(current) = exchange.current() else { return Outcome::Ended(Next::Close) };
+async fn decided<'c>(exchange: &mut Exchange<'c>) -> ForwardOutcome<'c> {
+    let Some(current) = exchange.current() else { return ForwardOutcome::Ended(Next::Close) };
     let Some(listener) = current.listener(exchange.client.listener.id) else {
-        return Outcome::Ended(Next::Close);
+        return ForwardOutcome::Ended(Next::Close);
     };
     exchange.learn_provenance(&listener.settings.trust);
     // Boxed: a request whose policies ask nothing has no room for it.
@@ -168,16 +168,18 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
                 exchange.worker.memory().count_refused();
             }
             let edits = route.map(|it| &it.response_edits);
-            Outcome::Ended(refuse(exchange, cause, edits).await)
+            ForwardOutcome::Ended(refuse(exchange, cause, edits).await)
         }
-        Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
+        Step::Respond(reply) => ForwardOutcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
             exchange.handshake = exchange.scratch.decide.handshake;
             forward::forward(exchange, &current, listener, &plan, routed).await
         }
         // Every question was answered.
-        Step::Ask(_) => Outcome::Ended(refuse(exchange, Reason::Internal.into(), None).await),
+        Step::Ask(_) => {
+            ForwardOutcome::Ended(refuse(exchange, Reason::Internal.into(), None).await)
+        }
     }
 }
 

@@ -19,11 +19,13 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::connection;
-use crate::crowd::{Arrival, Crowd, Inbox, Place};
+use crate::connection_balance::{
+    ConnectionBalancer, ConnectionSlot, HandedConnection, HandoverQueue,
+};
 use crate::descriptors;
 use crate::io::Socket;
 use crate::memory::Level;
-use crate::snapshot::Live;
+use crate::snapshot::LiveListener;
 use crate::sockets;
 use crate::stream;
 use crate::worker::{Bound, Worker};
@@ -38,18 +40,23 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 const LAST_TRIES: u32 = 20;
 
 /// Accepts until the listener retires, then takes what is queued already and closes the socket.
-pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mut inbox: Inbox) {
+pub async fn accept(
+    worker: Rc<Worker>,
+    bound: Rc<Bound>,
+    acceptor: Acceptor,
+    mut handover: HandoverQueue,
+) {
     loop {
         tokio::select! {
             biased;
             () = bound.retired() => break,
-            Some(arrival) = inbox.recv() => welcome(&worker, &bound, arrival),
+            Some(handed) = handover.recv() => welcome(&worker, &bound, handed),
             accepted = acceptor.accept() => take(&worker, &bound, accepted).await,
         }
     }
-    inbox.close();
-    while let Some(arrival) = inbox.recv().await {
-        welcome(&worker, &bound, arrival);
+    handover.close();
+    while let Some(handed) = handover.recv().await {
+        welcome(&worker, &bound, handed);
     }
     if let Err(error) = take_queued(&worker, &bound, acceptor).await {
         warn!(%error, "a listener was closed with connections that waited");
@@ -117,7 +124,7 @@ async fn take(
     let (socket, peer) = match accepted {
         Ok(accepted) => accepted,
         Err(error) if is_exhausted(&error) => {
-            refused::tell_exhausted(worker, bound, &error);
+            refused::report_exhausted(worker, bound, &error);
             sleep(EXHAUSTED_PAUSE).await;
             return;
         }
@@ -127,21 +134,21 @@ async fn take(
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
     let over = worker.memory().level() >= Level::Over;
     let limit = listener.most_connections().get();
-    let Some(place) = bound.crowd.place(worker.id(), limit).filter(|_| !over) else {
-        return refused::tell_refused(worker, bound, &listener, peer, over);
+    let Some(slot) = bound.balancer.try_acquire(worker.id(), limit).filter(|_| !over) else {
+        return refused::report_refused(worker, bound, &listener, peer, over);
     };
-    match Crowd::hand_on(place, socket, peer, worker.id()) {
-        Ok(Some((place, socket))) => serve(worker, bound, listener, place, socket, peer),
+    match ConnectionBalancer::hand_over(slot, socket, peer, worker.id()) {
+        Ok(Some((slot, socket))) => serve(worker, bound, listener, slot, socket, peer),
         Ok(None) => {}
         Err(error) => debug!(%error, "a connection could not be handed to another worker"),
     }
 }
 
 /// Takes in what another worker has accepted.
-fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, arrival: Arrival) {
+fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, handed: HandedConnection) {
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
-    match arrival.unpack() {
-        Ok((place, socket, peer)) => serve(worker, bound, listener, place, socket, peer),
+    match handed.unpack() {
+        Ok((slot, socket, peer)) => serve(worker, bound, listener, slot, socket, peer),
         Err(error) => debug!(%error, "a connection was lost on its way to its worker"),
     }
 }
@@ -149,8 +156,8 @@ fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, arrival: Arrival) {
 fn serve(
     worker: &Rc<Worker>,
     bound: &Rc<Bound>,
-    listener: Live,
-    place: Place,
+    listener: LiveListener,
+    slot: ConnectionSlot,
     socket: Socket,
     peer: Option<SocketAddr>,
 ) {
@@ -158,13 +165,15 @@ fn serve(
     let worker = Rc::clone(worker);
     let bound = Rc::clone(bound);
     let registration = bound.connections.register();
-    let admitted = Admitted { place, bound, registration, socket, address: peer };
+    let admitted = Admitted { slot, bound, registration, socket, address: peer };
     tokio::task::spawn_local(async move {
         if let Some(client) = admit(&worker, &listener, admitted).await {
             // In a task of its own: what the handshake needed does not weigh on a connection.
             match listener {
-                Live::Http(_) => tokio::task::spawn_local(connection::serve(worker, client)),
-                Live::Stream(_) => tokio::task::spawn_local(stream::serve(worker, client)),
+                LiveListener::Http(_) => {
+                    tokio::task::spawn_local(connection::serve(worker, client))
+                }
+                LiveListener::Stream(_) => tokio::task::spawn_local(stream::serve(worker, client)),
             };
         }
     });

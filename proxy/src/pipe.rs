@@ -13,7 +13,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::shelf::Shelf;
+use crate::free_list::FreeList;
 
 /// Pipes that one worker opens at most: 256 descriptors, and 8 MiB in the kernel when all are full.
 const MOST: usize = 128;
@@ -27,7 +27,7 @@ pub struct PipePool {
 }
 
 struct Pipes {
-    free: Shelf<Ends>,
+    free: FreeList<Ends>,
     /// Those that are lent included.
     open: Cell<usize>,
 }
@@ -39,7 +39,7 @@ struct Ends {
 
 impl Default for PipePool {
     fn default() -> Self {
-        Self { pipes: Rc::new(Pipes { free: Shelf::new(MOST), open: Cell::new(0) }) }
+        Self { pipes: Rc::new(Pipes { free: FreeList::new(MOST), open: Cell::new(0) }) }
     }
 }
 

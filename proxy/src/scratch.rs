@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use crate::decide;
+use crate::free_list::FreeList;
 use crate::message::{RequestParts, ResponseParts};
-use crate::shelf::Shelf;
 
 /// Kept ready by one worker; beyond them a burst allocates its own.
 const KEPT: usize = 256;
@@ -16,7 +16,7 @@ const KEPT_OUT: usize = 128 * 1024;
 pub struct Parts {
     pub request: RequestParts,
     pub response: ResponseParts,
-    pub decide: decide::Scratch,
+    pub decide: decide::DecisionScratch,
     /// A request's head that stands in no read buffer.
     pub head: Vec<u8>,
     /// The head of an upstream's response that came by HTTP/2.
@@ -30,12 +30,12 @@ pub struct Parts {
 /// One worker's spare [`Parts`], as many as the work of late has needed.
 #[derive(Clone)]
 pub struct ScratchPool {
-    free: Rc<Shelf<Box<Parts>>>,
+    free: Rc<FreeList<Box<Parts>>>,
 }
 
 impl Default for ScratchPool {
     fn default() -> Self {
-        Self { free: Rc::new(Shelf::new(KEPT)) }
+        Self { free: Rc::new(FreeList::new(KEPT)) }
     }
 }
 

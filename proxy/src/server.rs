@@ -16,12 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::apply::{Publisher, prepare, tell};
+use crate::control::apply::{Publisher, prepare, send_command};
 use crate::control::book::AddressBook;
 use crate::control::expiry;
 use crate::control::retired::Retired;
 use crate::control::signals::Signals;
-use crate::ebb::GiveBack;
+use crate::idle_trim::GiveBack;
 use crate::memory;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
@@ -32,7 +32,7 @@ use crate::upstream::discovery::{Discovery, SystemResolver};
 use crate::worker::{Command, Setup};
 use crate::world::WorldError;
 
-pub use control::{Control, End};
+pub use control::{Control, ShutdownOutcome};
 
 /// Commands that may wait for a worker.
 const COMMANDS: usize = 64;
@@ -168,7 +168,7 @@ impl Server {
         let mut answers = Vec::new();
         for worker in &self.publisher.workers {
             let (done, answer) = oneshot::channel();
-            tell(worker, Command::Drain { patience, done }).await;
+            send_command(worker, Command::Drain { patience, done }).await;
             answers.push(answer);
         }
         let all = async {

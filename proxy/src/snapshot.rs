@@ -16,14 +16,14 @@ use crate::decide::Site;
 use crate::http1::request::RequestRules;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::observe::series::{ListenerMetrics, RouteMetrics};
 use crate::policy::{Policy, compile_listener};
 use crate::route::{Action, Normalised, Route, Table, compile};
 use crate::sockets::ListenerId;
 use crate::tls::ServerTls;
 use crate::upstream::live::LiveUpstream;
 use crate::world::WorldError;
-pub use live::Live;
+pub use live::LiveListener;
 use stream::{SniTable, StreamListener, StreamRoute};
 
 /// One generation of the whole configuration.

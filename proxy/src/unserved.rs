@@ -8,6 +8,6 @@ mod failed;
 mod handshake;
 mod notice;
 
-pub use failed::Failed;
+pub use failed::ConnectionFailure;
 pub(crate) use handshake::{failure_of, failure_of_peer, for_name};
 pub(crate) use notice::{notice_leaving, notice_tls};

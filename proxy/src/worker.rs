@@ -19,9 +19,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::buffer::BufferPool;
-use crate::crowd::Crowd;
+use crate::connection_balance::ConnectionBalancer;
 use crate::drain::Registration;
-use crate::memory::{Memory, Young, YoungOne};
+use crate::memory::{Memory, RecentRequest, RecentRequests};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
@@ -31,7 +31,7 @@ use crate::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::Snapshot;
 use crate::sockets::ListenerId;
-use current::Maker;
+use current::CurrentBuilder;
 use stream_route::LocalRoute;
 use tunnels::Tunnels;
 
@@ -59,7 +59,7 @@ pub struct Worker {
     pipes: PipePool,
     tunnels: Tunnels,
     scratch: ScratchPool,
-    young: Young,
+    recent_requests: RecentRequests,
     log: AccessLogWorker,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -74,8 +74,8 @@ impl Worker {
         let Setup { id, snapshot, metrics, log, seed, offload } = setup;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
-        let maker = Maker { metrics: &metrics, worker: id };
-        let first = maker.make(Arc::clone(published.load()), None, &mut random);
+        let builder = CurrentBuilder { metrics: &metrics, worker: id };
+        let first = builder.build(Arc::clone(published.load()), None, &mut random);
         Rc::new(Self {
             id,
             clock: Clock::system(),
@@ -85,7 +85,7 @@ impl Worker {
             pipes: PipePool::default(),
             tunnels: Tunnels::default(),
             scratch: ScratchPool::default(),
-            young: Young::default(),
+            recent_requests: RecentRequests::default(),
             log,
             random: RefCell::new(random),
             offload,
@@ -105,8 +105,8 @@ impl Worker {
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(latest, &current.snapshot) {
             let mut random = self.random.borrow_mut();
-            let maker = Maker { metrics: &self.metrics, worker: self.id };
-            let next = Rc::new(maker.make(Arc::clone(latest), Some(&current), &mut random));
+            let builder = CurrentBuilder { metrics: &self.metrics, worker: self.id };
+            let next = Rc::new(builder.build(Arc::clone(latest), Some(&current), &mut random));
             let before = std::mem::replace(&mut *current, next);
             for bound in &*self.listeners.borrow() {
                 if current.live(bound.id).is_none() && before.live(bound.id).is_some() {
@@ -132,10 +132,10 @@ impl Worker {
     pub(crate) fn listen(
         &self,
         id: ListenerId,
-        crowd: Arc<Crowd>,
+        balancer: Arc<ConnectionBalancer>,
         snapshot: Arc<Snapshot>,
     ) -> Rc<Bound> {
-        let bound = Rc::new(Bound::new(id, crowd));
+        let bound = Rc::new(Bound::new(id, balancer));
         self.listeners.borrow_mut().push(Rc::clone(&bound));
         self.see(&bound, snapshot);
         bound
@@ -145,8 +145,8 @@ impl Worker {
     /// one that has it, and serves those who come until it is closed.
     fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
         if self.current().live(bound.id).is_none() {
-            let maker = Maker { metrics: &self.metrics, worker: self.id };
-            let gone = maker.make(snapshot, None, &mut self.random.borrow_mut());
+            let builder = CurrentBuilder { metrics: &self.metrics, worker: self.id };
+            let gone = builder.build(snapshot, None, &mut self.random.borrow_mut());
             *bound.last.borrow_mut() = Some(Rc::new(gone));
         }
     }
@@ -177,15 +177,16 @@ impl Worker {
     }
 
     /// A request begins.
-    pub fn young(&self) -> YoungOne<'_> {
-        self.young.begin()
+    pub fn recent_requests(&self) -> RecentRequest<'_> {
+        self.recent_requests.begin()
     }
 
     /// Whether no request is to be taken in. What the other workers have begun is not looked up:
     /// as much as here. The one that is refused for it is counted by [`Memory::count_refused`].
     pub fn is_full(&self) -> bool {
-        let young = u64::from(self.young.count()) * self.metrics.workers() as u64;
-        self.memory().is_full(young)
+        let recent_requests =
+            u64::from(self.recent_requests.count()) * self.metrics.workers() as u64;
+        self.memory().is_full(recent_requests)
     }
 
     /// Where work goes that would hold the worker up.

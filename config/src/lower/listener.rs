@@ -155,7 +155,7 @@ pub(super) fn proxy_protocol(
     report: &mut Report,
 ) -> Option<ProxyProtocol> {
     let Some(given) = &raw.proxy_protocol else { return Some(ProxyProtocol::Disabled) };
-    if given.value != ProxyProtocol::Disabled && *trust == Trust::Nobody {
+    if given.value != ProxyProtocol::Disabled && *trust == Trust::None {
         report.push(
             Diagnostic::error(
                 given.location.clone(),
@@ -200,13 +200,13 @@ pub(super) fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
             }
             let networks: Vec<_> = proxies.value.iter().map(|one| one.value).collect();
             Some(if networks.is_empty() {
-                Trust::Nobody
+                Trust::None
             } else {
                 Trust::Proxies(Networks::new(networks))
             })
         }
         (None, Some(hops)) => Some(Trust::Hops(hops.value)),
-        (None, None) => Some(Trust::Nobody),
+        (None, None) => Some(Trust::None),
     }
 }
 

@@ -126,7 +126,7 @@ pub struct HttpListener {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
     #[default]
-    Nobody,
+    None,
     /// Proxies by their addresses. Never empty.
     Proxies(Networks),
     /// Whoever connects is the last of this many proxies.
@@ -137,7 +137,7 @@ impl Trust {
     /// Whether what a peer says of its client is believed; it has no address on a Unix socket.
     pub fn covers(&self, peer: Option<IpAddr>) -> bool {
         match self {
-            Self::Nobody => false,
+            Self::None => false,
             Self::Proxies(networks) => peer.is_some_and(|peer| networks.contains(peer)),
             Self::Hops(_) => true,
         }

@@ -119,7 +119,7 @@ impl Policy for BasicAuth {
             ListenAddress::Unix(_) => true,
         };
         // A trusted proxy in front may be the end of TLS.
-        if http.tls.is_some() || http.trust != Trust::Nobody || local {
+        if http.tls.is_some() || http.trust != Trust::None || local {
             return;
         }
         let message = format!("passwords come in clear text by the listener `{}`", listener.name);

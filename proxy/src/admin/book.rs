@@ -10,10 +10,10 @@ use portcullis_config::location::Location;
 use portcullis_config::model::{AdminAddress, Config, ListenAddress, ListenerKind};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::Transport;
+use super::guard::AdminTransport;
 use super::shared::Shared;
 use super::{api, serve, status};
-use crate::sockets::{self, ListenSocket, Place};
+use crate::sockets::{self, ListenSocket, ListenerKey};
 use crate::world::WorldError;
 
 /// The name under which the admin API is told beside the listeners.
@@ -27,7 +27,7 @@ pub struct ControlBook {
 
 struct Entry {
     purpose: Purpose,
-    place: Place,
+    place: ListenerKey,
     bound: ListenAddress,
     /// Until it is served.
     socket: Option<ListenSocket>,
@@ -35,15 +35,15 @@ struct Entry {
 }
 
 /// A socket bound for a generation that is not published yet; dropping it closes it.
-pub struct Door {
+pub struct ControlReservation {
     purpose: Purpose,
-    place: Place,
+    place: ListenerKey,
     pub name: String,
     pub bound: ListenAddress,
     socket: ListenSocket,
 }
 
-impl Door {
+impl ControlReservation {
     /// From here on clients may come.
     pub fn listen(&self) {
         sockets::listen_all(&self.name, std::slice::from_ref(&self.socket));
@@ -63,8 +63,8 @@ impl ControlBook {
         &self,
         config: &Config,
         leaving: &[ListenAddress],
-    ) -> Result<Vec<Door>, Vec<WorldError>> {
-        let mut doors = Vec::new();
+    ) -> Result<Vec<ControlReservation>, Vec<WorldError>> {
+        let mut reservations = Vec::new();
         let mut faults = Vec::new();
         for wanted in wanted(config) {
             if self.entries.iter().any(|entry| wanted.is(entry)) {
@@ -72,7 +72,9 @@ impl ControlBook {
             }
             let Wanted { purpose, place, name, location } = wanted;
             match bind(purpose, &place, leaving) {
-                Ok((socket, bound)) => doors.push(Door { purpose, place, name, bound, socket }),
+                Ok((socket, bound)) => {
+                    reservations.push(ControlReservation { purpose, place, name, bound, socket })
+                }
                 Err(error) => faults.push(WorldError::new(
                     location,
                     match purpose {
@@ -86,11 +88,11 @@ impl ControlBook {
                             format!("the admin API cannot be bound to `{}`: {error}", place.address)
                         }
                     },
-                    sockets::cure(&place.address, &error),
+                    sockets::help(&place.address, &error),
                 )),
             }
         }
-        if faults.is_empty() { Ok(doors) } else { Err(faults) }
+        if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
     /// What `config` has no more.
@@ -100,8 +102,8 @@ impl ControlBook {
     }
 
     /// Takes the doors in and gives up what `config` has no more.
-    pub fn commit(&mut self, config: &Config, doors: Vec<Door>) {
-        for Door { purpose, place, bound, socket, .. } in doors {
+    pub fn commit(&mut self, config: &Config, reservations: Vec<ControlReservation>) {
+        for ControlReservation { purpose, place, bound, socket, .. } in reservations {
             let stop = CancellationToken::new();
             self.entries.push(Entry { purpose, place, bound, socket: Some(socket), stop });
         }
@@ -148,7 +150,7 @@ impl ControlBook {
 
 struct Wanted<'a> {
     purpose: Purpose,
-    place: Place,
+    place: ListenerKey,
     name: String,
     location: &'a Location,
 }
@@ -165,7 +167,7 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     let status = listeners.filter(|listener| matches!(listener.kind, ListenerKind::Status));
     let status = status.map(|listener| Wanted {
         purpose: Purpose::Status,
-        place: Place::new(listener.address.clone(), &listener.name),
+        place: ListenerKey::new(listener.address.clone(), &listener.name),
         name: listener.name.clone(),
         location: &listener.location,
     });
@@ -178,7 +180,7 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
         };
         Wanted {
             purpose: Purpose::Admin,
-            place: Place::new(address, ADMIN),
+            place: ListenerKey::new(address, ADMIN),
             name: ADMIN.to_owned(),
             location: &admin.location,
         }
@@ -192,7 +194,7 @@ fn wants(config: &Config, entry: &Entry) -> bool {
 
 fn bind(
     purpose: Purpose,
-    place: &Place,
+    place: &ListenerKey,
     leaving: &[ListenAddress],
 ) -> std::io::Result<(ListenSocket, ListenAddress)> {
     if let (Purpose::Admin, ListenAddress::Unix(path)) = (purpose, &place.address) {
@@ -204,10 +206,10 @@ fn bind(
     Ok((socket, bound.address))
 }
 
-fn transport(bound: &ListenAddress) -> Transport {
+fn transport(bound: &ListenAddress) -> AdminTransport {
     match bound {
-        ListenAddress::Tcp { .. } => Transport::Tcp,
-        ListenAddress::Unix(_) => Transport::Unix,
+        ListenAddress::Tcp { .. } => AdminTransport::Tcp,
+        ListenAddress::Unix(_) => AdminTransport::Unix,
     }
 }
 

@@ -16,7 +16,7 @@ pub mod shared;
 mod status;
 mod view;
 
-pub use book::{ControlBook, Door};
+pub use book::{ControlBook, ControlReservation};
 pub use shared::Shared;
 
 #[cfg(test)]

@@ -83,21 +83,21 @@ fn go_on_as_http2(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>)
 /// (RFC 9113, section 3.3).
 async fn is_http2(worker: &Worker, client: &Client, buffer: &mut Option<Buffer>) -> bool {
     /// No method of HTTP/1 begins so.
-    const TELLING: &[u8] = b"PRI ";
+    const PREFACE_START: &[u8] = b"PRI ";
     let current = worker.current_of(&client.listener);
-    let spoken = current.listener(client.listener.id).map(|it| it.settings.protocols);
+    let protocols = current.listener(client.listener.id).map(|it| it.settings.protocols);
     drop(current);
-    match spoken {
+    match protocols {
         Some(Protocols { http2: true, .. }) if client.agreed().is_none() => {}
         _ => return false,
     }
     loop {
         let seen = buffer.as_ref().map_or(&[][..], Buffer::filled);
-        if seen.starts_with(TELLING) {
+        if seen.starts_with(PREFACE_START) {
             return true;
         }
-        if !TELLING.starts_with(seen) {
-            return !spoken.is_some_and(|spoken| spoken.http1);
+        if !PREFACE_START.starts_with(seen) {
+            return !protocols.is_some_and(|protocols| protocols.http1);
         }
         let read = read_some(&client.io, worker.buffers(), buffer);
         match client.deadline.bound(read).await {

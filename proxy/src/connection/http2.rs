@@ -21,9 +21,9 @@ use crate::handler;
 use crate::http2::metered::Metered;
 use crate::http2::transport::Transport;
 use crate::io::Io;
-use crate::unserved::Failed;
+use crate::unserved::ConnectionFailure;
 use crate::worker::Worker;
-use session::{Broken, Session};
+use session::{ClientError, Session};
 use streams::Open;
 
 /// Streams that a client may have open at once.
@@ -108,13 +108,13 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<
                 }
             }
         }
-        Ok(Err(error)) => Broken::of(&error, &meter.borrow()),
+        Ok(Err(error)) => ClientError::of(&error, &meter.borrow()),
         Err(_) => None,
     };
-    if let Some(Broken { failure, cause }) = ended {
+    if let Some(ClientError { failure, cause }) = ended {
         let sni = client.tls.as_ref().and_then(|tls| tls.sni.as_deref());
-        let failed = Failed::new(failure, &metrics, worker.id(), client.address);
-        Failed { sni, ..failed }.tell(cause);
+        let failed = ConnectionFailure::new(failure, &metrics, worker.id(), client.address);
+        ConnectionFailure { sni, ..failed }.report(cause);
     }
     close(&worker, &client).await;
 }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use portcullis_config::model::{Config, ListenAddress};
 use tokio::sync::{Notify, mpsc};
 
-use crate::admin::Door;
+use crate::admin::ControlReservation;
 use crate::control::book::{AddressBook, Reservation, WithReservations};
 use crate::control::expiry::expiring;
 use crate::control::retired::Retired;
@@ -37,7 +37,7 @@ pub struct Publisher {
 pub struct Prepared {
     pub snapshot: Snapshot,
     reservations: Vec<Reservation>,
-    doors: Vec<Door>,
+    control_reservations: Vec<ControlReservation>,
     /// `None` when the log stays where it is.
     pub log: Option<OpenSink>,
 }
@@ -52,12 +52,15 @@ pub fn prepare(
     let mut faults = Vec::new();
     let reservations = book.reserve(&config, metrics.workers());
     let reservations = reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
-    let doors = book.control.reserve(&config, &book.leaving(&config));
-    let doors = doors.map_err(|found| faults.extend(found)).unwrap_or_default();
+    let control_reservations = book.control.reserve(&config, &book.leaving(&config));
+    let control_reservations =
+        control_reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
     let log = open_log(&config, previous).map_err(|found| faults.push(found)).unwrap_or_default();
     let addresses = WithReservations(book, &reservations);
     match Snapshot::build(config, previous, metrics, &addresses) {
-        Ok(snapshot) if faults.is_empty() => Ok(Prepared { snapshot, reservations, doors, log }),
+        Ok(snapshot) if faults.is_empty() => {
+            Ok(Prepared { snapshot, reservations, control_reservations, log })
+        }
         Ok(_) => Err(faults),
         Err(mut found) => {
             found.extend(faults);
@@ -82,7 +85,7 @@ fn open_log(config: &Config, previous: Option<&Snapshot>) -> Result<Option<OpenS
 impl Publisher {
     /// Publishes: from here on new requests meet the new generation.
     pub async fn publish(&mut self, prepared: Prepared) {
-        let Prepared { snapshot, reservations, doors, log } = prepared;
+        let Prepared { snapshot, reservations, control_reservations, log } = prepared;
         let config = Arc::clone(&snapshot.config);
         let generation = snapshot.generation;
         for upstream in &snapshot.upstreams {
@@ -103,26 +106,27 @@ impl Publisher {
             let Reservation { name, bound, .. } = reservation;
             tracing::info!(listener = name, address = %bound, "listening");
         }
-        for door in &doors {
-            door.listen();
-            let Door { name, bound, .. } = door;
+        for reservation in &control_reservations {
+            reservation.listen();
+            let ControlReservation { name, bound, .. } = reservation;
             tracing::info!(listener = name, address = %bound, "listening");
         }
-        self.book.control.commit(&config, doors);
+        self.book.control.commit(&config, control_reservations);
         let retired = self.book.commit(&config, &reservations);
         for reservation in reservations {
-            let Reservation { id, crowd, sockets, inboxes, .. } = reservation;
-            for (worker, (socket, inbox)) in
-                self.workers.iter().zip(sockets.into_iter().zip(inboxes))
+            let Reservation { id, balancer, sockets, handovers, .. } = reservation;
+            for (worker, (socket, handover)) in
+                self.workers.iter().zip(sockets.into_iter().zip(handovers))
             {
-                let (crowd, snapshot) = (Arc::clone(&crowd), Arc::clone(&snapshot));
-                tell(worker, Command::Listen { id, socket, inbox, crowd, snapshot }).await;
+                let (balancer, snapshot) = (Arc::clone(&balancer), Arc::clone(&snapshot));
+                send_command(worker, Command::Listen { id, socket, handover, balancer, snapshot })
+                    .await;
             }
         }
         for (id, address) in retired {
             tracing::info!(%address, "no longer listening");
             for worker in &self.workers {
-                tell(worker, Command::Retire(id)).await;
+                send_command(worker, Command::Retire(id)).await;
             }
         }
     }
@@ -133,7 +137,7 @@ impl Publisher {
 }
 
 /// A worker that is gone has taken the process with it; there is nobody left to tell.
-pub async fn tell(worker: &mpsc::Sender<Command>, command: Command) {
+pub async fn send_command(worker: &mpsc::Sender<Command>, command: Command) {
     if worker.send(command).await.is_err() {
         tracing::error!("a worker has ended");
     }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
-use crate::crowd::{Crowd, Inbox};
+use crate::connection_balance::{ConnectionBalancer, HandoverQueue};
 use crate::snapshot::Addresses;
-use crate::sockets::{self, BoundSockets, ListenSocket, ListenerId, Place};
+use crate::sockets::{self, BoundSockets, ListenSocket, ListenerId, ListenerKey};
 use crate::world::WorldError;
 
 /// The addresses that are bound.
 #[derive(Default)]
 pub struct AddressBook {
-    entries: HashMap<Place, Entry>,
+    entries: HashMap<ListenerKey, Entry>,
     last_id: u64,
     /// What the control runtime answers at.
     pub control: ControlBook,
@@ -29,12 +29,12 @@ struct Entry {
 pub struct Reservation {
     pub id: ListenerId,
     pub name: String,
-    place: Place,
+    place: ListenerKey,
     pub bound: ListenAddress,
-    pub crowd: Arc<Crowd>,
+    pub balancer: Arc<ConnectionBalancer>,
     /// One for each worker, each with its inbox.
     pub sockets: Vec<ListenSocket>,
-    pub inboxes: Vec<Inbox>,
+    pub handovers: Vec<HandoverQueue>,
 }
 
 impl Reservation {
@@ -56,26 +56,26 @@ impl AddressBook {
         let mut faults = Vec::new();
         let leaving = self.leaving(config);
         for listener in &config.listeners {
-            let place = Place::of(listener);
+            let place = ListenerKey::of(listener);
             if !listener.kind.carries_routes() || self.entries.contains_key(&place) {
                 continue;
             }
             match sockets::bind(&listener.address, workers, &leaving) {
                 Ok(BoundSockets { sockets, address }) => {
                     self.last_id += 1;
-                    let (crowd, inboxes) = Crowd::new(workers);
+                    let (balancer, handovers) = ConnectionBalancer::new(workers);
                     reservations.push(Reservation {
                         id: ListenerId(self.last_id),
                         name: listener.name.clone(),
                         place,
                         bound: address,
-                        crowd,
+                        balancer,
                         sockets,
-                        inboxes,
+                        handovers,
                     });
                 }
                 Err(error) => {
-                    let help = sockets::cure(&listener.address, &error);
+                    let help = sockets::help(&listener.address, &error);
                     let message = format!(
                         "listener `{}` cannot be bound to `{}`: {error}",
                         listener.name, listener.address
@@ -133,7 +133,7 @@ impl AddressBook {
         let served =
             config.listeners.iter().filter(|listener| listener.kind.carries_routes()).filter_map(
                 |listener| {
-                    let entry = self.entries.get(&Place::of(listener))?;
+                    let entry = self.entries.get(&ListenerKey::of(listener))?;
                     Some((listener.name.clone(), entry.bound.clone()))
                 },
             );
@@ -142,11 +142,11 @@ impl AddressBook {
 }
 
 /// Whether `config` has an http listener here.
-fn wants(config: &Config, place: &Place) -> bool {
+fn wants(config: &Config, place: &ListenerKey) -> bool {
     config
         .listeners
         .iter()
-        .any(|listener| listener.kind.carries_routes() && Place::of(listener) == *place)
+        .any(|listener| listener.kind.carries_routes() && ListenerKey::of(listener) == *place)
 }
 
 /// The book as a build sees it: with the reservations of its own generation.
@@ -155,7 +155,7 @@ pub struct WithReservations<'a>(pub &'a AddressBook, pub &'a [Reservation]);
 impl Addresses for WithReservations<'_> {
     fn identify(&self, listener: &Listener) -> Option<(ListenerId, Option<u16>)> {
         let Self(book, reservations) = self;
-        let place = Place::of(listener);
+        let place = ListenerKey::of(listener);
         let reserved = reservations
             .iter()
             .find(|reservation| reservation.place == place)

@@ -110,11 +110,11 @@ impl Expiring {
         days.map(|days| (self.not_after - days * DAY, days))
     }
 
-    fn say(&self, days: i64) {
+    fn log(&self, days: i64) {
         let (certificate, names) = (&*self.label, &*self.names);
         let file = self.file.as_ref().map(|file| tracing::field::display(file.display()));
         let expires = rfc3339(self.not_after);
-        let cure = match self.kind {
+        let help = match self.kind {
             Kind::Listener | Kind::Upstream => {
                 "renew it and replace its file, which is read again by itself; if an ACME client or \
                  cert-manager does that, see why it did not"
@@ -129,7 +129,7 @@ impl Expiring {
                 names,
                 file,
                 expires,
-                cure,
+                help,
                 "a listener's certificate has expired: clients refuse it"
             ),
             (0, Kind::Upstream) => tracing::error!(
@@ -137,7 +137,7 @@ impl Expiring {
                 names,
                 file,
                 expires,
-                cure,
+                help,
                 "the certificate for an upstream has expired: the upstream refuses it"
             ),
             (0, Kind::Authorities) => tracing::error!(
@@ -145,7 +145,7 @@ impl Expiring {
                 names,
                 file,
                 expires,
-                cure,
+                help,
                 "every authority of a bundle has expired: no peer can be verified"
             ),
             (days, _) => tracing::warn!(
@@ -154,7 +154,7 @@ impl Expiring {
                 file,
                 expires,
                 days,
-                cure,
+                help,
                 "a certificate expires soon"
             ),
         }
@@ -195,7 +195,7 @@ pub async fn watch(published: Arc<ArcSwap<Snapshot>>, changed: Arc<Notify>) {
         let all = expiring(&published.load());
         let (news, pause) = reported.look(&all, unix_now());
         for (one, days) in news {
-            one.say(days);
+            one.log(days);
         }
         let pause = Duration::from_secs(u64::try_from(pause).unwrap_or(1));
         tokio::select! {
@@ -225,12 +225,12 @@ mod tests {
     fn check(life: i64, expected: &[(i64, i64)]) {
         let one = [certificate("public/0", life * DAY, life * DAY)];
         let mut reported = Reported::default();
-        let mut said = Vec::new();
+        let mut logged = Vec::new();
         for hour in 0..=(life + 1) * 24 {
             let (news, _) = reported.look(&one, hour * DAY / 24);
-            said.extend(news.into_iter().map(|(_, days)| (hour / 24, days)));
+            logged.extend(news.into_iter().map(|(_, days)| (hour / 24, days)));
         }
-        assert_eq!(said, expected, "{life} days");
+        assert_eq!(logged, expected, "{life} days");
     }
 
     #[test]

@@ -97,13 +97,13 @@ impl Reloader {
         trigger: Trigger,
         error: &std::io::Error,
     ) -> Option<LastReload> {
-        let cure = descriptors::cure(error);
+        let help = descriptors::help(error);
         let line = self.lines.admit(self.begun.elapsed(), REPEAT);
         if trigger == Trigger::Asked || line.is_some() {
             let suppressed = line.filter(|count| *count > 0);
             tracing::warn!(
                 %error,
-                cure,
+                help,
                 suppressed,
                 "out of descriptors: the configuration is not read, and what serves goes on"
             );
@@ -113,7 +113,7 @@ impl Reloader {
         }
         publisher.metrics.reloaded(ReloadResult::Failure);
         Some(LastReload {
-            problems: format!("out of descriptors: {error}\n{cure}\n"),
+            problems: format!("out of descriptors: {error}\n{help}\n"),
             refused: true,
             ..current(publisher)
         })
@@ -171,8 +171,8 @@ impl Reloader {
         if !problems.is_empty()
             && let Err(error) = descriptors::spare()
         {
-            let cure = descriptors::cure(&error);
-            tracing::error!(%error, cure, "out of descriptors: what serves goes on\n{problems}");
+            let help = descriptors::help(&error);
+            tracing::error!(%error, help, "out of descriptors: what serves goes on\n{problems}");
             // The files were not read as they are: the next look has to see a change.
             self.seen.number = !self.seen.number;
         } else if !problems.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_config::model::UpstreamId;
 
-use super::Scratch;
+use super::DecisionScratch;
 use crate::cause::Cause;
 use crate::error::Reason;
 use crate::message::{RequestHead, Span};
@@ -38,7 +38,7 @@ pub struct ProxyReply<'t> {
     pub status: u16,
     pub content_type: Option<&'t str>,
     pub body: &'t [u8],
-    /// The value of `location` is in the scratch: [`Scratch::location`].
+    /// The value of `location` is in the scratch: [`DecisionScratch::location`].
     pub has_location: bool,
 }
 
@@ -118,7 +118,7 @@ impl<'t> Plan<'t> {
     }
 
     /// The path to send.
-    pub fn path<'a>(&self, head: &RequestHead<'a>, scratch: &'a Scratch) -> &'a [u8] {
+    pub fn path<'a>(&self, head: &RequestHead<'a>, scratch: &'a DecisionScratch) -> &'a [u8] {
         match self.path {
             PathSource::Head(span) => span.of(head.bytes),
             PathSource::Root => b"/",

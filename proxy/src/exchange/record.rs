@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 
 use super::Exchange;
-use super::view::Seen;
+use super::view::RecordContext;
 use crate::error::Reason;
 use crate::message::RequestHead;
-use crate::observe::access_log::{Record, TlsFacts};
-use crate::observe::things::RequestOutcome;
+use crate::observe::access_log::{Record, TlsRecord};
+use crate::observe::series::RequestOutcome;
 use crate::observe::timeline::Stage;
 
 impl Drop for Exchange<'_> {
@@ -41,7 +41,7 @@ impl Exchange<'_> {
         let readable = RequestHead { bytes: &self.scratch.head, parts: &self.scratch.request };
         let head = self.request();
         let named = head.or(self.refused.then_some(readable));
-        let Seen { generation, route, metrics, listener, log_format } =
+        let RecordContext { generation, route, metrics, listener, log_format } =
             self.view.seen(self.route, self.client.listener.id);
         let its_own = matches!(self.reason, None | Some(Reason::ClientAborted));
         let left = (self.client_closed && its_own)
@@ -69,7 +69,7 @@ impl Exchange<'_> {
             trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
             forwarded_for: self.provenance.forwarded_for,
             peer: self.client.peer.socket(),
-            tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
+            tls: tls.map(|tls| TlsRecord { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
             method: named.map_or(b"", |head| head.method()),
             host: named.map_or(b"", |head| head.authority()),

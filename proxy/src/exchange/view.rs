@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::observe::access_log::LogFormat;
-use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::observe::series::{ListenerMetrics, RouteMetrics};
 use crate::route::RouteId;
 use crate::sockets::ListenerId;
 use crate::worker::Current;
@@ -14,10 +14,10 @@ pub(super) enum View {
     /// Until its plan is made and its response has begun.
     Whole(Rc<Current>),
     /// Afterwards: what its record needs, so that an old generation can go.
-    Rest(Box<Rest>),
+    Rest(Box<OwnedRecordContext>),
 }
 
-pub(super) struct Rest {
+pub(super) struct OwnedRecordContext {
     generation: u64,
     route: Option<String>,
     metrics: Arc<RouteMetrics>,
@@ -26,7 +26,7 @@ pub(super) struct Rest {
 }
 
 /// What a record needs of the configuration, lent by whoever has it.
-pub(super) struct Seen<'a> {
+pub(super) struct RecordContext<'a> {
     pub(super) generation: u64,
     pub(super) route: Option<&'a str>,
     pub(super) metrics: &'a Arc<RouteMetrics>,
@@ -38,8 +38,8 @@ impl View {
     /// Lets the generation go.
     pub(super) fn settle(&mut self, route: Option<RouteId>, listener: ListenerId) {
         if let Self::Whole(current) = self {
-            let seen = Seen::of(current, route, listener);
-            let rest = Rest {
+            let seen = RecordContext::of(current, route, listener);
+            let rest = OwnedRecordContext {
                 generation: seen.generation,
                 route: seen.route.map(str::to_owned),
                 metrics: Arc::clone(seen.metrics),
@@ -50,15 +50,15 @@ impl View {
         }
     }
 
-    pub(super) fn seen(&self, route: Option<RouteId>, listener: ListenerId) -> Seen<'_> {
+    pub(super) fn seen(&self, route: Option<RouteId>, listener: ListenerId) -> RecordContext<'_> {
         match self {
-            Self::Whole(current) => Seen::of(current, route, listener),
+            Self::Whole(current) => RecordContext::of(current, route, listener),
             Self::Rest(rest) => rest.seen(),
         }
     }
 }
 
-impl<'a> Seen<'a> {
+impl<'a> RecordContext<'a> {
     fn of(current: &'a Current, route: Option<RouteId>, listener: ListenerId) -> Self {
         let snapshot = &current.snapshot;
         let metrics = route.and_then(|id| snapshot.route_metrics.get(id.0));
@@ -73,9 +73,9 @@ impl<'a> Seen<'a> {
     }
 }
 
-impl Rest {
-    fn seen(&self) -> Seen<'_> {
-        Seen {
+impl OwnedRecordContext {
+    fn seen(&self) -> RecordContext<'_> {
+        RecordContext {
             generation: self.generation,
             route: self.route.as_deref(),
             metrics: &self.metrics,

@@ -4,7 +4,7 @@ use http::StatusCode;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::attempt::Target;
+use super::attempt::AttemptTarget;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::write::{Line, OutgoingResponse, client_framing, write_response};
@@ -41,7 +41,7 @@ pub(super) fn response_filters(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Sta
 /// end will tell it the end of the body.
 pub(super) fn begin_response<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
     bytes: &[u8],
     answered: Instant,
 ) -> Result<(Writing<'c>, bool, bool), Reason> {

@@ -13,7 +13,7 @@ use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM, Method};
 use super::outgoing::{begin_http1, begin_http2};
 use super::sending::{drive, take_back};
 use super::stream::{Answered, finish};
-use super::{Failure, Outcome as Forwarded};
+use super::{Failure, ForwardOutcome as Forwarded};
 use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
 use crate::error::Fault;
@@ -26,10 +26,10 @@ use crate::snapshot::HttpListener;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::Picked;
 use crate::upstream::local::LocalUpstream;
-use crate::upstream::outcome::{Outcome, Trial};
+use crate::upstream::outcome::{AttemptOutcome, Trial};
 
 /// Where one attempt goes, and how long it may take.
-pub(super) struct Target<'a> {
+pub(super) struct AttemptTarget<'a> {
     pub(super) listener: &'a HttpListener,
     pub(super) plan: &'a Plan<'a>,
     pub(super) upstream: &'a Rc<LocalUpstream>,
@@ -66,7 +66,7 @@ pub(super) struct Attempt<'c> {
 /// Makes one attempt: until there is an answer, or a short one has gone to the client whole.
 pub(super) async fn attempt<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
 ) -> Result<Forwarded<'c>, Failure> {
     let connected = connect(exchange, target).await?;
     let mut attempt = Attempt::begin(exchange, target, connected)?;
@@ -90,8 +90,11 @@ pub(super) async fn attempt<'c>(
 }
 
 /// A connection to the endpoint, or a stream of one.
-async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Connected, Failure> {
-    let Target { upstream, picked, .. } = target;
+async fn connect(
+    exchange: &mut Exchange<'_>,
+    target: &AttemptTarget<'_>,
+) -> Result<Connected, Failure> {
+    let AttemptTarget { upstream, picked, .. } = target;
     let trial = Trial::begin(upstream, picked);
     exchange.endpoint = Some(Rc::clone(trial.endpoint()));
     exchange.timeline.unmark(Mark::Connect);
@@ -133,7 +136,7 @@ async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Con
 
 impl Connected {
     /// Ends it without an answer.
-    fn fail(self, outcome: Outcome) {
+    fn fail(self, outcome: AttemptOutcome) {
         self.upstream.discard(self.connection);
         self.trial.record(outcome, Instant::now());
     }
@@ -143,7 +146,7 @@ impl<'c> Attempt<'c> {
     /// Begins to send the request.
     fn begin(
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
         mut connected: Connected,
     ) -> Result<Self, Failure> {
         exchange.upload = Default::default();
@@ -176,7 +179,7 @@ impl<'c> Attempt<'c> {
                 Ok(Self { connected, watch, upload, heads, response })
             }
             Err(failure) => {
-                connected.fail(Outcome::of(failure.cause.reason));
+                connected.fail(AttemptOutcome::of(failure.cause.reason));
                 Err(failure)
             }
         }
@@ -186,7 +189,7 @@ impl<'c> Attempt<'c> {
     async fn hear(
         &mut self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
     ) -> Result<(), Cause> {
         let mut interim = 0;
         loop {
@@ -233,7 +236,8 @@ impl<'c> Attempt<'c> {
             take_back(exchange, upload);
         }
         let refused = heads.was_refused();
-        let outcome = if refused { Outcome::Refused } else { Outcome::of(cause.reason) };
+        let outcome =
+            if refused { AttemptOutcome::Refused } else { AttemptOutcome::of(cause.reason) };
         connected.fail(outcome);
         let unsent = !exchange.upload.begun.get() || refused;
         Failure { cause, not_sent: unsent && cause.reason.fault() == Fault::Upstream }

@@ -6,10 +6,10 @@
 use tokio::time::Instant;
 
 use super::answer::{begin_response, response_filters};
-use super::attempt::{Attempt, Target};
+use super::attempt::{Attempt, AttemptTarget};
 use super::head::HeadReader;
 use super::sending::forget;
-use super::stream::{Begun, End};
+use super::stream::{BodyStreams, ResponseEnd};
 use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::message::{Framing, ResponseHead};
@@ -21,8 +21,8 @@ use crate::relay::reader::Reading;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
 use crate::relay::writer::Writing;
-use crate::relay::{Stage, Watch};
-use crate::upstream::outcome::Outcome;
+use crate::relay::{WaitStage, Watch};
+use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
 /// A response on its way to the client.
@@ -47,7 +47,7 @@ impl<'c> Attempt<'c> {
     pub(super) fn commit(
         &mut self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
     ) -> Result<Response<'c>, Cause> {
         forget(exchange, self.upload.as_mut());
         let answered = self.adopt(exchange);
@@ -77,7 +77,7 @@ impl<'c> Attempt<'c> {
             exchange.note("the origin refused the WebSocket handshake");
         }
         let latency = answered - self.ready();
-        self.connected.trial.record(Outcome::Answered { status, latency }, answered);
+        self.connected.trial.record(AttemptOutcome::Answered { status, latency }, answered);
         if exchange.call.is_some() {
             // It stands in the head where there is nothing else.
             let head = ResponseHead { bytes: self.heads.bytes(), parts: &self.response };
@@ -115,25 +115,25 @@ impl<'c> Response<'c> {
     }
 
     /// How it has ended, once it is passed.
-    pub(super) fn end(&self) -> End {
-        End { keep_alive: self.keep_alive, at_its_end: self.passed == Some(true) }
+    pub(super) fn end(&self) -> ResponseEnd {
+        ResponseEnd { keep_alive: self.keep_alive, at_its_end: self.passed == Some(true) }
     }
 
     /// Both directions, ready to go on.
     pub(super) fn begin(
         self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
         watch: Watch<'c>,
         upload: Option<Upload<'c>>,
         heads: HeadReader<'c>,
-    ) -> Box<Begun<'c>> {
+    ) -> Box<BodyStreams<'c>> {
         let Self { writing, keep_alive, until_close, filters, framing, upgraded, .. } = self;
         let mut reading = heads.into_body(framing, &mut exchange.scratch.response_head);
         if !filters.is_empty() && !framing.is_empty() {
             reading = Reading::Filtered(Box::new(Filtered::new(reading, filters)));
         }
-        watch.stage.set(Stage::ResponseBody);
+        watch.stage.set(WaitStage::ResponseBody);
         let idle = target.plan.timeouts().idle;
         let pipes = exchange.worker.pipes();
         let download = if exchange.call.is_some() {
@@ -142,6 +142,6 @@ impl<'c> Response<'c> {
             let client_patience = *target.listener.settings.timeouts.body;
             Download::new(reading, writing, pipes, idle, client_patience)
         };
-        Box::new(Begun { watch, upload, download, keep_alive, until_close, upgraded })
+        Box::new(BodyStreams { watch, upload, download, keep_alive, until_close, upgraded })
     }
 }

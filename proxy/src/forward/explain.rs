@@ -4,7 +4,7 @@ use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::exchange::Exchange;
 use crate::fault::Words;
-use crate::http2::heard::Heard;
+use crate::http2::sniff::SniffedProtocol;
 use crate::upstream::acquire::Connection;
 
 /// Notes what happened to the connection, where that is why there is no answer; a peer that speaks
@@ -29,20 +29,20 @@ pub(super) fn explain(
             cause
         }
         Connection::Http1(_) => cause,
-        Connection::Http2(lease) => match lease.heard() {
-            Heard::Http1 => Rule::Http1FromHttp2.in_response(),
-            Heard::Nothing => {
+        Connection::Http2(lease) => match lease.sniffed() {
+            SniffedProtocol::Http1 => Rule::Http1FromHttp2.in_response(),
+            SniffedProtocol::Nothing => {
                 exchange.note_more(SILENT);
                 cause
             }
-            Heard::Fault { words, silent } => {
+            SniffedProtocol::Fault { words, silent } => {
                 exchange.note(words);
                 if silent {
                     exchange.note_more(SILENT);
                 }
                 cause
             }
-            Heard::Frames => cause,
+            SniffedProtocol::Frames => cause,
         },
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use self::attempt::{Target, attempt};
+use self::attempt::{AttemptTarget, attempt};
 use self::sending::{keep, rewind};
 pub use self::stream::{Answered, stream};
 use crate::cause::{Cause, Rule};
@@ -39,7 +39,7 @@ mod upgrade;
 const KEPT_BODY: usize = 64 * 1024;
 
 /// How far a request came while its generation was needed.
-pub enum Outcome<'c> {
+pub enum ForwardOutcome<'c> {
     Ended(Next),
     Answered(Answered<'c>),
 }
@@ -61,7 +61,7 @@ impl Failure {
     }
 
     /// Says which of the limits it was that a response did not keep to.
-    fn name_timeout(self, target: &Target<'_>) -> Self {
+    fn name_timeout(self, target: &AttemptTarget<'_>) -> Self {
         let rule = match self.cause {
             Cause { reason: Reason::UpstreamTimeout, rule: None } => {
                 let per_try = target.give_up < target.answer_by;
@@ -81,11 +81,11 @@ pub async fn forward<'c>(
     listener: &HttpListener,
     plan: &Plan<'_>,
     routed: Instant,
-) -> Outcome<'c> {
+) -> ForwardOutcome<'c> {
     let edits = &plan.route.response_edits;
     let call = exchange.call;
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
-        return Outcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
+        return ForwardOutcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
     };
     let key = pick_key(exchange, upstream, plan);
     let budget = Budget { upstream, key: &key, extra: plan.retries, begun: routed };
@@ -97,7 +97,7 @@ pub async fn forward<'c>(
         Ok(outcome) => outcome,
         Err(failure) => {
             let cause = requests.name(failure.cause);
-            Outcome::Ended(fail(requests.exchange, edits, cause).await)
+            ForwardOutcome::Ended(fail(requests.exchange, edits, cause).await)
         }
     }
 }
@@ -115,13 +115,17 @@ struct Requests<'r, 'c> {
 }
 
 impl<'c> Attempts for Requests<'_, 'c> {
-    type Answer = Outcome<'c>;
+    type Answer = ForwardOutcome<'c>;
     type Failure = Failure;
 
-    async fn attempt(&mut self, picked: &Picked, now: Instant) -> Result<Outcome<'c>, Failure> {
+    async fn attempt(
+        &mut self,
+        picked: &Picked,
+        now: Instant,
+    ) -> Result<ForwardOutcome<'c>, Failure> {
         self.exchange.attempts += 1;
         self.exchange.forget_note();
-        let target = Target {
+        let target = AttemptTarget {
             listener: self.listener,
             plan: self.plan,
             upstream: self.upstream,
@@ -143,8 +147,8 @@ impl<'c> Attempts for Requests<'_, 'c> {
     fn no_endpoint(&mut self) -> Failure {
         let cluster = &self.upstream.live.cluster;
         self.exchange.upstream = Some(cluster.name.as_str().into());
-        if let Some(trouble) = cluster.trouble() {
-            self.exchange.note(trouble);
+        if let Some(unresolved) = cluster.unresolved() {
+            self.exchange.note(unresolved);
         }
         Failure::sent(Reason::NoEndpoint)
     }

@@ -13,7 +13,7 @@ use crate::memory::Level;
 use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
-use crate::relay::{Stage, Watch};
+use crate::relay::{WaitStage, Watch};
 
 /// The request's side of an exchange, polled before whatever waits for the response.
 pub(super) struct Sending<'a, 'e, 'c> {
@@ -81,8 +81,10 @@ impl Sending<'_, '_, '_> {
             }
             (ClientEnd::Http2 { .. }, _) => Poll::Pending,
             (ClientEnd::Http1, _) => {
-                let waits =
-                    matches!(self.watch.stage.get(), Stage::ResponseHead | Stage::ResponseBody);
+                let waits = matches!(
+                    self.watch.stage.get(),
+                    WaitStage::ResponseHead | WaitStage::ResponseBody
+                );
                 let client = self.exchange.client;
                 if self.upload.is_none()
                     && waits
@@ -94,7 +96,7 @@ impl Sending<'_, '_, '_> {
                         PeerState::Reset => return Poll::Ready(Reason::ClientAborted.into()),
                         // It may have closed its own side alone, and waits for the response.
                         PeerState::Closed => {
-                            closed = self.watch.stage.get() == Stage::ResponseHead;
+                            closed = self.watch.stage.get() == WaitStage::ResponseHead;
                         }
                         PeerState::Silent | PeerState::Sending => {}
                     }

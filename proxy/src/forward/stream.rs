@@ -20,18 +20,18 @@ use crate::relay::writer::Writing;
 use crate::respond;
 use crate::upstream::acquire::Connection;
 use crate::upstream::local::LocalUpstream;
-use crate::upstream::outcome::Outcome;
+use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
 /// An upstream's response, of which the head is there and nothing has been passed on.
 pub struct Answered<'c> {
     pub(super) connected: Connected,
     /// Boxed: it is large, and handed from phase to phase.
-    pub(super) begun: Box<Begun<'c>>,
+    pub(super) begun: Box<BodyStreams<'c>>,
 }
 
 /// Both directions, ready to go on.
-pub(super) struct Begun<'c> {
+pub(super) struct BodyStreams<'c> {
     pub(super) watch: Watch<'c>,
     /// The request, where it has not left whole yet.
     pub(super) upload: Option<Upload<'c>>,
@@ -45,7 +45,7 @@ pub(super) struct Begun<'c> {
 }
 
 /// How a response has ended.
-pub(super) struct End {
+pub(super) struct ResponseEnd {
     /// The client was told that its connection goes on.
     pub(super) keep_alive: bool,
     /// The upstream's connection stands exactly behind it.
@@ -59,7 +59,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     }
     let Answered { connected, mut begun } = answered;
     let Connected { upstream, connection, trial, .. } = connected;
-    let Begun { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
+    let BodyStreams { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
     let (watch, keep_alive, until_close) = (&*watch, *keep_alive, *until_close);
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {
@@ -81,22 +81,27 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     let cause = match result {
         Ok(()) => {
             if exchange.call.is_some() {
-                let told = download.pump.reading.trailer("grpc-status", grpc::read_status);
-                exchange.grpc_status = told.or(exchange.grpc_status);
+                let status = download.pump.reading.trailer("grpc-status", grpc::read_status);
+                exchange.grpc_status = status.or(exchange.grpc_status);
             }
             exchange.scratch.response_out = download.pump.writing.take_out();
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
             }
             let at_its_end = download.pump.reading.is_at_its_end();
-            return finish(exchange, &upstream, connection, &End { keep_alive, at_its_end });
+            return finish(
+                exchange,
+                &upstream,
+                connection,
+                &ResponseEnd { keep_alive, at_its_end },
+            );
         }
         Err(cause) => cause,
     };
     let reason = cause.reason;
     exchange.upstream_reset = download.pump.reading.reset_code();
     upstream.discard(connection);
-    trial.record(Outcome::of(reason), Instant::now());
+    trial.record(AttemptOutcome::of(reason), Instant::now());
     if !exchange.download.begun.get()
         && let Some(next) = answer_instead(exchange, cause, &mut download.pump.writing).await
     {
@@ -130,7 +135,7 @@ pub(super) fn finish(
     exchange: &mut Exchange<'_>,
     upstream: &LocalUpstream,
     connection: Connection,
-    end: &End,
+    end: &ResponseEnd,
 ) -> Next {
     let now = Instant::now();
     let complete = exchange.upload.complete.get();

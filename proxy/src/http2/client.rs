@@ -15,7 +15,7 @@ use http::Request;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::heard::{Heard, Listened};
+use super::sniff::{ProtocolSniffer, SniffedProtocol};
 use super::transport::Transport;
 use crate::io::Io;
 
@@ -43,7 +43,7 @@ struct State {
     quiet_since: Cell<Option<Instant>>,
     /// Wakes those who wait for a stream, or for the end.
     changed: Rc<Notify>,
-    heard: Rc<Listened>,
+    sniffed: Rc<ProtocolSniffer>,
 }
 
 impl Channel {
@@ -54,16 +54,16 @@ impl Channel {
         changed: Rc<Notify>,
         kept: impl Sized + 'static,
     ) -> Result<Self, h2::Error> {
-        let heard = Rc::<Listened>::default();
+        let sniffed = Rc::<ProtocolSniffer>::default();
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEAD_BYTES)
             .max_send_buffer_size(SEND_BUFFER)
-            .handshake::<_, Bytes>(Transport::sifted(io, Rc::clone(&heard)))
+            .handshake::<_, Bytes>(Transport::sifted(io, Rc::clone(&sniffed)))
             .await?;
-        let state = Rc::new(State { changed, heard, ..State::default() });
+        let state = Rc::new(State { changed, sniffed, ..State::default() });
         state.quiet_since.set(Some(Instant::now()));
         let driven = Rc::clone(&state);
         tokio::task::spawn_local(async move {
@@ -118,8 +118,8 @@ impl Lease {
     }
 
     /// What the upstream has been heard to say on the connection.
-    pub fn heard(&self) -> Heard {
-        self.state.heard.what()
+    pub fn sniffed(&self) -> SniffedProtocol {
+        self.state.sniffed.what()
     }
 
     /// Sends a request's head; `whole` when nothing follows it.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-use super::first::{First, Seen};
+use super::first::{First, FirstBytes};
 use crate::drain::Registration;
 use crate::io::Socket;
 use crate::observe::failure::Failure;
@@ -24,7 +24,7 @@ use crate::unserved::{failure_of, for_name};
 const SHOWN_TOKENS: usize = 64;
 
 /// What is known of a handshake that did not end well.
-pub(super) struct Failed {
+pub(super) struct HandshakeFailure {
     pub(super) failure: Failure,
     /// The client's own, by which it ended the handshake.
     pub(super) alert: Option<AlertDescription>,
@@ -43,8 +43,8 @@ pub(super) async fn shake(
     tls: &ServerTls,
     patience: Duration,
     registration: &Registration,
-) -> Result<Done, Failed> {
-    let seen = Seen::default();
+) -> Result<Done, HandshakeFailure> {
+    let seen = FirstBytes::default();
     let mut asked = Asked::default();
     // Boxed: a handshake's state is large, and gone before the first request.
     let handshake = Box::pin(timeout(patience, hands(socket, tls, &seen, &mut asked)));
@@ -68,7 +68,7 @@ pub(super) async fn shake(
         },
     };
     let Judged { failure, alert, cause, plain_http } = ended;
-    Err(Failed { failure, alert, sni: asked.sni, cause, plain_http })
+    Err(HandshakeFailure { failure, alert, sni: asked.sni, cause, plain_http })
 }
 
 /// What the client asks for in its first message.
@@ -83,7 +83,7 @@ struct Asked {
 async fn hands(
     socket: Socket,
     tls: &ServerTls,
-    seen: &Seen,
+    seen: &FirstBytes,
     asked: &mut Asked,
 ) -> Result<TlsStream<Socket>, (io::Error, Option<Socket>)> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), First { socket, seen });
@@ -145,7 +145,7 @@ fn broken(
     error: &io::Error,
     socket: Option<Socket>,
     tls: &ServerTls,
-    seen: &Seen,
+    seen: &FirstBytes,
     asked: &Asked,
 ) -> Judged {
     let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());

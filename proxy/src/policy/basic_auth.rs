@@ -14,7 +14,7 @@ use portcullis_config::passwords::{self, LineError, Passwords};
 use portcullis_config::policy::basic_auth::BasicAuth as Settings;
 
 use self::credentials::Credentials;
-use self::known::Known;
+use self::known::VerifiedPasswords;
 use self::verify::{Entry, decoy, is_quick, verify};
 use super::PolicyFault;
 use super::judge::{Answer, Inspected, Judge, Lists, Question, Verdict};
@@ -29,7 +29,7 @@ pub struct BasicAuth {
     passwords: Passwords,
     /// What a user that is not there is held against.
     decoy: Entry,
-    known: Arc<Known>,
+    known: Arc<VerifiedPasswords>,
     /// What was read, so that a reload which finds the same keeps what is known.
     text: Vec<u8>,
 }
@@ -126,21 +126,21 @@ fn read(settings: &Settings) -> Result<Vec<u8>, PolicyFault> {
     let mut text = Vec::new();
     // Opening a pipe would wait for its writer.
     if std::fs::metadata(&settings.file.path).is_ok_and(|it| !it.is_file()) {
-        return Err(said(settings, "it is not a regular file".to_owned()));
+        return Err(unreadable(settings, "it is not a regular file".to_owned()));
     }
     let file = std::fs::File::open(&settings.file.path);
     let read = file.and_then(|file| file.take(passwords::FILE_BYTES + 1).read_to_end(&mut text));
     match read {
         Ok(_) if text.len() as u64 > passwords::FILE_BYTES => {
             let limit = passwords::FILE_BYTES >> 20;
-            Err(said(settings, format!("it is larger than {limit} MiB")))
+            Err(unreadable(settings, format!("it is larger than {limit} MiB")))
         }
         Ok(_) => Ok(text),
-        Err(error) => Err(said(settings, error.to_string())),
+        Err(error) => Err(unreadable(settings, error.to_string())),
     }
 }
 
-fn said(settings: &Settings, what: String) -> PolicyFault {
+fn unreadable(settings: &Settings, what: String) -> PolicyFault {
     PolicyFault::Unusable {
         policy: BasicAuth::NAME,
         fault: format!("{}: {what}", settings.file.path.display()),

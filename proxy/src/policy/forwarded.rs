@@ -52,7 +52,7 @@ impl<'a> Forwarded<'a> {
         peer: &'a [u8],
         id: &'a RequestId,
     ) -> Self {
-        let told = |span: crate::message::Span| span.of(head.bytes);
+        let bytes_of = |span: crate::message::Span| span.of(head.bytes);
         let trace = provenance.trace.as_ref();
         let begun = trace.and_then(|trace| trace.begun());
         let mut dropped = CLAIMS;
@@ -63,7 +63,7 @@ impl<'a> Forwarded<'a> {
             dropped = dropped.with(Known::Tracestate);
         }
         Self {
-            chain: if provenance.believed {
+            chain: if provenance.trusted {
                 extended(head, peer)
             } else if peer.is_empty() {
                 SmallVec::new()
@@ -71,8 +71,8 @@ impl<'a> Forwarded<'a> {
                 smallvec![peer]
             },
             proto: [if provenance.tls { b"https" } else { b"http" }],
-            host: [provenance.host.map_or(head.authority(), told)],
-            port: [provenance.port.map_or(b"", told)],
+            host: [provenance.host.map_or(head.authority(), bytes_of)],
+            port: [provenance.port.map_or(b"", bytes_of)],
             id: [id.as_bytes()],
             parent: [begun.unwrap_or_default()],
             dropped,

@@ -298,8 +298,11 @@ mod tests {
     fn what_is_handed_on_is_what_is_left() {
         for nanos in [0, 1, 999, 1_000, 123_456_789, 99_999_999_999, 100_000_000_000] {
             let left = Duration::from_nanos(nanos);
-            let told = parse_timeout(&write_timeout(left)).unwrap();
-            assert!(told <= left && left - told < Duration::from_millis(1), "{left:?}: {told:?}");
+            let found = parse_timeout(&write_timeout(left)).unwrap();
+            assert!(
+                found <= left && left - found < Duration::from_millis(1),
+                "{left:?}: {found:?}"
+            );
         }
         for (seconds, expected) in
             [(1, "1000000u"), (100, "100000m"), (100_000, "100000S"), (u64::MAX, "99999999S")]

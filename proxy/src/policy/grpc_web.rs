@@ -81,8 +81,8 @@ mod tests {
             (text, "application/grpc+proto", Some("application/grpc-web-text+proto")),
             (text, "text/html", None),
         ] {
-            let told = to_client(web, said.as_bytes()).map(|pieces| pieces.concat());
-            assert_eq!(told.as_deref(), back.map(str::as_bytes), "{said}");
+            let found = to_client(web, said.as_bytes()).map(|pieces| pieces.concat());
+            assert_eq!(found.as_deref(), back.map(str::as_bytes), "{said}");
         }
     }
 

@@ -38,8 +38,8 @@ pub struct Provenance {
     /// The client's own connection is encrypted, by the word of a trusted peer or as seen here.
     pub tls: bool,
     /// What a trusted peer says of the scheme; without it the own connection is the client's.
-    pub told_scheme: bool,
-    pub(super) believed: bool,
+    pub forwarded_scheme: bool,
+    pub(super) trusted: bool,
     pub(super) host: Option<Span>,
     pub(super) port: Option<Span>,
     request_id: Option<Span>,
@@ -55,32 +55,32 @@ impl Provenance {
         peer: Peer,
         random: impl FnOnce() -> (u128, u64),
     ) -> Self {
-        let said = Said::of(head.fields());
+        let claims = Claims::of(head.fields());
         let value = |once: Once| once.span().map(|span| (span, span.of(head.bytes)));
-        let parent = value(said.parent).map(|(_, parent)| parent);
-        let trace = Some(Trace::new(parent, said.state_bytes, random));
+        let parent = value(claims.parent).map(|(_, parent)| parent);
+        let trace = Some(Trace::new(parent, claims.state_bytes, random));
         if !trust.covers(peer.address) {
             return Self { tls: peer.tls, trace, ..Self::default() };
         }
         let well_formed = |once: Once, is: fn(&[u8]) -> bool| {
             value(once).filter(|(_, value)| is(value)).map(|(span, _)| span)
         };
-        let told_tls = value(said.proto).and_then(|(_, proto)| is_encrypted(proto));
+        let forwarded_tls = value(claims.proto).and_then(|(_, proto)| is_encrypted(proto));
         Self {
-            forwarded_for: said.chain.then(|| find_client(head.fields(), trust)).flatten(),
-            tls: told_tls.unwrap_or(peer.tls),
-            told_scheme: told_tls.is_some(),
-            believed: true,
-            host: well_formed(said.host, host::is_valid),
-            port: well_formed(said.port, |port| host::port(port).is_some()),
-            request_id: well_formed(said.request_id, RequestId::is_well_formed),
+            forwarded_for: claims.chain.then(|| find_client(head.fields(), trust)).flatten(),
+            tls: forwarded_tls.unwrap_or(peer.tls),
+            forwarded_scheme: forwarded_tls.is_some(),
+            trusted: true,
+            host: well_formed(claims.host, host::is_valid),
+            port: well_formed(claims.port, |port| host::port(port).is_some()),
+            request_id: well_formed(claims.request_id, RequestId::is_well_formed),
             trace,
         }
     }
 
     /// Whether what the peer says of its client counts.
-    pub fn is_believed(&self) -> bool {
-        self.believed
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// The id that a trusted peer gave the request.
@@ -92,7 +92,7 @@ impl Provenance {
     pub fn port(&self, head: &RequestHead<'_>, own: Option<u16>) -> Option<u16> {
         match self.port {
             Some(port) => std::str::from_utf8(port.of(head.bytes)).ok()?.parse().ok(),
-            None if self.told_scheme => None,
+            None if self.forwarded_scheme => None,
             None => own,
         }
     }
@@ -122,7 +122,7 @@ pub(super) fn chain<'a>(fields: Fields<'a>) -> impl Iterator<Item = &'a [u8]> {
 fn find_client(fields: Fields<'_>, trust: &Trust) -> Option<IpAddr> {
     let mut addresses = chain(fields).map(address);
     match trust {
-        Trust::Nobody => None,
+        Trust::None => None,
         Trust::Proxies(networks) => {
             let mut client = None;
             // A malformed entry ends the walk with whom the last trusted proxy had met.
@@ -196,7 +196,7 @@ impl Once {
 
 /// What a head says of where it comes from, whoever sent it.
 #[derive(Debug, Default)]
-struct Said {
+struct Claims {
     chain: bool,
     proto: Once,
     host: Once,
@@ -206,7 +206,7 @@ struct Said {
     state_bytes: usize,
 }
 
-impl Said {
+impl Claims {
     fn of(fields: Fields<'_>) -> Self {
         const CLAIMS: KnownSet = KnownSet::of(&[
             Known::XForwardedFor,
@@ -217,26 +217,26 @@ impl Said {
             Known::Traceparent,
             Known::Tracestate,
         ]);
-        let mut said = Self::default();
+        let mut claims = Self::default();
         if !fields.fields.seen().intersects(CLAIMS) {
-            return said;
+            return claims;
         }
         for field in fields.fields.iter() {
             match field.known {
-                Known::XForwardedFor => said.chain = true,
-                Known::XForwardedProto => said.proto.see(field.value),
-                Known::XForwardedHost => said.host.see(field.value),
-                Known::XForwardedPort => said.port.see(field.value),
-                Known::XRequestId => said.request_id.see(field.value),
-                Known::Traceparent => said.parent.see(field.value),
+                Known::XForwardedFor => claims.chain = true,
+                Known::XForwardedProto => claims.proto.see(field.value),
+                Known::XForwardedHost => claims.host.see(field.value),
+                Known::XForwardedPort => claims.port.see(field.value),
+                Known::XRequestId => claims.request_id.see(field.value),
+                Known::Traceparent => claims.parent.see(field.value),
                 Known::Tracestate => {
-                    let comma = usize::from(said.state_bytes > 0);
-                    said.state_bytes += field.value.of(fields.bytes).len() + comma;
+                    let comma = usize::from(claims.state_bytes > 0);
+                    claims.state_bytes += field.value.of(fields.bytes).len() + comma;
                 }
                 _ => {}
             }
         }
-        said
+        claims
     }
 }
 

@@ -31,7 +31,7 @@ pub mod writer;
 
 /// What an exchange is waiting for, so that an expired deadline has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum WaitStage {
     ClientBody,
     UpstreamWrite,
     ResponseHead,
@@ -39,7 +39,7 @@ pub enum Stage {
     ClientWrite,
 }
 
-impl Stage {
+impl WaitStage {
     pub fn timeout(self) -> Cause {
         match self {
             Self::ClientBody => Reason::BodyTimeout.into(),
@@ -62,18 +62,18 @@ pub(crate) fn least(patience: Duration) -> u64 {
 /// The deadline of an exchange together with what it stands for at the moment.
 pub struct Watch<'a> {
     pub deadline: &'a Deadline,
-    pub stage: Cell<Stage>,
+    pub stage: Cell<WaitStage>,
     /// The end of everything, whatever makes progress.
     end: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
     pub fn new(deadline: &'a Deadline, end: Option<Instant>) -> Self {
-        Self { deadline, stage: Cell::new(Stage::ResponseHead), end }
+        Self { deadline, stage: Cell::new(WaitStage::ResponseHead), end }
     }
 
     /// From now on `stage` has `patience` to make progress.
-    pub fn expect(&self, stage: Stage, patience: Duration) {
+    pub fn expect(&self, stage: WaitStage, patience: Duration) {
         self.stage.set(stage);
         self.set(Instant::now() + patience);
     }
@@ -93,7 +93,7 @@ impl<'a> Watch<'a> {
 
     /// The same for the side that sends the request. Once its response has begun, the response's
     /// waits have the word: they fail only when both sides stand still.
-    pub fn expect_upload(&self, stage: Stage, until: Instant) {
+    pub fn expect_upload(&self, stage: WaitStage, until: Instant) {
         if self.is_answered() {
             if until > self.deadline.wanted() {
                 self.set(until);
@@ -105,7 +105,7 @@ impl<'a> Watch<'a> {
     }
 
     fn is_answered(&self) -> bool {
-        matches!(self.stage.get(), Stage::ResponseBody | Stage::ClientWrite)
+        matches!(self.stage.get(), WaitStage::ResponseBody | WaitStage::ClientWrite)
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Nothing is read while what was read has not been written, so a body of any length takes one
 //! buffer. What differs between bodies (whose patience, which error, what is counted) is a
-//! [`Policy`]; this file knows neither clients nor upstreams, and no deadline.
+//! [`PumpHooks`]; this file knows neither clients nor upstreams, and no deadline.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use super::reader::{Filled, Piece, Reading, Rest};
-use super::spliced::{Broken, Carried, Spliced};
+use super::spliced::{BrokenSide, Carried, Spliced};
 use super::writer::Writing;
 use crate::buffer::HeadBuffer;
 use crate::cause::Cause;
@@ -24,7 +24,7 @@ const TURN: usize = 4 * 1024 * 1024;
 const STEP: usize = 64;
 
 /// What the one who moves a body decides and counts.
-pub trait Policy {
+pub trait PumpHooks {
     /// Whether these bytes may go on. Asked again for those that the writer did not take.
     fn admit(&mut self, _data: &[u8]) -> Result<(), Cause> {
         Ok(())
@@ -96,7 +96,7 @@ impl<'c> Pump<'c> {
         &mut self,
         cx: &mut Context<'_>,
         pinned: &mut Option<HeadBuffer>,
-        policy: &mut impl Policy,
+        policy: &mut impl PumpHooks,
     ) -> Poll<Result<(), Halt>> {
         let mut done = 0;
         while done < TURN {
@@ -138,7 +138,7 @@ impl<'c> Pump<'c> {
         &mut self,
         cx: &mut Context<'_>,
         pinned: &mut Option<HeadBuffer>,
-        policy: &mut impl Policy,
+        policy: &mut impl PumpHooks,
     ) -> Poll<Result<usize, Halt>> {
         let flushed = self.writing.poll_flush(cx, &mut |count| policy.left(count));
         if flushed.map_err(Halt::Sink)?.is_pending() {
@@ -160,8 +160,8 @@ impl<'c> Pump<'c> {
             }
             Poll::Ready(Ok(Carried::Unfit)) => self.reading.poll_fill(cx, pinned),
             Poll::Ready(Ok(Carried::Eof)) => Poll::Ready(Ok(Filled::Eof)),
-            Poll::Ready(Err(Broken::Source)) => return Poll::Ready(Err(Halt::Short)),
-            Poll::Ready(Err(Broken::Sink)) => {
+            Poll::Ready(Err(BrokenSide::Source)) => return Poll::Ready(Err(Halt::Short)),
+            Poll::Ready(Err(BrokenSide::Sink)) => {
                 return Poll::Ready(Err(Halt::Sink(io::ErrorKind::BrokenPipe.into())));
             }
             Poll::Pending if self.spliced.holds_some() => return waits(policy, Wait::Sink),
@@ -189,7 +189,7 @@ fn worth_a_pipe(unread: Option<(&Io, Rest)>, moved: u64) -> Option<(&Io, u64)> {
     }
 }
 
-fn waits<T>(policy: &mut impl Policy, what: Wait) -> Poll<T> {
+fn waits<T>(policy: &mut impl PumpHooks, what: Wait) -> Poll<T> {
     policy.wait(what);
     Poll::Pending
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::messages::Messages;
-use super::pump::{Halt, Policy, Pump, Wait};
+use super::pump::{Halt, Pump, PumpHooks, Wait};
 use super::reader::Reading;
 use super::writer::Writing;
-use super::{Stage, Watch, least};
+use super::{WaitStage, Watch, least};
 use crate::buffer::HeadBuffer;
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
@@ -177,7 +177,7 @@ impl FromClient<'_, '_> {
     }
 }
 
-impl Policy for FromClient<'_, '_> {
+impl PumpHooks for FromClient<'_, '_> {
     fn admit(&mut self, data: &[u8]) -> Result<(), Cause> {
         let rules = &mut self.progress.rules;
         rules.held_back = false;
@@ -224,7 +224,7 @@ impl Policy for FromClient<'_, '_> {
             Wait::Sink => {
                 self.progress.waits = Waits::Upstream;
                 let patience = if call { idle } else { patience };
-                self.watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
+                self.watch.expect_upload(WaitStage::UpstreamWrite, Instant::now() + patience);
             }
             Wait::Turn if before == Waits::Head => {}
             Wait::Source | Wait::Turn => {
@@ -239,7 +239,7 @@ impl Policy for FromClient<'_, '_> {
                         if streams { (idle, 1) } else { (patience, least(patience)) };
                     let body = self.counters.body.get();
                     let until = self.progress.pace.until(body, patience, least);
-                    self.watch.expect_upload(Stage::ClientBody, until);
+                    self.watch.expect_upload(WaitStage::ClientBody, until);
                 }
             }
         }
@@ -255,8 +255,8 @@ impl Progress {
             let UploadRules { answer_patience, started, answer_by, .. } = self.rules;
             let took = now.saturating_duration_since(started);
             counters.took.set(took);
-            if stage != Stage::ResponseHead {
-                watch.stage.set(Stage::ResponseHead);
+            if stage != WaitStage::ResponseHead {
+                watch.stage.set(WaitStage::ResponseHead);
                 watch.set((now + answer_patience).min(answer_by + took));
             }
         }

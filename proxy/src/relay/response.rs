@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::pump::{Halt, Policy, Pump, Wait};
+use super::pump::{Halt, Pump, PumpHooks, Wait};
 use super::reader::Reading;
 use super::writer::Writing;
-use super::{Stage, Watch, least};
+use super::{WaitStage, Watch, least};
 use crate::cause::Cause;
 use crate::error::Reason;
 use crate::pipe::PipePool;
@@ -100,7 +100,7 @@ struct FromUpstream<'a, 'w> {
     moved: u64,
 }
 
-impl Policy for FromUpstream<'_, '_> {
+impl PumpHooks for FromUpstream<'_, '_> {
     fn took(&mut self, data: &[u8]) -> Result<(), Cause> {
         self.counters.body.set(self.counters.body.get() + data.len() as u64);
         Ok(())
@@ -135,14 +135,14 @@ impl Policy for FromUpstream<'_, '_> {
         let changed = std::mem::replace(&mut self.patience.waits, waits) != waits;
         if waits == Waits::Upstream {
             if changed {
-                self.watch.expect(Stage::ResponseBody, upstream);
+                self.watch.expect(WaitStage::ResponseBody, upstream);
             }
             return;
         }
         self.patience.moved += std::mem::take(&mut self.moved);
         if changed || self.patience.moved >= least {
             self.patience.moved = 0;
-            self.watch.expect(Stage::ClientWrite, client);
+            self.watch.expect(WaitStage::ClientWrite, client);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Server, StartError};
 use crate::admin::Shared;
-use crate::admin::handle::{Handle, Request};
+use crate::admin::handle::{ControlRequest, Handle};
 use crate::control::fingerprint::of_versions;
 use crate::control::reload::{Reloader, Trigger, policy_files, renew_certificates};
 use crate::control::signals::Signals;
@@ -29,7 +29,7 @@ const CALM: Duration = Duration::from_secs(1);
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ShutdownOutcome {
     /// Nothing was cut off.
     Drained,
     /// The drain timeout came first, or a second signal, later than an echo.
@@ -39,7 +39,7 @@ pub enum End {
 pub struct Control {
     server: Server,
     reloader: Reloader,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<ControlRequest>,
     handle: Handle,
     shared: Arc<Shared>,
     signals: Signals,
@@ -73,7 +73,7 @@ impl Control {
     }
 
     /// Serves until a signal or the admin API asks for the end.
-    pub async fn run(mut self) -> End {
+    pub async fn run(mut self) -> ShutdownOutcome {
         self.answer();
         let (changed, mut changes) = mpsc::channel(1);
         let mut watcher = Watcher::new(changed)
@@ -118,8 +118,8 @@ impl Control {
                 _ = look.tick() => Some((Trigger::Noticed, None)),
                 Some(()) = changes.recv() => Some((Trigger::Noticed, None)),
                 request = self.requests.recv() => match request {
-                    Some(Request::Reload(answer)) => Some((Trigger::Asked, Some(answer))),
-                    Some(Request::Drain) | None => None,
+                    Some(ControlRequest::Reload(answer)) => Some((Trigger::Asked, Some(answer))),
+                    Some(ControlRequest::Drain) | None => None,
                 },
             };
             let Some((trigger, answer)) = trigger else { break None };
@@ -167,7 +167,7 @@ impl Control {
         watcher.follow(paths.map(AsRef::as_ref));
     }
 
-    async fn end(mut self, signalled: Option<Instant>) -> End {
+    async fn end(mut self, signalled: Option<Instant>) -> ShutdownOutcome {
         // Status listeners and the admin API answer to the last; who asks for more is told.
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
@@ -175,7 +175,11 @@ impl Control {
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");
         let enough = self.signals.end_now(signalled);
-        if self.server.drain(patience, enough).await { End::Drained } else { End::Cut }
+        if self.server.drain(patience, enough).await {
+            ShutdownOutcome::Drained
+        } else {
+            ShutdownOutcome::Cut
+        }
     }
 }
 

@@ -10,12 +10,12 @@ use portcullis_config::model::{ProxyProtocol, Trust};
 
 use super::HttpListener;
 use super::stream::StreamListener;
-use crate::observe::things::ListenerMetrics;
+use crate::observe::series::ListenerMetrics;
 use crate::tls::ServerTls;
 
 /// A listener that workers serve.
 #[derive(Clone)]
-pub enum Live {
+pub enum LiveListener {
     Http(Arc<HttpListener>),
     Stream(Arc<StreamListener>),
 }
@@ -23,13 +23,13 @@ pub enum Live {
 macro_rules! of_both {
     ($live:expr, $listener:ident => $value:expr) => {
         match $live {
-            Live::Http($listener) => $value,
-            Live::Stream($listener) => $value,
+            LiveListener::Http($listener) => $value,
+            LiveListener::Stream($listener) => $value,
         }
     };
 }
 
-impl Live {
+impl LiveListener {
     pub fn name(&self) -> &Arc<str> {
         of_both!(self, listener => &listener.name)
     }

@@ -15,7 +15,7 @@ use portcullis_config::values::HostPattern;
 
 use crate::cause::Rule;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::observe::series::{ListenerMetrics, RouteMetrics};
 use crate::policy::address_rules;
 use crate::policy::sticky::upstream_key;
 use crate::route::backends::Backends;

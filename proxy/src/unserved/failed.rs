@@ -11,13 +11,13 @@ use rustls::AlertDescription;
 use super::handshake::alert_name;
 use crate::observe::counter::WorkerId;
 use crate::observe::failure::{Failure, Group, Loudness};
-use crate::observe::things::ListenerMetrics;
+use crate::observe::series::ListenerMetrics;
 
 /// Characters of a cause that are written.
 const LONGEST_CAUSE: usize = 240;
 
 /// One failure with what is known of its connection.
-pub struct Failed<'a> {
+pub struct ConnectionFailure<'a> {
     pub failure: Failure,
     pub listener: &'a ListenerMetrics,
     pub worker: WorkerId,
@@ -28,7 +28,7 @@ pub struct Failed<'a> {
     pub alert: Option<AlertDescription>,
 }
 
-impl<'a> Failed<'a> {
+impl<'a> ConnectionFailure<'a> {
     pub fn new(
         failure: Failure,
         listener: &'a ListenerMetrics,
@@ -40,7 +40,7 @@ impl<'a> Failed<'a> {
 
     /// Counts it, and writes a line unless there was one in the same interval. What a client chose stands in
     /// the cause only in escaped form.
-    pub fn tell(&self, cause: impl Display) {
+    pub fn report(&self, cause: impl Display) {
         let Some(suppressed) = self.listener.failed(self.worker, self.failure) else { return };
         let suppressed = Some(suppressed).filter(|count| *count > 0);
         let (listener, reason) = (self.listener.name(), self.failure.label());

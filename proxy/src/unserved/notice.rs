@@ -7,11 +7,11 @@ use std::io;
 
 use rustls::Error;
 
-use super::failed::Failed;
+use super::failed::ConnectionFailure;
 use super::handshake::{failure_of, for_name};
 use crate::client::Client;
 use crate::observe::failure::Failure;
-use crate::snapshot::Live;
+use crate::snapshot::LiveListener;
 use crate::tls::hello::{Hello, HelloReader};
 use crate::worker::Worker;
 
@@ -35,8 +35,8 @@ pub(crate) fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
         _ => None,
     };
     let failure = Failure::TlsOnPlainListener;
-    let failed = Failed::new(failure, live.metrics(), worker.id(), client.address);
-    Failed { sni: name.as_deref(), ..failed }.tell(
+    let failed = ConnectionFailure::new(failure, live.metrics(), worker.id(), client.address);
+    ConnectionFailure { sni: name.as_deref(), ..failed }.report(
         "a TLS handshake on a listener without TLS: the client must use http, or the listener \
          needs `tls`",
     );
@@ -48,7 +48,7 @@ pub(crate) fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io
     let Some(facts) = &client.tls else { return };
     let current = worker.current_of(&client.listener);
     let Some(live) = current.live(client.listener.id) else { return };
-    let Some(tls) = Live::tls(&live) else { return };
+    let Some(tls) = LiveListener::tls(&live) else { return };
     let sni = facts.sni.as_deref();
     let tls_error = error.and_then(|error| error.get_ref()?.downcast_ref::<Error>());
     let (failure, alert) = match tls_error {
@@ -65,7 +65,7 @@ pub(crate) fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io
     if failure == Failure::HandshakeClientClosed {
         return;
     }
-    let failed = Failed::new(failure, live.metrics(), worker.id(), client.address);
+    let failed = ConnectionFailure::new(failure, live.metrics(), worker.id(), client.address);
     let cause = match failure {
         Failure::NoCertificateForName => {
             "no certificate of the listener is for this name, and the client left the first one \
@@ -73,5 +73,5 @@ pub(crate) fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io
         }
         _ => "the client ended the connection before its first request",
     };
-    Failed { sni, alert, ..failed }.tell(cause);
+    ConnectionFailure { sni, alert, ..failed }.report(cause);
 }

@@ -12,8 +12,8 @@ use crate::fault::Words;
 use crate::http2::client::{Channel, Lease};
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
-use crate::observe::things::UpstreamMetrics;
-use crate::proxy_protocol::{self, Ends};
+use crate::observe::series::UpstreamMetrics;
+use crate::proxy_protocol::{self, ConnectionAddresses};
 use crate::upstream::balance::Picked;
 use crate::upstream::connect::{ConnectError, Offer, connect};
 use crate::upstream::local::LocalUpstream;
@@ -106,7 +106,7 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         mut permitted: impl FnMut(Instant),
     ) -> Result<Connection, AcquireError> {
         if self.may_speak_http2() {
@@ -135,7 +135,7 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         permitted: &mut impl FnMut(Instant),
     ) -> Result<Connection, AcquireError> {
         let shard = self.live.metrics.of(self.worker);
@@ -163,7 +163,7 @@ impl LocalUpstream {
                 let wanted = cluster.config.protocol == UpstreamProtocol::Http2;
                 if !wanted && agreed != Some(HttpProtocol::Http2) {
                     self.multiplex.learn(HttpProtocol::Http1);
-                    let own = permit.connected(io, picked.id).lent(&self.lent);
+                    let own = permit.connected(io, picked.id).checked_out(&self.checked_out);
                     return Ok(Connection::Http1(own));
                 }
                 let place = Place::take(permit, &self.live.metrics, self.worker);
@@ -203,7 +203,7 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
         if self.live.cluster.config.proxy_protocol.is_none()
@@ -211,7 +211,7 @@ impl LocalUpstream {
             && let Some(connection) = self.checkout(picked.id, now)
         {
             permitted(now);
-            return Ok(connection.lent(&self.lent));
+            return Ok(connection.checked_out(&self.checked_out));
         }
         // Boxed, as whatever only some requests come to: its state, with a handshake in it, does
         // not weigh on the others.
@@ -223,7 +223,7 @@ impl LocalUpstream {
         &self,
         picked: &Picked,
         deadline: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
     ) -> Result<PooledConnection, AcquireError> {
         self.acquire_more(picked, deadline, client, Offer::Nothing, |_| {}).await
     }
@@ -232,7 +232,7 @@ impl LocalUpstream {
         &self,
         picked: &Picked,
         deadline: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         offer: Offer,
         mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
@@ -256,7 +256,7 @@ impl LocalUpstream {
                 Granted::Kept(connection) if alone => self.close(connection),
                 Granted::Kept(connection) => {
                     permitted(Instant::now());
-                    return Ok(connection.lent(&self.lent));
+                    return Ok(connection.checked_out(&self.checked_out));
                 }
             }
             permit = self.pool.try_open(cluster);
@@ -264,7 +264,7 @@ impl LocalUpstream {
         let now = Instant::now();
         permitted(now);
         let io = self.connect(picked, deadline, now, client, offer).await?;
-        let connection = permit.connected(io, picked.id).lent(&self.lent);
+        let connection = permit.connected(io, picked.id).checked_out(&self.checked_out);
         Ok(if alone { connection.for_one_client() } else { connection })
     }
 
@@ -273,7 +273,7 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         offer: Offer,
     ) -> Result<Rc<Io>, ConnectError> {
         let shard = self.live.metrics.of(self.worker);

@@ -42,8 +42,8 @@ pub(crate) struct Budget<'a> {
 }
 
 impl Budget<'_> {
-    fn count_resend(&self) {
-        self.upstream.live.metrics.of(self.upstream.worker()).resends.increment();
+    fn count_retry(&self) {
+        self.upstream.live.metrics.of(self.upstream.worker()).retries.increment();
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn try_each<A: Attempts>(
             return Err(failure);
         }
         left -= 1;
-        budget.count_resend();
+        budget.count_retry();
         if tried.len() < MAX_TRIED {
             tried.push(picked.id);
         }
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_go_on_until_one_succeeds_or_none_may_follow() {
-        for (endpoints, extra, times, harmless, expected, resends) in [
+        for (endpoints, extra, times, harmless, expected, retries) in [
             (3, 2, 0, 9, Ok(1), 0),
             (3, 2, 2, 9, Ok(3), 2),
             (3, 2, 3, 9, Err("failed"), 2),
@@ -125,7 +125,7 @@ mod tests {
             let key = PickKey::default();
             let budget = Budget { upstream: &upstream, key: &key, extra, begun: Instant::now() };
             assert_eq!(try_each(&budget, &mut fails).await, expected);
-            assert_eq!(upstream.live.metrics.of(upstream.worker()).resends.value(), resends);
+            assert_eq!(upstream.live.metrics.of(upstream.worker()).retries.value(), retries);
             let mut distinct = fails.seen.clone();
             distinct.sort_unstable();
             distinct.dedup();

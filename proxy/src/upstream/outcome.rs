@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::error::{Fault, Reason};
 use crate::observe::counter::WorkerId;
-use crate::observe::things::ConnectFailure;
+use crate::observe::series::ConnectFailure;
 use crate::upstream::acquire::AcquireError;
 use crate::upstream::balance::{self, InFlight, Picked};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
 
 /// What an attempt came to, as far as that says something of its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// There was no connection.
     NoConnection(ConnectFailure),
     /// A connection to pass bytes on stood after so long: all that is known of its endpoint's speed.
@@ -38,7 +38,7 @@ pub enum Outcome {
     Unjudged,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// Of an exchange that ended for this reason.
     pub fn of(reason: Reason) -> Self {
         match reason {
@@ -76,7 +76,7 @@ impl Trial {
             Ok(_) => requests.increment(),
             Err(AcquireError::Connect(error)) => {
                 requests.increment();
-                self.record(Outcome::NoConnection(error.failure()), Instant::now());
+                self.record(AttemptOutcome::NoConnection(error.failure()), Instant::now());
             }
             Err(AcquireError::Cap(_)) => {}
         }
@@ -84,24 +84,24 @@ impl Trial {
     }
 
     /// Takes down what the attempt, or another part of it, came to.
-    pub fn record(&self, outcome: Outcome, now: Instant) {
+    pub fn record(&self, outcome: AttemptOutcome, now: Instant) {
         let shard = self.endpoint.metrics.of(self.worker);
         let failure = match outcome {
-            Outcome::Unjudged => return,
-            Outcome::TunnelReset => return shard.failures.increment(),
-            Outcome::Connected { took } => {
-                let seen = balance::Outcome { latency: Some(took), failed: false };
+            AttemptOutcome::Unjudged => return,
+            AttemptOutcome::TunnelReset => return shard.failures.increment(),
+            AttemptOutcome::Connected { took } => {
+                let seen = balance::Observation { latency: Some(took), failed: false };
                 return self.in_flight.observe(seen, now);
             }
-            Outcome::Answered { status, latency } => {
-                let seen = balance::Outcome { latency: Some(latency), failed: status >= 500 };
+            AttemptOutcome::Answered { status, latency } => {
+                let seen = balance::Observation { latency: Some(latency), failed: status >= 500 };
                 return self.in_flight.observe(seen, now);
             }
-            Outcome::NoConnection(_)
-            | Outcome::Refused
-            | Outcome::Reset
-            | Outcome::Timeout
-            | Outcome::Invalid => balance::Outcome { latency: None, failed: true },
+            AttemptOutcome::NoConnection(_)
+            | AttemptOutcome::Refused
+            | AttemptOutcome::Reset
+            | AttemptOutcome::Timeout
+            | AttemptOutcome::Invalid => balance::Observation { latency: None, failed: true },
         };
         shard.failures.increment();
         self.in_flight.observe(failure, now);
@@ -128,16 +128,16 @@ mod tests {
     fn each_outcome_is_counted_once_and_in_every_book() {
         let took = Duration::from_millis(5);
         for (outcome, failures) in [
-            (Outcome::NoConnection(ConnectFailure::Timeout), 1),
-            (Outcome::Connected { took }, 0),
-            (Outcome::Answered { status: 200, latency: took }, 0),
-            (Outcome::Answered { status: 503, latency: took }, 0),
-            (Outcome::Refused, 1),
-            (Outcome::Reset, 1),
-            (Outcome::Timeout, 1),
-            (Outcome::Invalid, 1),
-            (Outcome::TunnelReset, 1),
-            (Outcome::Unjudged, 0),
+            (AttemptOutcome::NoConnection(ConnectFailure::Timeout), 1),
+            (AttemptOutcome::Connected { took }, 0),
+            (AttemptOutcome::Answered { status: 200, latency: took }, 0),
+            (AttemptOutcome::Answered { status: 503, latency: took }, 0),
+            (AttemptOutcome::Refused, 1),
+            (AttemptOutcome::Reset, 1),
+            (AttemptOutcome::Timeout, 1),
+            (AttemptOutcome::Invalid, 1),
+            (AttemptOutcome::TunnelReset, 1),
+            (AttemptOutcome::Unjudged, 0),
         ] {
             let upstream = local(&upstream(BalancePolicy::Random, [(numbered(1), 1)]));
             let now = Instant::now();
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn only_what_is_the_upstreams_fault_is_held_against_it() {
         for reason in Reason::ALL {
-            let judged = Outcome::of(*reason) != Outcome::Unjudged;
+            let judged = AttemptOutcome::of(*reason) != AttemptOutcome::Unjudged;
             assert_eq!(judged, reason.fault() == Fault::Upstream, "{}", reason.label());
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::Reason;
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
-use crate::observe::things::UpstreamMetrics;
+use crate::observe::series::UpstreamMetrics;
 use crate::upstream::caps::ConnectionPermit;
 use crate::upstream::cluster::Cluster;
 
@@ -30,20 +30,20 @@ pub struct PooledConnection {
     pub reused: bool,
     /// It has been told who its client is, and is lent to nobody else.
     personal: bool,
-    lent: Option<Lent>,
+    checked_out: Option<CheckedOut>,
     _permit: ConnectionPermit,
 }
 
 /// Counts the connections of one upstream that a worker has lent.
-pub struct LentCount {
+pub struct CheckedOutCount {
     pub metrics: Arc<UpstreamMetrics>,
     pub worker: WorkerId,
 }
 
 /// Counts a connection as lent until it is dropped.
-struct Lent(Rc<LentCount>);
+struct CheckedOut(Rc<CheckedOutCount>);
 
-impl Drop for Lent {
+impl Drop for CheckedOut {
     fn drop(&mut self) {
         self.0.metrics.of(self.0.worker).active.add(-1);
     }
@@ -64,7 +64,7 @@ impl Permit {
             endpoint,
             reused: false,
             personal: false,
-            lent: None,
+            checked_out: None,
             _permit: self.0,
         }
     }
@@ -72,9 +72,9 @@ impl Permit {
 
 impl PooledConnection {
     /// Counts it until it is put back or closed.
-    pub fn lent(mut self, count: &Rc<LentCount>) -> Self {
+    pub fn checked_out(mut self, count: &Rc<CheckedOutCount>) -> Self {
         count.metrics.of(count.worker).active.add(1);
-        self.lent = Some(Lent(Rc::clone(count)));
+        self.checked_out = Some(CheckedOut(Rc::clone(count)));
         self
     }
 
@@ -204,7 +204,7 @@ impl Pool {
         peer_timeout: Option<Duration>,
         now: Instant,
     ) -> Returned {
-        connection.lent = None;
+        connection.checked_out = None;
         if connection.personal || self.max_idle.get() == 0 || !connection.io.is_quiet() {
             return Returned::Closed;
         }
@@ -367,7 +367,7 @@ mod tests {
     async fn an_old_connection_is_not_lent_and_the_peer_can_shorten_its_life() {
         let pool = fixture(4, 4);
         let now = Instant::now();
-        for (peer_timeout, age, lent) in [
+        for (peer_timeout, age, checked_out) in [
             (None, 29, true),
             (None, 31, false),
             (Some(5), 3, true),
@@ -378,7 +378,7 @@ mod tests {
             let (connection, _peer) = opened(&pool, 7).await;
             pool.checkin(connection, peer_timeout.map(Duration::from_secs), now);
             let found = pool.checkout(7, now + Duration::from_secs(age)).is_some();
-            assert_eq!(found, lent, "{peer_timeout:?} {age}");
+            assert_eq!(found, checked_out, "{peer_timeout:?} {age}");
         }
     }
 

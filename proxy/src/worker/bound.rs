@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::Current;
-use crate::crowd::Crowd;
+use crate::connection_balance::ConnectionBalancer;
 use crate::drain::Connections;
-use crate::snapshot::Live;
+use crate::snapshot::LiveListener;
 use crate::sockets::ListenerId;
 use crate::tls::ServerTls;
 
@@ -21,7 +21,7 @@ pub struct Bound {
     pub id: ListenerId,
     pub connections: Rc<Connections>,
     /// Its connections over all workers.
-    pub crowd: Arc<Crowd>,
+    pub balancer: Arc<ConnectionBalancer>,
     /// The generation that serves what is left of a listener that newer ones do not have.
     pub(super) last: RefCell<Option<Rc<Current>>>,
     /// The generation of certificates and lists by which the connections were judged last.
@@ -31,11 +31,11 @@ pub struct Bound {
 }
 
 impl Bound {
-    pub(super) fn new(id: ListenerId, crowd: Arc<Crowd>) -> Self {
+    pub(super) fn new(id: ListenerId, balancer: Arc<ConnectionBalancer>) -> Self {
         Self {
             id,
             connections: Rc::default(),
-            crowd,
+            balancer,
             last: RefCell::default(),
             judged: Cell::default(),
             stop: Notify::new(),
@@ -73,9 +73,9 @@ impl Bound {
     }
 
     /// Says when it takes connections again after it was at its limit.
-    pub(super) fn tell_recovery(&self, listener: &Live) {
+    pub(super) fn log_recovery(&self, listener: &LiveListener) {
         let limit = listener.most_connections().get();
-        if let Some(refused) = self.crowd.recovered(limit, Instant::now()) {
+        if let Some(refused) = self.balancer.recovered(limit, Instant::now()) {
             let listener = &**listener.name();
             info!(listener, limit, refused, "connections are taken again: below the limit");
         }
@@ -87,7 +87,7 @@ impl Bound {
     }
 
     /// Nothing is left but connections whose clients have not heard the goodbye yet.
-    pub(super) fn has_said_everything(&self) -> bool {
+    pub(super) fn has_only_lingering(&self) -> bool {
         !self.accepting.get() && self.connections.count() == self.connections.lingering()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::crowd::{Crowd, Inbox};
+use crate::connection_balance::{ConnectionBalancer, HandoverQueue};
 use crate::snapshot::Snapshot;
 use crate::sockets::{ListenSocket, ListenerId};
 
@@ -15,8 +15,8 @@ pub enum Command {
         id: ListenerId,
         socket: ListenSocket,
         /// What other workers have accepted for this one.
-        inbox: Inbox,
-        crowd: Arc<Crowd>,
+        handover: HandoverQueue,
+        balancer: Arc<ConnectionBalancer>,
         /// The generation that brings it.
         snapshot: Arc<Snapshot>,
     },

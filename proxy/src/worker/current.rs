@@ -7,7 +7,7 @@ use super::stream_route::LocalRoute;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::stream::StreamListener;
-use crate::snapshot::{HttpListener, Live, Snapshot};
+use crate::snapshot::{HttpListener, LiveListener, Snapshot};
 use crate::sockets::ListenerId;
 use crate::upstream::local::LocalUpstream;
 
@@ -32,21 +32,21 @@ impl Current {
     }
 
     /// The listener of either kind.
-    pub fn live(&self, id: ListenerId) -> Option<Live> {
-        let http = self.listener(id).map(|listener| Live::Http(Arc::clone(listener)));
-        http.or_else(|| self.stream(id).map(|listener| Live::Stream(Arc::clone(listener))))
+    pub fn live(&self, id: ListenerId) -> Option<LiveListener> {
+        let http = self.listener(id).map(|listener| LiveListener::Http(Arc::clone(listener)));
+        http.or_else(|| self.stream(id).map(|listener| LiveListener::Stream(Arc::clone(listener))))
     }
 }
 
 /// Makes a worker's view of a snapshot.
-pub(super) struct Maker<'a> {
+pub(super) struct CurrentBuilder<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) worker: WorkerId,
 }
 
-impl Maker<'_> {
+impl CurrentBuilder<'_> {
     /// What `previous` has learnt of an upstream goes on under the same name.
-    pub(super) fn make(
+    pub(super) fn build(
         &self,
         snapshot: Arc<Snapshot>,
         previous: Option<&Current>,

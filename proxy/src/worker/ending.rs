@@ -45,7 +45,7 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
             break true;
         }
         if Instant::now() >= patience {
-            break listeners.iter().all(|bound| bound.has_said_everything());
+            break listeners.iter().all(|bound| bound.has_only_lingering());
         }
     };
     worker.log.flush();

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Worker;
-use crate::ebb::{Afoot, Ebb, GiveBack};
+use crate::idle_trim::{Activity, GiveBack, IdleTrim};
 use crate::memory::Level;
 
 /// How often batched log lines leave, whatever their number.
@@ -21,7 +21,7 @@ const STILL: u8 = 10;
 /// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
 /// of revoked clients; memory is given back when there is no other work.
 pub(crate) async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
-    let mut ebb = Ebb::default();
+    let mut idle_trim = IdleTrim::default();
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_sweep = SWEEP_EVERY;
@@ -42,7 +42,7 @@ pub(crate) async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
             worker.look_over_listeners();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
-        if ebb.look(worker.afoot()) {
+        if idle_trim.look(worker.activity()) {
             worker.listeners.borrow().iter().for_each(|bound| bound.connections.shrink());
             give_back();
         }
@@ -56,7 +56,7 @@ impl Worker {
         for bound in &*self.listeners.borrow() {
             let current = self.current_of(bound);
             let Some(live) = current.live(bound.id) else { continue };
-            bound.tell_recovery(&live);
+            bound.log_recovery(&live);
             if let Some(tls) = live.tls() {
                 bound.dismiss_revoked(tls);
             }
@@ -85,12 +85,12 @@ impl Worker {
             // Even while there is work: there will be none without memory.
             give_back();
         }
-        self.young.turn();
+        self.recent_requests.turn();
     }
 
-    fn afoot(&self) -> Afoot {
+    fn activity(&self) -> Activity {
         let upstreams = &self.current.borrow().upstreams;
-        Afoot {
+        Activity {
             kept: self.buffers.kept() + self.scratch.kept(),
             tasks: Handle::current().metrics().num_alive_tasks(),
             idle: upstreams.iter().map(|upstream| upstream.idle_count()).sum(),

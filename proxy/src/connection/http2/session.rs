@@ -27,7 +27,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What comes next on a connection: a stream, or its end with what was wrong with the client, if
 /// anything was.
-pub(super) type Step = ControlFlow<Option<Broken>, Stream>;
+pub(super) type NextStream = ControlFlow<Option<ClientError>, Stream>;
 
 /// A connection between two of its streams.
 pub(super) struct Session<'a> {
@@ -43,7 +43,7 @@ pub(super) struct Session<'a> {
     /// A request has come.
     begun: bool,
     /// When it began, later when it was told goodbye.
-    told: Instant,
+    last_notice: Instant,
     /// Bytes that had gone to the client when that was last looked at, and when it last changed.
     sent: u64,
     moved: Instant,
@@ -81,14 +81,14 @@ impl<'a> Session<'a> {
             late: None,
             idle,
             begun: false,
-            told: now,
+            last_notice: now,
             sent: 0,
             moved: now,
         }
     }
 
     /// Moves the connection on until a request is there, or its end.
-    pub(super) fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    pub(super) fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<NextStream> {
         self.client.registration.listen(cx);
         if self.client.deadline.is_cut() && !self.is_sent_away() {
             return Poll::Ready(ControlFlow::Break(None));
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
                     return Poll::Ready(ControlFlow::Continue(Stream { head, body, respond }));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let broken = || Broken::of(&error, &self.meter.borrow());
+                    let broken = || ClientError::of(&error, &self.meter.borrow());
                     return Poll::Ready(ControlFlow::Break(self.verdict().or_else(broken)));
                 }
                 Poll::Ready(None) => return Poll::Ready(ControlFlow::Break(self.verdict())),
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
 
     /// Until when the connection may be quiet now that no stream is being handled.
     fn patience(&mut self, quiet: Duration) -> Instant {
-        let since = self.client.quiet_since.get().max(self.told);
+        let since = self.client.quiet_since.get().max(self.last_notice);
         if self.connection.has_streams() {
             // The last bytes of responses stand inside the connection: as long as the client
             // takes some, it is not quiet.
@@ -202,14 +202,14 @@ impl<'a> Session<'a> {
         self.late
     }
 
-    fn verdict(&self) -> Option<Broken> {
+    fn verdict(&self) -> Option<ClientError> {
         let (_, dearest) = self.meter.borrow().last_frames();
         match self.phase {
-            Phase::Flooded => Some(Broken {
+            Phase::Flooded => Some(ClientError {
                 failure: Failure::Flood,
                 cause: format!("too many frames that lead to nothing, at last {dearest}"),
             }),
-            Phase::Slow => Some(Broken {
+            Phase::Slow => Some(ClientError {
                 failure: Failure::SlowHead,
                 cause: format!("a head was not whole within {:?}", self.head),
             }),
@@ -232,19 +232,19 @@ impl<'a> Session<'a> {
     fn leave(&mut self) {
         self.phase = Phase::Leaving;
         self.connection.graceful_shutdown();
-        self.told = Instant::now();
+        self.last_notice = Instant::now();
         let patience = self.client.registration.grace().max(LAST_WORDS);
-        self.client.deadline.set(self.told + patience);
+        self.client.deadline.set(self.last_notice + patience);
     }
 }
 
 /// What was wrong with a client whose connection is broken off.
-pub(super) struct Broken {
+pub(super) struct ClientError {
     pub(super) failure: Failure,
     pub(super) cause: String,
 }
 
-impl Broken {
+impl ClientError {
     /// Of a client of which the library wants to hear no more; nothing when it is the client that
     /// left.
     pub(super) fn of(error: &h2::Error, meter: &Meter) -> Option<Self> {

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 #[derive(Debug)]
-pub(crate) struct Shelf<T> {
+pub(crate) struct FreeList<T> {
     free: RefCell<Vec<T>>,
     /// More are not kept.
     most: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Shelf<T> {
     spare: Cell<usize>,
 }
 
-impl<T> Shelf<T> {
+impl<T> FreeList<T> {
     pub(crate) fn new(most: usize) -> Self {
         Self { free: RefCell::default(), most, spare: Cell::new(0) }
     }
@@ -63,22 +63,22 @@ mod tests {
 
     #[test]
     fn it_keeps_a_bounded_number() {
-        let shelf = Shelf::new(3);
-        (0..5).for_each(|thing| shelf.put(thing));
-        assert_eq!((shelf.len(), shelf.take()), (3, Some(2)));
+        let free_list = FreeList::new(3);
+        (0..5).for_each(|thing| free_list.put(thing));
+        assert_eq!((free_list.len(), free_list.take()), (3, Some(2)));
     }
 
     #[test]
     fn what_nobody_needs_is_given_up() {
-        let shelf = Shelf::new(100);
-        (0..40).for_each(|thing| shelf.put(thing));
-        assert_eq!(shelf.trim(), 0, "all were needed since the start");
-        let ten: Vec<_> = (0..10).filter_map(|_| shelf.take()).collect();
-        ten.into_iter().for_each(|thing| shelf.put(thing));
-        assert_eq!((shelf.trim(), shelf.len()), (15, 25));
+        let free_list = FreeList::new(100);
+        (0..40).for_each(|thing| free_list.put(thing));
+        assert_eq!(free_list.trim(), 0, "all were needed since the start");
+        let ten: Vec<_> = (0..10).filter_map(|_| free_list.take()).collect();
+        ten.into_iter().for_each(|thing| free_list.put(thing));
+        assert_eq!((free_list.trim(), free_list.len()), (15, 25));
         for _ in 0..10 {
-            shelf.trim();
+            free_list.trim();
         }
-        assert_eq!((shelf.len(), shelf.take()), (0, None));
+        assert_eq!((free_list.len(), free_list.take()), (0, None));
     }
 }

@@ -10,7 +10,7 @@ use crate::fault::{self, Words};
 
 /// What an upstream has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum SniffedProtocol {
     Nothing,
     Frames,
     /// It answered the preface in HTTP/1.
@@ -24,13 +24,13 @@ pub enum Heard {
 
 /// Listens to one connection.
 #[derive(Debug, Default)]
-pub(super) struct Listened {
+pub(super) struct ProtocolSniffer {
     any: Cell<bool>,
     http1: Cell<bool>,
     fault: RefCell<Option<Words>>,
 }
 
-impl Listened {
+impl ProtocolSniffer {
     /// Bytes came, as many as are read in one go.
     pub(super) fn bytes(&self, bytes: &[u8]) {
         if !self.any.get() && !bytes.is_empty() {
@@ -45,13 +45,13 @@ impl Listened {
         *self.fault.borrow_mut() = Some(fault::of_io(error));
     }
 
-    pub(super) fn what(&self) -> Heard {
+    pub(super) fn what(&self) -> SniffedProtocol {
         match &*self.fault.borrow() {
             // It may have closed right behind that.
-            _ if self.http1.get() => Heard::Http1,
-            Some(words) => Heard::Fault { words: words.clone(), silent: !self.any.get() },
-            None if self.any.get() => Heard::Frames,
-            None => Heard::Nothing,
+            _ if self.http1.get() => SniffedProtocol::Http1,
+            Some(words) => SniffedProtocol::Fault { words: words.clone(), silent: !self.any.get() },
+            None if self.any.get() => SniffedProtocol::Frames,
+            None => SniffedProtocol::Nothing,
         }
     }
 }
@@ -60,24 +60,24 @@ impl Listened {
 mod tests {
     use super::*;
 
-    fn check(pieces: &[&[u8]], expected: Heard) {
-        let listened = Listened::default();
-        pieces.iter().for_each(|piece| listened.bytes(piece));
-        assert_eq!(listened.what(), expected, "{pieces:?}");
+    fn check(pieces: &[&[u8]], expected: SniffedProtocol) {
+        let sniffer = ProtocolSniffer::default();
+        pieces.iter().for_each(|piece| sniffer.bytes(piece));
+        assert_eq!(sniffer.what(), expected, "{pieces:?}");
     }
 
     #[test]
     fn another_protocol_is_told_by_its_first_bytes() {
-        check(&[], Heard::Nothing);
-        check(&[b""], Heard::Nothing);
-        check(&[b"HTTP/1.1 400 Bad Request\r\n"], Heard::Http1);
-        check(&[b"HT", b"TP/1.1 400"], Heard::Http1);
-        check(&[&[0, 0, 6, 4, 0, 0, 0, 0, 0]], Heard::Frames);
-        check(&[&[0], b"HTTP/1.1"], Heard::Frames);
+        check(&[], SniffedProtocol::Nothing);
+        check(&[b""], SniffedProtocol::Nothing);
+        check(&[b"HTTP/1.1 400 Bad Request\r\n"], SniffedProtocol::Http1);
+        check(&[b"HT", b"TP/1.1 400"], SniffedProtocol::Http1);
+        check(&[&[0, 0, 6, 4, 0, 0, 0, 0, 0]], SniffedProtocol::Frames);
+        check(&[&[0], b"HTTP/1.1"], SniffedProtocol::Frames);
 
-        let listened = Listened::default();
-        listened.bytes(b"HTTP/1.1 400");
-        listened.error(&io::ErrorKind::ConnectionReset.into());
-        assert_eq!(listened.what(), Heard::Http1);
+        let sniffer = ProtocolSniffer::default();
+        sniffer.bytes(b"HTTP/1.1 400");
+        sniffer.error(&io::ErrorKind::ConnectionReset.into());
+        assert_eq!(sniffer.what(), SniffedProtocol::Http1);
     }
 }

@@ -12,7 +12,7 @@ const QUIET: u32 = 5;
 
 /// What a worker has afoot at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Afoot {
+pub(crate) struct Activity {
     /// Buffers and their like that were of use a moment ago.
     pub(crate) kept: usize,
     /// Connections and whatever else runs.
@@ -22,16 +22,16 @@ pub(crate) struct Afoot {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Ebb {
-    last: Afoot,
+pub(crate) struct IdleTrim {
+    last: Activity,
     /// Looks since the last change; `None` once it was acted upon.
     quiet: Option<u32>,
 }
 
-impl Ebb {
+impl IdleTrim {
     /// Whether this is the moment to give back: once behind each change, when nothing moves any
     /// more. To be called a few times a second.
-    pub(crate) fn look(&mut self, now: Afoot) -> bool {
+    pub(crate) fn look(&mut self, now: Activity) -> bool {
         if now.kept > 0 || now != self.last {
             self.last = now;
             self.quiet = Some(0);
@@ -52,28 +52,28 @@ mod tests {
     use super::*;
 
     /// How often it is the moment in so many looks at this.
-    fn looks(ebb: &mut Ebb, count: u32, now: Afoot) -> usize {
-        (0..count).filter(|_| ebb.look(now)).count()
+    fn looks(idle_trim: &mut IdleTrim, count: u32, now: Activity) -> usize {
+        (0..count).filter(|_| idle_trim.look(now)).count()
     }
 
     #[test]
     fn it_is_given_back_once_behind_each_change() {
-        let mut ebb = Ebb::default();
-        let open = Afoot { tasks: 3, ..Afoot::default() };
-        assert_eq!(looks(&mut ebb, 20, Afoot::default()), 0, "nothing was afoot yet");
-        assert_eq!(looks(&mut ebb, QUIET, open), 0);
-        assert_eq!(looks(&mut ebb, 20, open), 1, "connections may stay open");
-        assert_eq!(looks(&mut ebb, 20, Afoot { idle: 1, ..open }), 1);
-        assert_eq!(looks(&mut ebb, 20, Afoot::default()), 1);
+        let mut idle_trim = IdleTrim::default();
+        let open = Activity { tasks: 3, ..Activity::default() };
+        assert_eq!(looks(&mut idle_trim, 20, Activity::default()), 0, "nothing was afoot yet");
+        assert_eq!(looks(&mut idle_trim, QUIET, open), 0);
+        assert_eq!(looks(&mut idle_trim, 20, open), 1, "connections may stay open");
+        assert_eq!(looks(&mut idle_trim, 20, Activity { idle: 1, ..open }), 1);
+        assert_eq!(looks(&mut idle_trim, 20, Activity::default()), 1);
     }
 
     #[test]
     fn nobody_who_works_is_disturbed() {
-        let mut ebb = Ebb::default();
-        let busy = Afoot { kept: 1, tasks: 3, idle: 0 };
-        assert_eq!(looks(&mut ebb, 100, busy), 0);
+        let mut idle_trim = IdleTrim::default();
+        let busy = Activity { kept: 1, tasks: 3, idle: 0 };
+        assert_eq!(looks(&mut idle_trim, 100, busy), 0);
         for tasks in 0..100 {
-            assert!(!ebb.look(Afoot { tasks, ..Afoot::default() }));
+            assert!(!idle_trim.look(Activity { tasks, ..Activity::default() }));
         }
     }
 }

@@ -8,18 +8,18 @@ const TURNS: u32 = 4;
 
 /// Requests under way that began of late, by the turn in which they did.
 #[derive(Default)]
-pub struct Young {
+pub struct RecentRequests {
     now: Cell<u32>,
     counts: [Cell<u32>; TURNS as usize],
 }
 
-impl Young {
+impl RecentRequests {
     /// A request begins.
-    pub fn begin(&self) -> YoungOne<'_> {
+    pub fn begin(&self) -> RecentRequest<'_> {
         let turn = self.now.get();
         let count = self.count_of(turn);
         count.set(count.get() + 1);
-        YoungOne { of: self, turn }
+        RecentRequest { of: self, turn }
     }
 
     /// Time goes on: whoever began that many turns ago has taken what it takes.
@@ -39,12 +39,12 @@ impl Young {
 }
 
 /// A request that has begun; dropped when it has ended.
-pub struct YoungOne<'a> {
-    of: &'a Young,
+pub struct RecentRequest<'a> {
+    of: &'a RecentRequests,
     turn: u32,
 }
 
-impl Drop for YoungOne<'_> {
+impl Drop for RecentRequest<'_> {
     fn drop(&mut self) {
         if self.of.now.get().wrapping_sub(self.turn) < TURNS {
             let count = self.of.count_of(self.turn);
@@ -59,22 +59,22 @@ mod tests {
 
     #[test]
     fn a_request_is_young_for_some_turns() {
-        let young = Young::default();
-        let first = young.begin();
-        let second = young.begin();
-        assert_eq!(young.count(), 2);
+        let recent_requests = RecentRequests::default();
+        let first = recent_requests.begin();
+        let second = recent_requests.begin();
+        assert_eq!(recent_requests.count(), 2);
         drop(first);
-        assert_eq!(young.count(), 1);
-        (1..TURNS).for_each(|_| young.turn());
-        let third = young.begin();
-        assert_eq!(young.count(), 2);
-        young.turn();
-        assert_eq!(young.count(), 1);
+        assert_eq!(recent_requests.count(), 1);
+        (1..TURNS).for_each(|_| recent_requests.turn());
+        let third = recent_requests.begin();
+        assert_eq!(recent_requests.count(), 2);
+        recent_requests.turn();
+        assert_eq!(recent_requests.count(), 1);
         drop(second);
-        assert_eq!(young.count(), 1);
+        assert_eq!(recent_requests.count(), 1);
         drop(third);
-        assert_eq!(young.count(), 0);
-        (0..2 * TURNS).for_each(|_| young.turn());
-        assert_eq!(young.count(), 0);
+        assert_eq!(recent_requests.count(), 0);
+        (0..2 * TURNS).for_each(|_| recent_requests.turn());
+        assert_eq!(recent_requests.count(), 0);
     }
 }

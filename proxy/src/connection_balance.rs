@@ -20,7 +20,7 @@ use crate::io::Socket;
 use crate::observe::counter::WorkerId;
 
 /// Connections that may be on their way to a worker; with more it is late already.
-const UNDER_WAY: usize = 256;
+const QUEUE_LIMIT: usize = 256;
 /// A worker may have so much more than the one with the least: a part of that one's connections.
 /// Handing on costs two system calls and a wake-up, and clients come and go.
 const SLACK: u32 = 8;
@@ -28,10 +28,10 @@ const SLACK: u32 = 8;
 const QUIET: Duration = Duration::from_secs(2);
 
 /// How many connections there are, and where.
-pub struct Crowd {
+pub struct ConnectionBalancer {
     /// Of all workers.
     open: CachePadded<AtomicU32>,
-    desks: Box<[Desk]>,
+    workers: Box<[WorkerShare]>,
     refused: Refused,
 }
 
@@ -43,17 +43,17 @@ struct Refused {
     begun: Instant,
 }
 
-struct Desk {
+struct WorkerShare {
     open: CachePadded<AtomicU32>,
-    inbox: mpsc::Sender<Arrival>,
+    handover: mpsc::Sender<HandedConnection>,
 }
 
 /// Where a worker finds what others have accepted for it.
-pub type Inbox = mpsc::Receiver<Arrival>;
+pub type HandoverQueue = mpsc::Receiver<HandedConnection>;
 
 /// A connection on its way to its worker.
-pub struct Arrival {
-    pub place: Place,
+pub struct HandedConnection {
+    pub slot: ConnectionSlot,
     pub peer: Option<SocketAddr>,
     socket: Bare,
 }
@@ -65,35 +65,38 @@ enum Bare {
 }
 
 /// A place under the listener's limit, at one of the workers. Given back on drop.
-pub struct Place {
-    crowd: Arc<Crowd>,
+pub struct ConnectionSlot {
+    balancer: Arc<ConnectionBalancer>,
     worker: WorkerId,
 }
 
-impl Crowd {
+impl ConnectionBalancer {
     /// With an inbox for each of the workers, in their order.
-    pub fn new(workers: usize) -> (Arc<Self>, Vec<Inbox>) {
-        let (desks, inboxes) = (0..workers)
+    pub fn new(workers: usize) -> (Arc<Self>, Vec<HandoverQueue>) {
+        let (workers, handovers) = (0..workers)
             .map(|_| {
-                let (inbox, arrivals) = mpsc::channel(UNDER_WAY);
-                (Desk { open: CachePadded::default(), inbox }, arrivals)
+                let (handover, receiver) = mpsc::channel(QUEUE_LIMIT);
+                (WorkerShare { open: CachePadded::default(), handover }, receiver)
             })
             .unzip::<_, _, Vec<_>, _>();
         let refused =
             Refused { count: AtomicU64::new(0), last: AtomicU64::new(0), begun: Instant::now() };
-        (Arc::new(Self { open: CachePadded::default(), desks: desks.into(), refused }), inboxes)
+        (
+            Arc::new(Self { open: CachePadded::default(), workers: workers.into(), refused }),
+            handovers,
+        )
     }
 
     /// A place for what `worker` has accepted, at itself or where there is more room. `None` at
     /// the limit.
-    pub fn place(self: &Arc<Self>, worker: WorkerId, limit: u32) -> Option<Place> {
+    pub fn try_acquire(self: &Arc<Self>, worker: WorkerId, limit: u32) -> Option<ConnectionSlot> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= limit {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let worker = self.roomier_than(worker).unwrap_or(worker);
-        self.desks[worker.0].open.fetch_add(1, Ordering::Relaxed);
-        Some(Place { crowd: Arc::clone(self), worker })
+        let worker = self.less_loaded_than(worker).unwrap_or(worker);
+        self.workers[worker.0].open.fetch_add(1, Ordering::Relaxed);
+        Some(ConnectionSlot { balancer: Arc::clone(self), worker })
     }
 
     /// A client was refused for want of a place.
@@ -121,30 +124,31 @@ impl Crowd {
     }
 
     /// The worker with the fewest, where this one has clearly more.
-    fn roomier_than(&self, worker: WorkerId) -> Option<WorkerId> {
-        let open = |desk: &Desk| desk.open.load(Ordering::Relaxed);
-        let mine = open(&self.desks[worker.0]);
-        let (at, least) = self.desks.iter().map(open).enumerate().min_by_key(|(_, open)| *open)?;
+    fn less_loaded_than(&self, worker: WorkerId) -> Option<WorkerId> {
+        let open = |share: &WorkerShare| share.open.load(Ordering::Relaxed);
+        let mine = open(&self.workers[worker.0]);
+        let (at, least) =
+            self.workers.iter().map(open).enumerate().min_by_key(|(_, open)| *open)?;
         (mine > least + least / SLACK).then_some(WorkerId(at))
     }
 
     /// Hands a connection to the worker where its place is. Comes back where that is this one, or
     /// one that takes no more.
-    pub fn hand_on(
-        place: Place,
+    pub fn hand_over(
+        slot: ConnectionSlot,
         socket: Socket,
         peer: Option<SocketAddr>,
         here: WorkerId,
-    ) -> io::Result<Option<(Place, Socket)>> {
-        if place.worker == here {
-            return Ok(Some((place, socket)));
+    ) -> io::Result<Option<(ConnectionSlot, Socket)>> {
+        if slot.worker == here {
+            return Ok(Some((slot, socket)));
         }
-        let crowd = Arc::clone(&place.crowd);
-        let inbox = &crowd.desks[place.worker.0].inbox;
-        let Ok(permit) = inbox.try_reserve() else {
-            return Ok(Some((place.moved_to(here), socket)));
+        let balancer = Arc::clone(&slot.balancer);
+        let handover = &balancer.workers[slot.worker.0].handover;
+        let Ok(permit) = handover.try_reserve() else {
+            return Ok(Some((slot.moved_to(here), socket)));
         };
-        permit.send(Arrival { place, peer, socket: Bare::of(socket)? });
+        permit.send(HandedConnection { slot, peer, socket: Bare::of(socket)? });
         Ok(None)
     }
 }
@@ -153,30 +157,30 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Place {
+impl ConnectionSlot {
     fn moved_to(mut self, worker: WorkerId) -> Self {
-        self.crowd.desks[worker.0].open.fetch_add(1, Ordering::Relaxed);
-        self.crowd.desks[self.worker.0].open.fetch_sub(1, Ordering::Relaxed);
+        self.balancer.workers[worker.0].open.fetch_add(1, Ordering::Relaxed);
+        self.balancer.workers[self.worker.0].open.fetch_sub(1, Ordering::Relaxed);
         self.worker = worker;
         self
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.crowd.open.fetch_sub(1, Ordering::Relaxed);
-        self.crowd.desks[self.worker.0].open.fetch_sub(1, Ordering::Relaxed);
+        self.balancer.open.fetch_sub(1, Ordering::Relaxed);
+        self.balancer.workers[self.worker.0].open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Arrival {
+impl HandedConnection {
     /// Makes it this runtime's.
-    pub fn unpack(self) -> io::Result<(Place, Socket, Option<SocketAddr>)> {
+    pub fn unpack(self) -> io::Result<(ConnectionSlot, Socket, Option<SocketAddr>)> {
         let socket = match self.socket {
             Bare::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
             Bare::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
         };
-        Ok((self.place, socket, self.peer))
+        Ok((self.slot, socket, self.peer))
     }
 }
 
@@ -185,7 +189,7 @@ impl Bare {
         match socket {
             Socket::Tcp(stream) => stream.into_std().map(Self::Tcp),
             Socket::Unix(stream) => stream.into_std().map(Self::Unix),
-            Socket::Begun(_) => Err(io::Error::other("somebody has read of it already")),
+            Socket::Rewound(_) => Err(io::Error::other("somebody has read of it already")),
         }
     }
 }
@@ -196,60 +200,62 @@ mod tests {
 
     const NO_LIMIT: u32 = u32::MAX;
 
-    fn spread(crowd: &Crowd) -> Vec<u32> {
-        crowd.desks.iter().map(|desk| desk.open.load(Ordering::Relaxed)).collect()
+    fn spread(balancer: &ConnectionBalancer) -> Vec<u32> {
+        balancer.workers.iter().map(|share| share.open.load(Ordering::Relaxed)).collect()
     }
 
     #[test]
     fn few_connections_are_dealt_out_one_by_one() {
-        let (crowd, _inboxes) = Crowd::new(4);
-        let places: Vec<_> = (0..8).map(|_| crowd.place(WorkerId(0), NO_LIMIT).unwrap()).collect();
-        assert_eq!(spread(&crowd), [2, 2, 2, 2]);
-        drop(places);
-        assert_eq!(spread(&crowd), [0; 4]);
+        let (balancer, _handovers) = ConnectionBalancer::new(4);
+        let slots: Vec<_> =
+            (0..8).map(|_| balancer.try_acquire(WorkerId(0), NO_LIMIT).unwrap()).collect();
+        assert_eq!(spread(&balancer), [2, 2, 2, 2]);
+        drop(slots);
+        assert_eq!(spread(&balancer), [0; 4]);
     }
 
     /// However the hash falls, no worker has a seventh more than its share.
     #[test]
     fn many_connections_are_spread_nearly_evenly() {
         let mut random = fastrand::Rng::with_seed(7);
-        let (crowd, _inboxes) = Crowd::new(4);
+        let (balancer, _handovers) = ConnectionBalancer::new(4);
         let mut handed = 0;
-        let places: Vec<_> = (0..4_000)
+        let slots: Vec<_> = (0..4_000)
             .map(|_| {
                 // Three of four come to one worker.
                 let accepted_by = WorkerId(random.usize(..8).saturating_sub(4));
-                let place = crowd.place(accepted_by, NO_LIMIT).unwrap();
-                handed += u32::from(place.worker != accepted_by);
-                place
+                let slot = balancer.try_acquire(accepted_by, NO_LIMIT).unwrap();
+                handed += u32::from(slot.worker != accepted_by);
+                slot
             })
             .collect();
-        let most = spread(&crowd).into_iter().max().unwrap();
-        assert!(most <= 1_000 * 8 / 7, "{:?}", spread(&crowd));
-        assert!(handed < 2_000, "{handed} of {} were handed on", places.len());
+        let most = spread(&balancer).into_iter().max().unwrap();
+        assert!(most <= 1_000 * 8 / 7, "{:?}", spread(&balancer));
+        assert!(handed < 2_000, "{handed} of {} were handed on", slots.len());
     }
 
     #[test]
     fn the_limit_is_one_for_all_workers() {
-        let (crowd, _inboxes) = Crowd::new(2);
-        let places = [0, 1, 1].map(|worker| crowd.place(WorkerId(worker), 2));
-        assert_eq!(places.map(|place| place.is_some()), [true, true, false]);
+        let (balancer, _handovers) = ConnectionBalancer::new(2);
+        let slots = [0, 1, 1].map(|worker| balancer.try_acquire(WorkerId(worker), 2));
+        assert_eq!(slots.map(|slot| slot.is_some()), [true, true, false]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_left_when_there_is_room_and_no_client_was_refused_for_a_while() {
-        let (crowd, _inboxes) = Crowd::new(1);
-        let recovered = || crowd.recovered(20, Instant::now());
-        let mut places: Vec<_> = (0..20).map(|_| crowd.place(WorkerId(0), 20).unwrap()).collect();
+        let (balancer, _handovers) = ConnectionBalancer::new(1);
+        let recovered = || balancer.recovered(20, Instant::now());
+        let mut slots: Vec<_> =
+            (0..20).map(|_| balancer.try_acquire(WorkerId(0), 20).unwrap()).collect();
         assert_eq!(recovered(), None, "no client was refused");
-        assert!(crowd.place(WorkerId(0), 20).is_none());
-        crowd.refused(Instant::now());
-        crowd.refused(Instant::now());
+        assert!(balancer.try_acquire(WorkerId(0), 20).is_none());
+        balancer.refused(Instant::now());
+        balancer.refused(Instant::now());
         tokio::time::advance(QUIET).await;
-        places.pop();
+        slots.pop();
         assert_eq!(recovered(), None, "too little room");
-        places.pop();
-        crowd.refused(Instant::now());
+        slots.pop();
+        balancer.refused(Instant::now());
         assert_eq!(recovered(), None, "too soon");
         tokio::time::advance(QUIET).await;
         assert_eq!(recovered(), Some(3));
@@ -260,24 +266,25 @@ mod tests {
     async fn a_connection_arrives_where_its_place_is_or_stays() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (crowd, mut inboxes) = Crowd::new(2);
+        let (balancer, mut handovers) = ConnectionBalancer::new(2);
         let mut clients = Vec::new();
         let mut accepted = async || {
             let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
             clients.push(client.unwrap());
-            let place = crowd.place(WorkerId(0), NO_LIMIT).unwrap();
+            let slot = balancer.try_acquire(WorkerId(0), NO_LIMIT).unwrap();
             let (stream, peer) = accepted.unwrap();
-            Crowd::hand_on(place, Socket::Tcp(stream), Some(peer), WorkerId(0)).unwrap()
+            ConnectionBalancer::hand_over(slot, Socket::Tcp(stream), Some(peer), WorkerId(0))
+                .unwrap()
         };
         let first = accepted().await.expect("nobody has less");
         assert!(accepted().await.is_none());
-        let (second, _, peer) = inboxes[1].recv().await.unwrap().unpack().unwrap();
+        let (second, _, peer) = handovers[1].recv().await.unwrap().unpack().unwrap();
         assert!(peer.is_some());
         drop((first, second));
-        assert_eq!(spread(&crowd), [0, 0]);
-        inboxes[1].close();
+        assert_eq!(spread(&balancer), [0, 0]);
+        handovers[1].close();
         let stay = [accepted().await, accepted().await];
         assert!(stay.iter().all(Option::is_some), "the other takes no more");
-        assert_eq!(spread(&crowd), [2, 0]);
+        assert_eq!(spread(&balancer), [2, 0]);
     }
 }
