@@ -51,7 +51,7 @@ pub struct ExplainRequest<'a> {
     pub listener: Option<&'a str>,
     /// Sent by HTTP/2, not by HTTP/1.1.
     pub http2: bool,
-    /// The name in the TLS handshake; that of the URL unless said.
+    /// The name in the TLS handshake; default: that of the URL.
     pub server_name: Option<&'a str>,
 }
 

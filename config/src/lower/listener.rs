@@ -148,7 +148,7 @@ pub(super) fn connection_limits(
     }
 }
 
-/// A header is somebody's word on the client, so somebody must be believed.
+/// A PROXY protocol header names the client, so the listener must trust some peer.
 pub(super) fn proxy_protocol(
     raw: &raw::Listener,
     trust: &Trust,
@@ -159,7 +159,7 @@ pub(super) fn proxy_protocol(
         report.push(
             Diagnostic::error(
                 given.location.clone(),
-                "a PROXY protocol header is believed of nobody here",
+                "`proxyProtocol` is on, but this listener trusts no peer",
             )
             .help("list the proxies that send it in `trustedProxies`"),
         );
@@ -188,7 +188,7 @@ pub(super) fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
                         proxies.location.clone(),
                         "who connects to a Unix socket has no address",
                     )
-                    .help("`trustedHops: 1` trusts whoever may open the socket"),
+                    .help("`trustedHops: 1` trusts every process that may open the socket"),
                 );
                 return None;
             }

@@ -50,7 +50,7 @@ pub(super) fn listener(
         && trust.as_ref().is_some_and(|trust| *trust != Trust::None)
         && let Some(vain) = at(&raw.trusted_proxies).or(at(&raw.trusted_hops))
     {
-        let message = "nothing is believed of them: `proxyProtocol` is disabled";
+        let message = "they have no effect: `proxyProtocol` is disabled";
         report.push(Diagnostic::warning(vain.clone(), message));
     }
     let own = |one: Option<&Located<std::time::Duration>>, built_in| {

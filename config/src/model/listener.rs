@@ -121,7 +121,7 @@ pub struct HttpListener {
     pub upgrades: Upgrades,
 }
 
-/// Whose word on a client is believed: the address it claims to forward for, and all that goes
+/// Which peers are trusted to name the client: the address it claims to forward for, and all that goes
 /// with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
@@ -134,7 +134,7 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Whether what a peer says of its client is believed; it has no address on a Unix socket.
+    /// Whether a peer is trusted to name its client. On a Unix socket it has no address.
     pub fn covers(&self, peer: Option<IpAddr>) -> bool {
         match self {
             Self::None => false,

@@ -66,7 +66,7 @@ struct Asked {
     host: &'static str,
     target: String,
     headers: Vec<(&'static str, String)>,
-    /// In the handshake; the host unless said.
+    /// In the handshake; default: the host.
     server_name: &'static str,
     /// The ways by which it can be asked.
     ways: &'static [Way],
