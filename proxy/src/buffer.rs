@@ -1,6 +1,6 @@
-//! Buffers lent by a worker while a socket has something to say.
+//! Read buffers, which a connection holds only while it has bytes to process.
 //!
-//! An idle connection holds none. The pool keeps the free ones that the work of late has needed.
+//! An idle connection holds none. The pool keeps as many free ones as were needed recently.
 //! Knows no protocol.
 
 use std::rc::Rc;
@@ -31,18 +31,17 @@ impl BufferPool {
         Buffer { bytes, start: 0, end: 0, pool: self.clone() }
     }
 
-    /// How many lie ready.
+    /// How many are free.
     pub fn kept(&self) -> usize {
         self.free_list.len()
     }
 
-    /// Gives back some of what nobody needed since the last call. To be called a few times a
-    /// second.
+    /// Frees some of what was not needed since the last call. Call it a few times a second.
     pub fn trim(&self) {
         self.free_list.trim();
     }
 
-    /// Gives all free buffers back.
+    /// Frees all free buffers.
     pub fn clear(&self) {
         self.free_list.clear();
     }
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_buffer_is_lent_again() {
+    fn a_dropped_buffer_is_reused() {
         let pool = BufferPool::default();
         let first = pool.take();
         let address = first.bytes.as_ptr();

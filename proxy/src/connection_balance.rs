@@ -1,9 +1,9 @@
-//! The connections of one listener, spread evenly over the workers.
+//! Connection balancing: spreads the connections of one listener evenly over the workers.
 //!
-//! The kernel deals connections out to the workers' sockets by a hash of their addresses. Of a
-//! few clients that stay, one worker may so get most, and work alone. A worker that has clearly
-//! more than another hands on what it has just accepted. Written to once for each connection,
-//! never for a request.
+//! The kernel distributes connections over the workers' sockets by a hash of their addresses. With
+//! few long-lived clients, most connections may reach one worker. A worker that has clearly more
+//! connections than another hands over what it has just accepted. The counts are written once for
+//! each connection, never for a request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,26 +19,26 @@ use tokio::time::Instant;
 use crate::io::Socket;
 use crate::observe::counter::WorkerId;
 
-/// Connections that may be on their way to a worker; with more it is late already.
+/// Connections that may wait for their worker; a worker with more is behind already.
 const QUEUE_LIMIT: usize = 256;
-/// A worker may have so much more than the one with the least: a part of that one's connections.
-/// Handing on costs two system calls and a wake-up, and clients come and go.
+/// A worker hands a connection over when it has more than the least loaded worker plus this fraction
+/// (one eighth). Handing over costs two system calls and a wake-up, and clients come and go.
 const SLACK: u32 = 8;
-/// A listener has left its limit when it refused no client for so long.
+/// A listener is below its limit again when it has refused no client for this long.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// How many connections there are, and where.
+/// Counts the connections of a listener, in sum and by worker.
 pub struct ConnectionBalancer {
-    /// Of all workers.
+    /// The sum over all workers.
     open: CachePadded<AtomicU32>,
     workers: Box<[WorkerShare]>,
     refused: Refused,
 }
 
-/// Connections that were refused, since the listener was last below its limit.
+/// Connections refused since the listener was last below its limit.
 struct Refused {
     count: AtomicU64,
-    /// Of the last one, in milliseconds since `begun`.
+    /// When the last one was refused, in milliseconds since `begun`.
     last: AtomicU64,
     begun: Instant,
 }
@@ -48,7 +48,7 @@ struct WorkerShare {
     handover: mpsc::Sender<HandedConnection>,
 }
 
-/// Where a worker finds what others have accepted for it.
+/// The connections that other workers have accepted for this one.
 pub type HandoverQueue = mpsc::Receiver<HandedConnection>;
 
 /// A connection on its way to its worker.
@@ -64,14 +64,14 @@ enum Bare {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// A place under the listener's limit, at one of the workers. Given back on drop.
+/// A connection's share of the listener's limit, at one of the workers. Released on drop.
 pub struct ConnectionSlot {
     balancer: Arc<ConnectionBalancer>,
     worker: WorkerId,
 }
 
 impl ConnectionBalancer {
-    /// With an inbox for each of the workers, in their order.
+    /// Returns a handover queue for each worker, in their order.
     pub fn new(workers: usize) -> (Arc<Self>, Vec<HandoverQueue>) {
         let (workers, handovers) = (0..workers)
             .map(|_| {
@@ -87,8 +87,8 @@ impl ConnectionBalancer {
         )
     }
 
-    /// A place for what `worker` has accepted, at itself or where there is more room. `None` at
-    /// the limit.
+    /// A slot for what `worker` has accepted: at `worker`, or at a worker with fewer connections.
+    /// `None` at the limit.
     pub fn try_acquire(self: &Arc<Self>, worker: WorkerId, limit: u32) -> Option<ConnectionSlot> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= limit {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -99,15 +99,16 @@ impl ConnectionBalancer {
         Some(ConnectionSlot { balancer: Arc::clone(self), worker })
     }
 
-    /// A client was refused for want of a place.
+    /// Counts a client that was refused at the limit.
     pub fn refused(&self, now: Instant) {
         let Refused { count, last, begun } = &self.refused;
         last.store(millis(now.saturating_duration_since(*begun)), Ordering::Relaxed);
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Once after the limit was left: how many were refused. A tenth must be free, and no client
-    /// refused for [`QUIET`], so that a listener whose connections come and go stays at its limit.
+    /// How many clients were refused, once the listener is below its limit again: a tenth of the
+    /// limit is free, and no client was refused for [`QUIET`]. So a listener that keeps touching its
+    /// limit does not report it again and again.
     pub fn recovered(&self, limit: u32, now: Instant) -> Option<u64> {
         let Refused { count, last, begun } = &self.refused;
         if count.load(Ordering::Relaxed) == 0 {
@@ -119,11 +120,11 @@ impl ConnectionBalancer {
         if since < millis(QUIET) || open >= limit || open > limit - limit / 10 {
             return None;
         }
-        // Of several workers that look one says it.
+        // Several workers may get here; one of them reports it.
         Some(count.swap(0, Ordering::Relaxed)).filter(|count| *count > 0)
     }
 
-    /// The worker with the fewest, where this one has clearly more.
+    /// The worker with the fewest connections, if `worker` has clearly more.
     fn less_loaded_than(&self, worker: WorkerId) -> Option<WorkerId> {
         let open = |share: &WorkerShare| share.open.load(Ordering::Relaxed);
         let mine = open(&self.workers[worker.0]);
@@ -132,8 +133,8 @@ impl ConnectionBalancer {
         (mine > least + least / SLACK).then_some(WorkerId(at))
     }
 
-    /// Hands a connection to the worker where its place is. Comes back where that is this one, or
-    /// one that takes no more.
+    /// Hands a connection to the worker that has its slot. Returns it if that is this worker, or if
+    /// the other worker's queue is full or closed.
     pub fn hand_over(
         slot: ConnectionSlot,
         socket: Socket,
@@ -174,7 +175,7 @@ impl Drop for ConnectionSlot {
 }
 
 impl HandedConnection {
-    /// Makes it this runtime's.
+    /// Registers the socket with this thread's runtime.
     pub fn unpack(self) -> io::Result<(ConnectionSlot, Socket, Option<SocketAddr>)> {
         let socket = match self.socket {
             Bare::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
@@ -189,7 +190,7 @@ impl Bare {
         match socket {
             Socket::Tcp(stream) => stream.into_std().map(Self::Tcp),
             Socket::Unix(stream) => stream.into_std().map(Self::Unix),
-            Socket::Rewound(_) => Err(io::Error::other("somebody has read of it already")),
+            Socket::Rewound(_) => Err(io::Error::other("bytes of it were read already")),
         }
     }
 }
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(recovered(), None, "too soon");
         tokio::time::advance(QUIET).await;
         assert_eq!(recovered(), Some(3));
-        assert_eq!(recovered(), None, "said once");
+        assert_eq!(recovered(), None, "reported once");
     }
 
     #[tokio::test]
@@ -276,7 +277,7 @@ mod tests {
             ConnectionBalancer::hand_over(slot, Socket::Tcp(stream), Some(peer), WorkerId(0))
                 .unwrap()
         };
-        let first = accepted().await.expect("nobody has less");
+        let first = accepted().await.expect("no worker has fewer");
         assert!(accepted().await.is_none());
         let (second, _, peer) = handovers[1].recv().await.unwrap().unpack().unwrap();
         assert!(peer.is_some());

@@ -1,20 +1,20 @@
-//! What is to be done with a request, from its head alone.
+//! Decides what to do with a request, from its head alone.
 //!
-//! Free of I/O: time, randomness and live state are inputs, so the data path, `explain` and a
-//! replay are drivers of one code and cannot disagree. No decision is made elsewhere. The order is
-//! written here, and that of a route's policies in [`policy`](crate::policy):
+//! No I/O: time, randomness and live state are inputs. So the data path and `explain` run the same
+//! code and cannot disagree. No other module decides. The order of the steps is written here, the
+//! order of a route's policies in [`policy`](crate::policy):
 //!
-//! 1. Memory. A process near its limit does not even route.
-//! 2. The connection: a host that belongs to another certificate is asked for elsewhere.
-//! 3. Normalise path and host. Everything after must read the same request.
+//! 1. Memory. Near its memory limit the process does not route.
+//! 2. The connection. A host of another certificate is refused (421).
+//! 3. Normalise path and host. All later steps read the normalised request.
 //! 4. Route.
-//! 5. The policies of the route; those of the listener where there is no route. What a route lacks
-//!    costs nothing.
-//! 6. Act: redirect, reply, or plan a forward. A forward first looks at what the request is, after
-//!    the policies so that nobody learns of a limit who may not come in: a call of gRPC whose time
-//!    is over, a wish for a WebSocket, a body that is too long.
+//! 5. The policies of the route, or of the listener if no route matches. A policy that is not
+//!    configured costs nothing.
+//! 6. Act: redirect, reply, or plan a forward. A forward checks the gRPC deadline, the WebSocket
+//!    handshake and the body limit. These checks follow the policies, so that a client that is not
+//!    admitted learns of no limit.
 //!
-//! A policy that cannot tell by itself asks ([`Step::Ask`]); its driver finds the answer and calls
+//! A policy may need an answer first ([`Step::Ask`]). The driver finds the answer and calls
 //! [`resume`].
 
 mod facts;
@@ -53,12 +53,12 @@ pub struct DecisionScratch {
     normalised: bool,
     /// Policies of the route that have let the request pass.
     passed: usize,
-    /// What policies say of the request that goes up and of the response that comes back.
+    /// The header lines that policies add to the request and to the response.
     pub lists: Lists,
-    /// The request is a call of gRPC, or of gRPC-Web that is translated. Of a refusal too, which is
-    /// written for its clients.
+    /// The request is a gRPC call, or a gRPC-Web call that is translated. Also set for a refusal, which
+    /// is then written in gRPC's form.
     pub call: Option<Call>,
-    /// It asks for a WebSocket, and may.
+    /// The request asks for a WebSocket, and the listener allows it.
     pub handshake: Option<Handshake>,
 }
 
@@ -79,7 +79,7 @@ impl DecisionScratch {
         self.passed
     }
 
-    /// What was decided of a request before is forgotten.
+    /// Forgets the decision of the previous request.
     pub fn clear(&mut self) {
         self.normalised = false;
         self.passed = 0;
@@ -89,7 +89,7 @@ impl DecisionScratch {
     }
 }
 
-/// What a decision comes to besides its step, and leaves in the scratch.
+/// What a decision leaves in the scratch, besides its step.
 struct Results<'s> {
     lists: &'s mut Lists,
     passed: &'s mut usize,
@@ -122,8 +122,8 @@ pub fn decide<'t>(
     };
     *normalised = request.path == PathSource::Normalised;
     let found = find(site, &request);
-    // Kept until here because only a route can allow it; a refusal, not a mismatch, so that no
-    // other route takes what this one must not.
+    // Checked after routing, because only a route can allow it. It is a refusal, not a mismatch, so
+    // that no other route takes the request.
     if !found.is_some_and(|route| route.allow_encoded_slash) && has_encoded_slash(request.seen.path)
     {
         return reject(Rule::PathSlash.in_request(), found);
@@ -135,7 +135,7 @@ pub fn decide<'t>(
     go_on(site, facts, &request, results, position, None)
 }
 
-/// Goes on with a decision whose question is answered. `facts` and `scratch` are those of before.
+/// Continues a decision whose question is answered, with the same `facts` and `scratch`.
 pub fn resume<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
@@ -154,8 +154,8 @@ pub fn resume<'t>(
     }
 }
 
-/// The route of a request. A preflight of CORS is routed by the method that it asks for, or a route
-/// that takes `POST` alone would never see its own.
+/// The route of a request. A CORS preflight is routed by the method that it asks for; otherwise a
+/// route for `POST` would never see its preflights.
 fn find<'t>(site: &Site<'t, '_>, request: &NormalisedRequest<'_>) -> Option<&'t Arc<Route>> {
     if let Some(method) = preflight_method(&request.seen) {
         let asked = site.table.find(&Normalised { method, ..request.seen });
@@ -298,7 +298,7 @@ fn plan<'t>(
     let body_limit = route.body_limit.unwrap_or(site.body_limit);
     if let Framing::Length(length) = facts.head.parts.framing
         && length > body_limit
-        // Of a call the limit is for each message.
+        // For a gRPC call the limit holds for each message.
         && call.is_none_or(|call| call.web.is_some())
     {
         return Err(Rule::BodyLimit.in_request());
@@ -322,7 +322,7 @@ fn plan<'t>(
         host: match &forward.host {
             HostHandling::Set(host) => HostSource::Fixed(host),
             HostHandling::Preserve if !request.authority.host.is_empty() => HostSource::Client,
-            // HTTP/1.0 may name no host; the upstream gets one all the same.
+            // An HTTP/1.0 request may have no host; the upstream gets one anyway.
             HostHandling::Preserve | HostHandling::Upstream => HostSource::Endpoint,
         },
         sticky: forward.sticky.as_ref().map(|it| it.stick(shown, backend.key)),

@@ -1,8 +1,8 @@
-//! What would happen to a request, and why: [`decide`] driven by a request that nobody sent.
+//! What would happen to a request, and why: runs [`decide`] for a hypothetical request.
 //!
-//! Nothing here decides anything. The step comes from [`decide`], the losers from
-//! [`Table::explain`], and what was configured from the configuration itself, with its places.
-//! Secrets do not show: texts are printed as they were written.
+//! This module decides nothing. The step comes from [`decide`], the other routes from
+//! [`Table::explain`], settings and their places from the configuration. Secrets are not shown: texts
+//! are printed as they were written.
 
 mod report;
 mod request;

@@ -1,16 +1,16 @@
-//! Free things of one worker, kept for whoever needs the next one.
+//! A free list: unused objects of one worker, kept for reuse.
 //!
-//! A shelf keeps as many as the work of late has needed and gives the others back bit by bit, so
-//! that memory follows the tide. It knows nothing of what lies on it.
+//! The list keeps as many as were needed recently and drops the others step by step, so that memory
+//! follows the load. It knows nothing about the objects.
 
 use std::cell::{Cell, RefCell};
 
 #[derive(Debug)]
 pub(crate) struct FreeList<T> {
     free: RefCell<Vec<T>>,
-    /// More are not kept.
+    /// The most that are kept.
     most: usize,
-    /// The fewest that lay free since the last trim: so many were not needed.
+    /// The fewest free objects since the last trim: this many were not needed.
     spare: Cell<usize>,
 }
 
@@ -26,7 +26,7 @@ impl<T> FreeList<T> {
         taken
     }
 
-    /// Keeps this, unless there are enough.
+    /// Keeps the object, unless the list is full.
     pub(crate) fn put(&self, thing: T) {
         let mut free = self.free.borrow_mut();
         if free.len() < self.most {
@@ -34,8 +34,8 @@ impl<T> FreeList<T> {
         }
     }
 
-    /// Gives up half of what nobody needed since the last call, and says how many. To be called a
-    /// few times a second: a shelf that is not used is empty within seconds.
+    /// Drops half of what was not needed since the last call, and returns how many. Call it a few
+    /// times a second: an unused list is empty within seconds.
     pub(crate) fn trim(&self) -> usize {
         let mut free = self.free.borrow_mut();
         let unneeded = self.spare.get().min(free.len()).div_ceil(2);
@@ -46,7 +46,7 @@ impl<T> FreeList<T> {
         unneeded
     }
 
-    /// Gives back all of them.
+    /// Drops all of them.
     pub(crate) fn clear(&self) {
         *self.free.borrow_mut() = Vec::new();
         self.spare.set(0);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_is_given_up() {
+    fn what_is_not_needed_is_dropped() {
         let free_list = FreeList::new(100);
         (0..40).for_each(|thing| free_list.put(thing));
         assert_eq!(free_list.trim(), 0, "all were needed since the start");

@@ -1,21 +1,21 @@
-//! Sees when the work of a worker has ebbed away, so that what it needed can be given back.
+//! Idle trim: notices that a worker has become idle, so that freed memory can go back to the system.
 //!
-//! An allocator keeps what a thread has freed for those who come next. It is asked to hand that
-//! back when nobody has come for a while, so that no request pays for it. Which allocator it is,
-//! only the program knows.
+//! An allocator keeps freed memory for the next request. It is asked to return that memory when the
+//! worker has been idle for a while, so that no request pays for it. Only the program knows which
+//! allocator is in use.
 
-/// Makes the allocator hand back what the calling thread has freed.
+/// Makes the allocator return to the system what the calling thread has freed.
 pub type GiveBack = fn();
 
-/// Looks without a change that make a quiet.
+/// The worker is idle after this many looks without a change.
 const QUIET: u32 = 5;
 
-/// What a worker has afoot at one look.
+/// The activity of a worker at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Activity {
-    /// Buffers and their like that were of use a moment ago.
+    /// Buffers and the like that were used a moment ago.
     pub(crate) kept: usize,
-    /// Connections and whatever else runs.
+    /// Connections and other tasks.
     pub(crate) tasks: usize,
     /// Idle connections to upstreams.
     pub(crate) idle: usize,
@@ -24,13 +24,13 @@ pub(crate) struct Activity {
 #[derive(Debug, Default)]
 pub(crate) struct IdleTrim {
     last: Activity,
-    /// Looks since the last change; `None` once it was acted upon.
+    /// Looks since the last change; `None` once memory was returned for it.
     quiet: Option<u32>,
 }
 
 impl IdleTrim {
-    /// Whether this is the moment to give back: once behind each change, when nothing moves any
-    /// more. To be called a few times a second.
+    /// Whether to return memory now: once after each change, when the worker is idle. Call it a few
+    /// times a second.
     pub(crate) fn look(&mut self, now: Activity) -> bool {
         if now.kept > 0 || now != self.last {
             self.last = now;
@@ -51,7 +51,7 @@ impl IdleTrim {
 mod tests {
     use super::*;
 
-    /// How often it is the moment in so many looks at this.
+    /// How many of `count` looks at this activity ask for a trim.
     fn looks(idle_trim: &mut IdleTrim, count: u32, now: Activity) -> usize {
         (0..count).filter(|_| idle_trim.look(now)).count()
     }
@@ -60,7 +60,7 @@ mod tests {
     fn it_is_given_back_once_behind_each_change() {
         let mut idle_trim = IdleTrim::default();
         let open = Activity { tasks: 3, ..Activity::default() };
-        assert_eq!(looks(&mut idle_trim, 20, Activity::default()), 0, "nothing was afoot yet");
+        assert_eq!(looks(&mut idle_trim, 20, Activity::default()), 0, "there was no activity yet");
         assert_eq!(looks(&mut idle_trim, QUIET, open), 0);
         assert_eq!(looks(&mut idle_trim, 20, open), 1, "connections may stay open");
         assert_eq!(looks(&mut idle_trim, 20, Activity { idle: 1, ..open }), 1);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_who_works_is_disturbed() {
+    fn a_busy_worker_is_not_trimmed() {
         let mut idle_trim = IdleTrim::default();
         let busy = Activity { kept: 1, tasks: 3, idle: 0 };
         assert_eq!(looks(&mut idle_trim, 100, busy), 0);

@@ -19,7 +19,7 @@ use tokio_rustls::{client, server};
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// Of which somebody has read more than was his.
+    /// A socket from which too much was read; the rest is read first.
     Rewound(Box<Rewound>),
 }
 
@@ -294,7 +294,7 @@ impl Io {
     }
 
     /// Hands a plain socket what it takes right now, in one system call; 0 when that is nothing.
-    /// A mistake counts as nothing: whoever waits for the rest meets it.
+    /// An error counts as no bytes: the next read meets it again.
     pub fn write_at_once(&self, slices: &[IoSlice<'_>]) -> usize {
         let written = self.tcp(|stream| match slices {
             [one] => stream.try_write(one),

@@ -1,7 +1,7 @@
 //! Accepting: from a bound socket to a connection that is being served.
 //!
-//! Every worker has its own socket of each listener. Knows limits, PROXY protocol headers and TLS;
-//! what is spoken above is decided here by the listener's kind and done elsewhere.
+//! Every worker has its own socket for each listener. This module knows limits, PROXY protocol
+//! headers and TLS. It starts the protocol above them by the listener's kind.
 
 mod acceptor;
 mod admit;
@@ -36,10 +36,10 @@ pub use acceptor::Acceptor;
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
 /// short enough to be back within a second.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// How often a closing listener tries again for descriptors, to take what is queued.
+/// How often a closing listener retries without descriptors, to accept what is queued.
 const LAST_TRIES: u32 = 20;
 
-/// Accepts until the listener retires, then takes what is queued already and closes the socket.
+/// Accepts until the listener retires. Then it accepts what is queued already and closes the socket.
 pub async fn accept(
     worker: Rc<Worker>,
     bound: Rc<Bound>,
@@ -64,8 +64,8 @@ pub async fn accept(
     bound.close();
 }
 
-/// The kernel resets what is queued on a socket that is closed, so all of it is taken first. The
-/// runtime may say "not ready" although there is more; the kernel itself is asked here.
+/// Accepts every queued connection, because the kernel would reset them when the socket is closed.
+/// This asks the kernel: the runtime may say "not ready" although the queue is not empty.
 async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor) -> io::Result<()> {
     enum Bare {
         Tcp(std::net::TcpListener),
@@ -74,7 +74,7 @@ async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor)
     let bare = match acceptor {
         Acceptor::Tcp(listener) => {
             let listener = listener.into_std()?;
-            // Else somebody could connect between the last look and the close.
+            // Otherwise a client could connect between the last accept and the close.
             if let Err(error) = sockets::refuse_new(&listener) {
                 debug!(%error, "a closing socket takes connections to its end");
             }
@@ -144,7 +144,7 @@ async fn take(
     }
 }
 
-/// Takes in what another worker has accepted.
+/// Serves a connection that another worker has accepted.
 fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, handed: HandedConnection) {
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
     match handed.unpack() {
@@ -168,7 +168,7 @@ fn serve(
     let admitted = Admitted { slot, bound, registration, socket, address: peer };
     tokio::task::spawn_local(async move {
         if let Some(client) = admit(&worker, &listener, admitted).await {
-            // In a task of its own: what the handshake needed does not weigh on a connection.
+            // In its own task, so that the state of the handshake is freed.
             match listener {
                 LiveListener::Http(_) => {
                     tokio::task::spawn_local(connection::serve(worker, client))

@@ -119,12 +119,12 @@ impl Memory {
         recent_requests > self.room.load(Relaxed)
     }
 
-    /// A request was refused for want of memory.
+    /// Counts a request that was refused because memory is short.
     pub fn count_refused(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// Connections that stood still were cut for want of memory.
+    /// Counts connections without progress that were cut because memory is short.
     pub fn count_cut(&self, connections: usize) {
         self.cut.fetch_add(connections as u64, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What a request needs while it lives, lent from request to request so that it is allocated once.
+//! The buffers of a request, reused from request to request so that they are allocated once.
 
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub struct Parts {
     pub response_out: Vec<u8>,
 }
 
-/// One worker's spare [`Parts`], as many as the work of late has needed.
+/// One worker's free [`Parts`], as many as were needed recently.
 #[derive(Clone)]
 pub struct ScratchPool {
     free: Rc<FreeList<Box<Parts>>>,
@@ -45,19 +45,18 @@ impl ScratchPool {
         Scratch { parts: Some(parts), pool: self.clone() }
     }
 
-    /// How many lie ready.
+    /// How many are free.
     pub fn kept(&self) -> usize {
         self.free.len()
     }
 
-    /// Gives back some of what nobody needed since the last call. To be called a few times a
-    /// second.
+    /// Frees some of what was not needed since the last call. Call it a few times a second.
     pub fn trim(&self) {
         self.free.trim();
     }
 }
 
-/// Lent [`Parts`], given back on drop.
+/// Checked-out [`Parts`], returned on drop.
 pub struct Scratch {
     parts: Option<Box<Parts>>,
     pool: ScratchPool,

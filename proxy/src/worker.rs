@@ -1,8 +1,8 @@
 //! A worker's own state: everything that the connections of one thread share without a lock.
 //!
-//! Pools, buffers, counters, listeners and the view of the current snapshot belong to the worker
-//! alone. Other threads reach it by a [`Command`] and by publishing a snapshot. It knows neither
-//! who accepts nor what is done on a connection; its thread is one of `server`.
+//! Pools, buffers, counters, listeners and the view of the current snapshot belong to one worker.
+//! Other threads reach it by a [`Command`] or by publishing a snapshot. This module knows neither
+//! the accept loop nor what runs on a connection. `server` starts the thread.
 
 mod bound;
 mod command;
@@ -65,7 +65,7 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     random: RefCell<fastrand::Rng>,
     offload: Offload,
-    /// Those that accept, and retired ones until their last connection has ended.
+    /// Accepting listeners, and retired ones until their last connection has ended.
     listeners: RefCell<Vec<Rc<Bound>>>,
 }
 
@@ -128,7 +128,7 @@ impl Worker {
         }
     }
 
-    /// A new listener, which `snapshot` brings. Whoever accepts for it holds it.
+    /// Adds a listener that `snapshot` introduces. The accept loop keeps the returned handle.
     pub(crate) fn listen(
         &self,
         id: ListenerId,
@@ -141,8 +141,8 @@ impl Worker {
         bound
     }
 
-    /// Looks at the generation of a new listener although nobody has come yet: it may be the only
-    /// one that has it, and serves those who come until it is closed.
+    /// Keeps the generation of a new listener before its first connection: no other generation may
+    /// have this listener, and its connections are served by this one until it is closed.
     fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
         if self.current().live(bound.id).is_none() {
             let builder = CurrentBuilder { metrics: &self.metrics, worker: self.id };
@@ -159,7 +159,7 @@ impl Worker {
         &self.pipes
     }
 
-    /// A WebSocket connection through a route of that generation.
+    /// Registers a WebSocket tunnel through a route of that generation.
     pub fn enter_tunnel(&self, generation: u64, route: &str) -> Registration {
         let newest = &self.current().snapshot;
         if newest.generation != generation && !newest.forwarding().any(|name| name == route) {
@@ -176,20 +176,21 @@ impl Worker {
         self.metrics.memory()
     }
 
-    /// A request begins.
+    /// Counts a request that begins.
     pub fn recent_requests(&self) -> RecentRequest<'_> {
         self.recent_requests.begin()
     }
 
-    /// Whether no request is to be taken in. What the other workers have begun is not looked up:
-    /// as much as here. The one that is refused for it is counted by [`Memory::count_refused`].
+    /// Whether new requests must be refused because memory is full. The other workers are assumed
+    /// to have begun as many requests as this one. The caller counts a refused request with
+    /// [`Memory::count_refused`].
     pub fn is_full(&self) -> bool {
         let recent_requests =
             u64::from(self.recent_requests.count()) * self.metrics.workers() as u64;
         self.memory().is_full(recent_requests)
     }
 
-    /// Where work goes that would hold the worker up.
+    /// Threads for work that would block the worker.
     pub fn offload(&self) -> &Offload {
         &self.offload
     }

@@ -16,7 +16,7 @@ use super::{api, serve, status};
 use crate::sockets::{self, ListenSocket, ListenerKey};
 use crate::world::WorldError;
 
-/// The name under which the admin API is told beside the listeners.
+/// The name of the admin API beside the listeners.
 const ADMIN: &str = "admin";
 
 /// The addresses that are bound.
@@ -34,7 +34,7 @@ struct Entry {
     stop: CancellationToken,
 }
 
-/// A socket bound for a generation that is not published yet; dropping it closes it.
+/// A socket bound for a generation that is not published yet. Dropping it closes the socket.
 pub struct ControlReservation {
     purpose: Purpose,
     place: ListenerKey,
@@ -44,7 +44,7 @@ pub struct ControlReservation {
 }
 
 impl ControlReservation {
-    /// From here on clients may come.
+    /// Starts to listen.
     pub fn listen(&self) {
         sockets::listen_all(&self.name, std::slice::from_ref(&self.socket));
     }
@@ -95,13 +95,13 @@ impl ControlBook {
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
-    /// What `config` has no more.
+    /// Bound addresses that `config` does not have.
     pub fn leaving(&self, config: &Config) -> impl Iterator<Item = ListenAddress> {
         let left = self.entries.iter().filter(|entry| !wants(config, entry));
         left.map(|entry| entry.bound.clone())
     }
 
-    /// Takes the doors in and gives up what `config` has no more.
+    /// Adds the reservations, and removes the addresses that `config` does not have.
     pub fn commit(&mut self, config: &Config, reservations: Vec<ControlReservation>) {
         for ControlReservation { purpose, place, bound, socket, .. } in reservations {
             let stop = CancellationToken::new();
@@ -117,8 +117,7 @@ impl ControlBook {
         });
     }
 
-    /// Begins to answer at every address that is not answered at yet. To be called on the control
-    /// runtime.
+    /// Starts to serve every address that is not served yet. Call it on the control runtime.
     pub fn serve(&mut self, shared: &Arc<Shared>) {
         for entry in &mut self.entries {
             let Some(socket) = entry.socket.take() else { continue };
@@ -215,7 +214,7 @@ fn transport(bound: &ListenAddress) -> AdminTransport {
 
 fn remove_file(bound: &ListenAddress) {
     if let ListenAddress::Unix(path) = bound {
-        // The file goes with its listener; that it is gone already is as good.
+        // The listener owns the file. It may be removed already.
         let _ = std::fs::remove_file(path);
     }
 }

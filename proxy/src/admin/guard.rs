@@ -21,7 +21,7 @@ use super::shared::Shared;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AdminTransport {
     Tcp,
-    /// The file's mode has let its owner in and nobody else.
+    /// Only the owner of the socket's file can connect, by its mode.
     Unix,
 }
 

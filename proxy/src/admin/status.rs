@@ -1,4 +1,4 @@
-//! What anybody may ask: whether the process lives, whether it is ready, its metrics.
+//! The status listener, open to any client: liveness, readiness and metrics.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Making a configuration the current one: build, bind, publish, tell the workers.
+//! Makes a configuration the current one: build, bind, publish, command the workers.
 //!
 //! Everything that can fail happens before the one store that publishes; a generation that fails
 //! leaves no trace.
@@ -20,7 +20,7 @@ use crate::upstream::discovery::Discovery;
 use crate::worker::Command;
 use crate::world::WorldError;
 
-/// The one who publishes snapshots.
+/// Publishes snapshots. There is one in a process.
 pub struct Publisher {
     pub published: Arc<ArcSwap<Snapshot>>,
     pub metrics: Arc<Metrics>,
@@ -29,7 +29,7 @@ pub struct Publisher {
     pub book: AddressBook,
     pub workers: Vec<mpsc::Sender<Command>>,
     pub retired: Retired,
-    /// Those that serve may be others now.
+    /// Notified when other certificates may be in use.
     pub certificates_changed: Arc<Notify>,
 }
 
@@ -42,7 +42,7 @@ pub struct Prepared {
     pub log: Option<OpenSink>,
 }
 
-/// Builds the generation that follows `previous`, binding what it listens on anew.
+/// Builds the generation after `previous`, and binds its new addresses.
 pub fn prepare(
     config: Arc<Config>,
     previous: Option<&Snapshot>,
@@ -69,7 +69,8 @@ pub fn prepare(
     }
 }
 
-/// A log that was written well until now does not keep another configuration from serving.
+/// Opens the access log. If the log in use cannot be opened again, it stays as it is, so that the
+/// reload can succeed.
 fn open_log(config: &Config, previous: Option<&Snapshot>) -> Result<Option<OpenSink>, WorldError> {
     let sink = &config.access_log.sink;
     match OpenSink::open(sink) {
@@ -97,7 +98,7 @@ impl Publisher {
         report_certificates(&self.metrics, &snapshot);
         let snapshot = Arc::new(snapshot);
         self.retired.add(self.published.swap(Arc::clone(&snapshot)));
-        // Those before it: where reloads follow each other closely they do not pile up.
+        // Also frees earlier ones, so that they do not pile up under frequent reloads.
         self.retired.let_go();
         self.certificates_changed.notify_one();
         self.metrics.set_generation(generation);
@@ -136,14 +137,14 @@ impl Publisher {
     }
 }
 
-/// A worker that is gone has taken the process with it; there is nobody left to tell.
+/// Sends a command to a worker. A worker ends only with the process, so an error is only logged.
 pub async fn send_command(worker: &mpsc::Sender<Command>, command: Command) {
     if worker.send(command).await.is_err() {
         tracing::error!("a worker has ended");
     }
 }
 
-/// Says when each certificate expires.
+/// Sets the metric of each certificate's expiry.
 pub fn report_certificates(metrics: &Metrics, snapshot: &Snapshot) {
     let expiring = expiring(snapshot);
     metrics.set_certificates(expiring.iter().map(|one| (one.label.as_str(), one.not_after)));

@@ -1,4 +1,4 @@
-//! Which addresses the workers listen on, over generations.
+//! The addresses that workers listen on, across generations.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::snapshot::Addresses;
 use crate::sockets::{self, BoundSockets, ListenSocket, ListenerId, ListenerKey};
 use crate::world::WorldError;
 
-/// The addresses that are bound.
+/// The bound addresses.
 #[derive(Default)]
 pub struct AddressBook {
     entries: HashMap<ListenerKey, Entry>,
     last_id: u64,
-    /// What the control runtime answers at.
+    /// The addresses of the status listeners and the admin API.
     pub control: ControlBook,
 }
 
@@ -32,21 +32,21 @@ pub struct Reservation {
     place: ListenerKey,
     pub bound: ListenAddress,
     pub balancer: Arc<ConnectionBalancer>,
-    /// One for each worker, each with its inbox.
+    /// A socket for each worker; `handovers` has the queues, in the same order.
     pub sockets: Vec<ListenSocket>,
     pub handovers: Vec<HandoverQueue>,
 }
 
 impl Reservation {
-    /// From here on clients may come; see [`sockets::bind`].
+    /// Starts to listen; see [`sockets::bind`].
     pub fn listen(&self) {
         sockets::listen_all(&self.name, &self.sockets);
     }
 }
 
 impl AddressBook {
-    /// Binds the listeners that workers serve of `config` that are not bound yet. Dropping the reservations
-    /// closes them again.
+    /// Binds the worker listeners of `config` that are not bound yet. Dropping a reservation closes
+    /// its sockets.
     pub fn reserve(
         &mut self,
         config: &Config,
@@ -87,13 +87,13 @@ impl AddressBook {
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
-    /// Where we listen and will not once `config` serves, so that others of its listeners may.
+    /// Bound addresses that `config` does not have; its listeners may take them.
     pub fn leaving(&self, config: &Config) -> Vec<ListenAddress> {
         let http = self.entries.iter().filter(|(place, _)| !wants(config, place));
         http.map(|(_, entry)| entry.bound.clone()).chain(self.control.leaving(config)).collect()
     }
 
-    /// Takes the reservations in and gives up what `config` has no more.
+    /// Adds the reservations, and removes the addresses that `config` does not have.
     pub fn commit(
         &mut self,
         config: &Config,
@@ -109,7 +109,7 @@ impl AddressBook {
             if !wanted {
                 retired.push((entry.id, entry.bound.clone()));
                 if let ListenAddress::Unix(path) = &entry.bound {
-                    // The file goes with its listener; that it is gone already is as good.
+                    // The listener owns the file. It may be removed already.
                     let _ = std::fs::remove_file(path);
                 }
             }
@@ -141,7 +141,7 @@ impl AddressBook {
     }
 }
 
-/// Whether `config` has an http listener here.
+/// Whether `config` has a listener at this address.
 fn wants(config: &Config, place: &ListenerKey) -> bool {
     config
         .listeners
@@ -149,7 +149,7 @@ fn wants(config: &Config, place: &ListenerKey) -> bool {
         .any(|listener| listener.kind.carries_routes() && ListenerKey::of(listener) == *place)
 }
 
-/// The book as a build sees it: with the reservations of its own generation.
+/// The book with the reservations of the generation that is being built.
 pub struct WithReservations<'a>(pub &'a AddressBook, pub &'a [Reservation]);
 
 impl Addresses for WithReservations<'_> {

@@ -1,4 +1,4 @@
-//! One reload: read, build off the data path, publish; or say what is wrong and change nothing.
+//! One reload: read, build off the data path, publish. If anything is wrong: report, change nothing.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -22,16 +22,16 @@ use crate::world::WorldError;
 pub struct Reloader {
     loader: Arc<Mutex<Loader>>,
     path: PathBuf,
-    /// Of what was read last, good or not.
+    /// The fingerprint of the last read, valid or not.
     seen: Fingerprint,
-    /// The versions of the files that policies name; `None` before the first look.
+    /// The versions of the files that policies name; `None` before the first check.
     policies: Option<u64>,
-    /// Of what is said while nothing can be read.
+    /// Limits the log lines while no file can be read.
     lines: LineLimit,
     begun: Instant,
 }
 
-/// How often it is said that nothing can be read.
+/// How often the log says that no file can be read.
 const REPEAT: Duration = Duration::from_secs(10);
 
 /// The files that policies of the published configuration name.
@@ -43,9 +43,9 @@ pub fn policy_files(publisher: &Publisher) -> Vec<PathBuf> {
 /// Why a reload is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// Somebody asked: a new generation comes even if nothing has changed.
+    /// By request: builds a new generation even if nothing has changed.
     Asked,
-    /// Some file near ours changed.
+    /// A file in a watched folder has changed.
     Noticed,
 }
 
@@ -64,18 +64,18 @@ impl Reloader {
         }
     }
 
-    /// `None` when what was noticed concerns no file of ours.
+    /// `None` if the change concerns no file of the configuration.
     pub async fn reload(
         &mut self,
         publisher: &mut Publisher,
         trigger: Trigger,
     ) -> Option<LastReload> {
-        // Else each file would look as if it were gone, and the configuration wrong.
+        // Without descriptors every file would seem to be missing, and the configuration invalid.
         if let Err(error) = descriptors::spare() {
             return self.put_off(publisher, trigger, &error);
         }
         let path = self.path.clone();
-        // A panic there shows as a change, and the load after it tells.
+        // A panic there counts as a change, and the load reports it.
         let seen = tokio::task::spawn_blocking(move || of_configuration(&path)).await.ok();
         let policies = of_versions(policy_files(publisher).iter().map(AsRef::as_ref));
         let before = self.policies.replace(policies);
@@ -89,7 +89,7 @@ impl Reloader {
         Some(self.load(publisher).await)
     }
 
-    /// Without descriptors nothing is known of the files, so what serves goes on. The next look
+    /// Without descriptors no file can be read, so the current configuration stays. The next check
     /// tries again.
     fn put_off(
         &self,
@@ -125,8 +125,8 @@ impl Reloader {
         let previous = publisher.published.load_full();
         let metrics = Arc::clone(&publisher.metrics);
         let work = tokio::task::spawn_blocking(move || {
-            // The book comes back from a panic too: without it nothing could be bound any more
-            // beside what is. It is sound then, for an attempt only counts in it.
+            // The book is returned after a panic too: without it no further address could be bound.
+            // It is consistent, because an attempt changes only its counter.
             let attempt = AssertUnwindSafe(|| attempt(&loader, &previous, &mut book, &metrics));
             let attempted = std::panic::catch_unwind(attempt);
             (book, attempted)
@@ -173,7 +173,7 @@ impl Reloader {
         {
             let help = descriptors::help(&error);
             tracing::error!(%error, help, "out of descriptors: what serves goes on\n{problems}");
-            // The files were not read as they are: the next look has to see a change.
+            // The files were not read completely: the next check must see a change.
             self.seen.number = !self.seen.number;
         } else if !problems.is_empty() {
             tracing::error!("the last good configuration stays in force\n{problems}");
@@ -219,12 +219,12 @@ fn current(publisher: &Publisher) -> LastReload {
     LastReload { generation, ..LastReload::default() }
 }
 
-/// Reads certificates again, listener by listener and upstream by upstream, under their own
-/// generations. A bad file keeps its last good version. False when nothing could be read for want
-/// of descriptors.
+/// Reloads certificates, listener by listener and upstream by upstream, each with its own
+/// generation. If a file is invalid, its last valid version stays in use. False if no file could be
+/// read because no descriptor is left.
 pub async fn renew_certificates(publisher: &Publisher) -> bool {
     if descriptors::spare().is_err() {
-        // The configuration, which is looked at next, says so.
+        // The configuration is checked next, and reports it.
         return false;
     }
     let snapshot = publisher.published.load_full();
@@ -255,7 +255,7 @@ pub async fn renew_certificates(publisher: &Publisher) -> bool {
     true
 }
 
-/// Faults of the world as a report, on the places of the configuration that lead to them.
+/// Faults of this machine as a report, at the places in the configuration that cause them.
 pub fn report(faults: &[WorldError]) -> Report {
     let mut report = Report::new();
     for fault in faults {

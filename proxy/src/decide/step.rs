@@ -1,4 +1,4 @@
-//! What a decision comes to.
+//! The result of a decision.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::route::{Forward, Route, Timeouts};
 pub enum Step<'t> {
     Reject(Rejection<'t>),
     Respond(ProxyReply<'t>),
-    /// Answer the question, and go on with [`resume`](super::resume).
+    /// Answer the question, then call [`resume`](super::resume).
     Ask(Pause<'t>),
     Plan(Plan<'t>),
 }
@@ -42,7 +42,7 @@ pub struct ProxyReply<'t> {
     pub has_location: bool,
 }
 
-/// A decision that waits for an answer. Its request must not change meanwhile.
+/// A decision that waits for an answer. The request must not change meanwhile.
 #[derive(Debug)]
 pub struct Pause<'t> {
     pub question: Question,
@@ -54,7 +54,7 @@ impl<'t> Pause<'t> {
         self.position.route.ok()
     }
 
-    /// Parts with the question; what is left can be resumed once.
+    /// Splits into the question and the state to resume with, once.
     pub fn ask(self) -> (Question, Resumable<'t>) {
         (self.question, Resumable(self.position))
     }
@@ -64,7 +64,7 @@ impl<'t> Pause<'t> {
 #[derive(Debug)]
 pub struct Resumable<'t>(pub(super) Position<'t>);
 
-/// How far a decision has come.
+/// The state of an unfinished decision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position<'t> {
     /// The route, or why there is none.

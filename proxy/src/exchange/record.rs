@@ -1,4 +1,4 @@
-//! The one record that is left of an exchange, in the counters and in the access log.
+//! The one record of an exchange, in the counters and in the access log.
 
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ impl Drop for Exchange<'_> {
 }
 
 impl Exchange<'_> {
-    /// Writes the record now, before the buffer with the head goes on to the next request.
+    /// Writes the record now, before the next request reuses the buffer with the head.
     pub fn record(&mut self) {
         if std::mem::replace(&mut self.recorded, true) {
             return;

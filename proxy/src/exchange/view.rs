@@ -1,4 +1,4 @@
-//! What an exchange sees of the configuration: all of its generation, then what its record needs.
+//! The configuration as an exchange sees it: first its whole generation, later what its record needs.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::route::RouteId;
 use crate::sockets::ListenerId;
 use crate::worker::Current;
 
-/// What an exchange sees of the configuration.
+/// The configuration as an exchange sees it.
 pub(super) enum View {
-    /// Until its plan is made and its response has begun.
+    /// Until the plan is made and the response has begun.
     Whole(Rc<Current>),
-    /// Afterwards: what its record needs, so that an old generation can go.
+    /// Afterwards: only what the record needs, so that an old generation can be freed.
     Rest(Box<OwnedRecordContext>),
 }
 
@@ -25,7 +25,7 @@ pub(super) struct OwnedRecordContext {
     log_format: LogFormat,
 }
 
-/// What a record needs of the configuration, lent by whoever has it.
+/// What a record needs of the configuration, borrowed.
 pub(super) struct RecordContext<'a> {
     pub(super) generation: u64,
     pub(super) route: Option<&'a str>,
@@ -35,7 +35,7 @@ pub(super) struct RecordContext<'a> {
 }
 
 impl View {
-    /// Lets the generation go.
+    /// Releases the generation.
     pub(super) fn settle(&mut self, route: Option<RouteId>, listener: ListenerId) {
         if let Self::Whole(current) = self {
             let seen = RecordContext::of(current, route, listener);

@@ -1,7 +1,7 @@
-//! One attempt: an endpoint, a connection to it, and the conversation over that.
+//! One attempt: an endpoint, a connection to it, and the exchange over that connection.
 //!
-//! An attempt is a value that owns all of this, so that another may be alive beside it. What is the
-//! request's own (its head, its body, its timer) stays with the exchange.
+//! An attempt is a value that owns these, so that two attempts can exist at once. The request's own
+//! state (head, body, timer) stays in the exchange.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -37,33 +37,33 @@ pub(super) struct AttemptTarget<'a> {
     /// When this attempt began.
     pub(super) started: Instant,
     pub(super) give_up: Instant,
-    /// When an answer of any attempt is to be there.
+    /// The deadline for a response of any attempt.
     pub(super) answer_by: Instant,
 }
 
-/// A connection to an endpoint, and the books in which the attempt at it is kept.
+/// A connection to an endpoint, and the counters of the attempt.
 pub(super) struct Connected {
     pub(super) upstream: Rc<LocalUpstream>,
     pub(super) connection: Connection,
     pub(super) trial: Trial,
-    /// When the request could begin to leave.
+    /// When the request could be sent.
     ready: Instant,
 }
 
-/// One attempt under way.
+/// An attempt in flight.
 pub(super) struct Attempt<'c> {
     pub(super) connected: Connected,
     /// Its part of the exchange's timer.
     pub(super) watch: Watch<'c>,
-    /// The request, until it has left whole.
+    /// The request, until it is sent completely.
     pub(super) upload: Option<Upload<'c>>,
-    /// Where the heads of its response are read.
+    /// Reads the heads of its response.
     pub(super) heads: HeadReader<'c>,
     /// The last head that was read.
     pub(super) response: ResponseParts,
 }
 
-/// Makes one attempt: until there is an answer, or a short one has gone to the client whole.
+/// Makes one attempt: until its response has begun, or a short one is sent to the client completely.
 pub(super) async fn attempt<'c>(
     exchange: &mut Exchange<'c>,
     target: &AttemptTarget<'_>,
@@ -102,7 +102,7 @@ async fn connect(
     let client = exchange.client;
     let ends = || client.ends();
     let acquired = if exchange.handshake.is_some() {
-        // Whatever the upstream speaks otherwise: a tunnel has a connection of HTTP/1 for itself.
+        // A tunnel has its own HTTP/1 connection, whatever protocol the upstream speaks otherwise.
         upstream.acquire_fresh(picked, target.give_up, &ends).await.map(Connection::Http1)
     } else {
         let permitted = |at| waited.set(Some(at));
@@ -127,7 +127,7 @@ async fn connect(
     if error.may_try_another() {
         return Err(Failure::not_sent(error.reason()));
     }
-    // It never left the queue: no endpoint was tried.
+    // The attempt never left the queue, so no endpoint was tried.
     exchange.attempts -= 1;
     exchange.endpoint = None;
     exchange.upstream = Some(upstream.live.cluster.name.as_str().into());
@@ -195,7 +195,7 @@ impl<'c> Attempt<'c> {
         loop {
             let Self { upload, watch, heads, response, .. } = self;
             drive(exchange, upload, watch, heads.next(response)).await?;
-            // Stands for any mistake: what a panic leaves behind is seen over real sockets.
+            // A panic on purpose: tests over real sockets look at what it leaves behind.
             #[cfg(test)]
             assert_ne!(response.status, 599, "a test asks for a panic");
             match response.status {
@@ -211,7 +211,7 @@ impl<'c> Attempt<'c> {
         }
     }
 
-    /// Whether the upstream may switch protocols: when it was asked to, and says so rightly.
+    /// Whether the upstream may switch protocols: it was asked to, and its answer is valid.
     fn judge_switch(&self, exchange: &Exchange<'_>) -> Result<(), Cause> {
         let head = ResponseHead { bytes: self.heads.bytes(), parts: &self.response };
         match exchange.handshake.filter(|_| self.upload.is_none()) {
@@ -221,12 +221,12 @@ impl<'c> Attempt<'c> {
         }
     }
 
-    /// When its request could begin to leave.
+    /// When its request could be sent.
     pub(super) fn ready(&self) -> Instant {
         self.connected.ready
     }
 
-    /// Ends it without an answer; what is the request's goes back to the exchange.
+    /// Ends the attempt without a response; the request's state goes back to the exchange.
     fn fail(self, exchange: &mut Exchange<'_>, cause: Cause) -> Failure {
         let Self { connected, upload, mut heads, response, .. } = self;
         exchange.scratch.response = response;

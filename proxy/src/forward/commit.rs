@@ -1,7 +1,7 @@
-//! The commit: from here on a response is the request's, and no other attempt is made.
+//! The commit: from here on the response is final, and no further attempt is made.
 //!
-//! Before it a response may be dropped, and what was read of the request is kept to be sent again;
-//! behind it nothing of that is.
+//! Before the commit a response may be dropped, and the request's bytes are kept for a retry. After
+//! it neither is possible.
 
 use tokio::time::Instant;
 
@@ -28,9 +28,9 @@ use crate::websocket::Rules;
 /// A response on its way to the client.
 pub(super) struct Response<'c> {
     pub(super) writing: Writing<'c>,
-    /// The client was told that its connection goes on.
+    /// The response says that the client's connection is kept.
     pub(super) keep_alive: bool,
-    /// A close would look like the end of the body.
+    /// A close would look like the end of the body, so the connection is reset on an error.
     pub(super) until_close: bool,
     filters: Stack,
     /// Of what is left of the body.
@@ -43,7 +43,7 @@ pub(super) struct Response<'c> {
 }
 
 impl<'c> Attempt<'c> {
-    /// Makes the response that of the request, and begins to send it.
+    /// Commits the response, and begins to send it.
     pub(super) fn commit(
         &mut self,
         exchange: &mut Exchange<'c>,
@@ -66,7 +66,7 @@ impl<'c> Attempt<'c> {
         Ok(response)
     }
 
-    /// What the head says becomes what is known of the exchange, and of the endpoint.
+    /// Records the head in the exchange, and in the endpoint's counters.
     fn adopt(&mut self, exchange: &mut Exchange<'_>) -> Instant {
         let answered = Instant::now();
         let status = self.response.status;
@@ -109,7 +109,7 @@ impl<'c> Response<'c> {
         }
     }
 
-    /// The client has taken all of it.
+    /// The client has read all of it.
     pub(super) fn is_passed(&self) -> bool {
         self.passed.is_some()
     }

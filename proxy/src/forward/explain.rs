@@ -1,4 +1,4 @@
-//! Why there is no answer, in the words of whatever carried the request.
+//! Why there is no response, in terms of the connection that carried the request.
 
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
@@ -7,8 +7,8 @@ use crate::fault::Words;
 use crate::http2::sniff::SniffedProtocol;
 use crate::upstream::acquire::Connection;
 
-/// Notes what happened to the connection, where that is why there is no answer; a peer that speaks
-/// something else than was expected is a cause of its own.
+/// Notes what happened to the connection, if that is the reason. A peer that speaks another protocol
+/// than expected is a separate cause.
 #[cold]
 pub(super) fn explain(
     exchange: &mut Exchange<'_>,

@@ -1,4 +1,4 @@
-//! The request as it goes to the upstream.
+//! The request to the upstream.
 
 use std::rc::Rc;
 
@@ -34,7 +34,7 @@ fn encode_request(exchange: &mut Exchange<'_>, target: &AttemptTarget<'_>, frami
     exchange.scratch.out = out;
 }
 
-/// What is done to the request's body.
+/// The filters on the request's body.
 fn request_filters(exchange: &Exchange<'_>) -> Stack {
     match exchange.call.and_then(|call| call.web) {
         Some(web) if web.text => Stack::default().with(FromText::default()),
@@ -80,7 +80,7 @@ fn outgoing<R>(
         }
     }
     if let Some(key) = &key {
-        // Of several protocols that the client offers, this one alone.
+        // Only this protocol, even if the client offers several.
         drop = drop.with(Known::Upgrade);
         lines.push(Line { name: b"upgrade", value: &[b"websocket"] });
         if request.version == Version::Http2 {

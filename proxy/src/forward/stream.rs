@@ -1,7 +1,7 @@
-//! The answer's way to the client, after the last look at the configuration.
+//! Sends the response to the client, after the generation is released.
 //!
-//! What is needed from here on is in [`Answered`]: a stream that lasts for hours keeps its
-//! upstream alive, not the generation that chose it.
+//! [`Answered`] has all that is needed from here on. A stream that lasts for hours keeps its upstream
+//! alive, not the generation that selected it.
 
 use std::task::Poll;
 
@@ -23,20 +23,20 @@ use crate::upstream::local::LocalUpstream;
 use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
-/// An upstream's response, of which the head is there and nothing has been passed on.
+/// An upstream's response whose head is read and not yet forwarded.
 pub struct Answered<'c> {
     pub(super) connected: Connected,
     /// Boxed: it is large, and handed from phase to phase.
     pub(super) begun: Box<BodyStreams<'c>>,
 }
 
-/// Both directions, ready to go on.
+/// Both directions of the exchange, ready to continue.
 pub(super) struct BodyStreams<'c> {
     pub(super) watch: Watch<'c>,
-    /// The request, where it has not left whole yet.
+    /// The request, if it is not sent completely.
     pub(super) upload: Option<Upload<'c>>,
     pub(super) download: Download<'c>,
-    /// The client was told that its connection goes on.
+    /// The response says that the client's connection is kept.
     pub(super) keep_alive: bool,
     /// A close would look like the end of the body.
     pub(super) until_close: bool,
@@ -46,13 +46,13 @@ pub(super) struct BodyStreams<'c> {
 
 /// How a response has ended.
 pub(super) struct ResponseEnd {
-    /// The client was told that its connection goes on.
+    /// The response says that the client's connection is kept.
     pub(super) keep_alive: bool,
     /// The upstream's connection stands exactly behind it.
     pub(super) at_its_end: bool,
 }
 
-/// Passes the response on to its end, and the rest of the request meanwhile.
+/// Forwards the response to its end, and the rest of the request at the same time.
 pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
     if let Some(rules) = answered.begun.upgraded {
         return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
@@ -118,8 +118,8 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             }
             return Next::Close;
         }
-        // A reset takes back what waits to be sent: the connection is given a turn, so that the
-        // client sees as much as the log says of it.
+        // A reset drops what waits to be sent. Yielding first lets the connection send it, so that the
+        // client gets the bytes that the log counts.
         tokio::task::yield_now().await;
         writing.reset(h2::Reason::INTERNAL_ERROR);
     }
@@ -130,7 +130,7 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     Next::Abort
 }
 
-/// The client has the whole response: what becomes of both connections.
+/// After the complete response: decides what happens to both connections.
 pub(super) fn finish(
     exchange: &mut Exchange<'_>,
     upstream: &LocalUpstream,
@@ -149,7 +149,7 @@ pub(super) fn finish(
     next(exchange, end.keep_alive && complete)
 }
 
-/// Nothing of the response was seen: the client can still be told why there is none.
+/// The client has seen nothing of the response, so an error can be sent instead.
 async fn answer_instead(
     exchange: &mut Exchange<'_>,
     cause: Cause,

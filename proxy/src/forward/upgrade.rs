@@ -1,4 +1,4 @@
-//! What becomes of an exchange when its upstream has switched to WebSocket.
+//! The exchange after its upstream has switched to WebSocket.
 
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::upstream::acquire::Connection;
 use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
-/// Passes frames on to the end. The generation that decided is let go before the first one.
+/// Forwards frames to the end. The generation is released before the first one.
 pub(super) async fn tunnel<'c>(
     exchange: &mut Exchange<'c>,
     answered: Answered<'c>,
@@ -30,7 +30,7 @@ pub(super) async fn tunnel<'c>(
     exchange.settle();
     let _open = metrics.websockets(worker.id()).hold();
 
-    // The streams of a connection are told by registrations of their own.
+    // The streams of a connection have their own registrations.
     let mut apart = None;
     let reading = match exchange.end.get_mut() {
         ClientEnd::Http1 => Reading::Lent {

@@ -1,28 +1,28 @@
-//! What an upstream is heard to say under HTTP/2, as far as it tells why a connection failed.
+//! Detects what an upstream speaks on an HTTP/2 connection, to explain why the connection failed.
 //!
-//! The library reports one that speaks another protocol as a frame of the wrong size. Looks at the
-//! first bytes and at errors; knows no frame.
+//! The library reports an upstream of another protocol as a frame of the wrong size. This looks at
+//! the first bytes and at errors; it knows no frame.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 
 use crate::fault::{self, Words};
 
-/// What an upstream has said.
+/// What an upstream has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SniffedProtocol {
     Nothing,
     Frames,
-    /// It answered the preface in HTTP/1.
+    /// An HTTP/1 response to the preface.
     Http1,
-    /// The connection broke, in words for the access log; perhaps before anything was said.
+    /// The connection broke; `words` are for the access log, `silent` if nothing was received.
     Fault {
         words: Words,
         silent: bool,
     },
 }
 
-/// Listens to one connection.
+/// Watches the bytes and errors of one connection.
 #[derive(Debug, Default)]
 pub(super) struct ProtocolSniffer {
     any: Cell<bool>,
@@ -47,7 +47,7 @@ impl ProtocolSniffer {
 
     pub(super) fn what(&self) -> SniffedProtocol {
         match &*self.fault.borrow() {
-            // It may have closed right behind that.
+            // Also if it closed right after that.
             _ if self.http1.get() => SniffedProtocol::Http1,
             Some(words) => SniffedProtocol::Fault { words: words.clone(), silent: !self.any.get() },
             None if self.any.get() => SniffedProtocol::Frames,
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_is_told_by_its_first_bytes() {
+    fn another_protocol_is_detected_by_its_first_bytes() {
         check(&[], SniffedProtocol::Nothing);
         check(&[b""], SniffedProtocol::Nothing);
         check(&[b"HTTP/1.1 400 Bad Request\r\n"], SniffedProtocol::Http1);

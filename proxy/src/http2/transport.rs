@@ -15,14 +15,14 @@ use super::sniff::ProtocolSniffer;
 use crate::buffer::Buffer;
 use crate::io::Io;
 
-/// A stream that somebody else owns, with what was read of it already.
+/// A byte stream, with the bytes that were read from it already.
 pub(crate) struct Transport<T> {
     io: T,
     first: Option<Buffer>,
     upstream: Option<Upstream>,
 }
 
-/// What comes from an upstream is sifted and listened to.
+/// Filters and watches the bytes of an upstream.
 struct Upstream {
     sieve: Sieve,
     sniffed: Rc<ProtocolSniffer>,

@@ -1,4 +1,5 @@
-//! From an accepted socket to a client: who it is, and its handshake, each within its deadline.
+//! From an accepted socket to a client: the PROXY protocol header and the TLS handshake, each within
+//! its deadline.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use crate::snapshot::LiveListener;
 use crate::unserved::{ConnectionFailure, failure_of_peer};
 use crate::worker::{Bound, Worker};
 
-/// A connection that is registered from its first moment on, so that a drain waits for it.
+/// An accepted connection. It is registered at once, so that a drain waits for it.
 pub(super) struct Admitted {
     pub(super) slot: ConnectionSlot,
     pub(super) bound: Rc<Bound>,
@@ -30,8 +31,8 @@ pub(super) struct Admitted {
     pub(super) address: Option<SocketAddr>,
 }
 
-/// Learns who the client is and shakes hands, where the listener wants that. `None` when the
-/// client is not to be served.
+/// Reads the PROXY protocol header and does the TLS handshake, if the listener has them. `None` when
+/// the client must not be served.
 pub(super) async fn admit(
     worker: &Worker,
     listener: &LiveListener,
@@ -92,7 +93,7 @@ pub(super) async fn admit(
                 }
             };
             let (_, session) = stream.get_ref();
-            // By the rules of now: the listener may have been configured anew meanwhile.
+            // By the current rules: the listener may have been reloaded during the handshake.
             let current = worker.current_of(&bound);
             let live = current.live(bound.id);
             let rules = live.as_ref().and_then(LiveListener::tls).unwrap_or(tls);

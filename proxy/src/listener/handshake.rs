@@ -1,7 +1,6 @@
 //! The TLS handshake of a client, and what a failed one comes from.
 //!
-//! Knows TLS and its errors. What becomes of a client afterwards, and what is said of a failure,
-//! is done elsewhere.
+//! Knows TLS and its errors. The caller closes the connection and reports the failure.
 
 use std::fmt::Write as _;
 use std::io;
@@ -23,21 +22,21 @@ use crate::unserved::{failure_of, for_name};
 /// Bytes of the client's ALPN tokens that are shown of a handshake that failed for them.
 const SHOWN_TOKENS: usize = 64;
 
-/// What is known of a handshake that did not end well.
+/// What is known of a failed handshake.
 pub(super) struct HandshakeFailure {
     pub(super) failure: Failure,
-    /// The client's own, by which it ended the handshake.
+    /// The alert by which the client ended the handshake.
     pub(super) alert: Option<AlertDescription>,
     pub(super) sni: Option<String>,
     pub(super) cause: String,
-    /// Of a client that spoke HTTP without TLS: nothing was written to it yet.
+    /// The socket of a client that sent HTTP without TLS; nothing was written to it yet.
     pub(super) plain_http: Option<Socket>,
 }
 
 /// The session, and the name that the client asked for.
 pub(super) type Done = (TlsStream<Socket>, Option<String>);
 
-/// Shakes hands for at most so long, and not beyond a drain.
+/// Does the handshake within `patience`; a drain ends it too.
 pub(super) async fn shake(
     socket: Socket,
     tls: &ServerTls,

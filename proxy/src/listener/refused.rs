@@ -1,5 +1,5 @@
-//! Clients that are not taken in, as accepting sees them: for want of descriptors, of a place, of
-//! memory, or of a PROXY protocol header.
+//! Connections that are refused when they are accepted: no descriptor is left, the connection limit
+//! or the memory limit is reached, or the PROXY protocol header is missing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::snapshot::LiveListener;
 use crate::unserved::ConnectionFailure;
 use crate::worker::{Bound, Worker};
 
-/// The client waits in the kernel's queue meanwhile.
+/// Reports that accepting pauses. Clients wait in the kernel's queue meanwhile.
 pub(super) fn report_exhausted(worker: &Worker, bound: &Bound, error: &io::Error) {
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
     let is_shortage = descriptors::is_shortage(error);
@@ -28,7 +28,7 @@ pub(super) fn report_exhausted(worker: &Worker, bound: &Bound, error: &io::Error
     }
 }
 
-/// Of a client that was closed before anything was read of it.
+/// Reports a connection that was closed before anything was read from it.
 pub(super) fn report_refused(
     worker: &Worker,
     bound: &Bound,
@@ -50,7 +50,7 @@ pub(super) fn report_refused(
     }
 }
 
-/// Of a connection that should have begun with a PROXY protocol header.
+/// The failure to count when a PROXY protocol header was required and did not come.
 pub(super) fn of_header(refused: &Refused) -> Failure {
     match refused {
         Refused::Untrusted => Failure::ProxyHeaderUntrusted,

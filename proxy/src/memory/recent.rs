@@ -1,12 +1,12 @@
-//! How many requests a worker has begun of late: their memory is not to be seen yet.
+//! Counts the requests that a worker has begun recently: their memory is not measured yet.
 
 use std::cell::Cell;
 
-/// For so many turns a request is young, the one in which it began included: on a busy machine
-/// upstreams take their time to answer, and buffers are filled only then.
+/// A request counts as recent for this many turns, including the one in which it began: on a busy
+/// machine upstreams answer slowly, and only then are buffers filled.
 const TURNS: u32 = 4;
 
-/// Requests under way that began of late, by the turn in which they did.
+/// Recent requests in flight, by the turn in which they began.
 #[derive(Default)]
 pub struct RecentRequests {
     now: Cell<u32>,
@@ -14,7 +14,7 @@ pub struct RecentRequests {
 }
 
 impl RecentRequests {
-    /// A request begins.
+    /// Counts a request that begins.
     pub fn begin(&self) -> RecentRequest<'_> {
         let turn = self.now.get();
         let count = self.count_of(turn);
@@ -22,7 +22,7 @@ impl RecentRequests {
         RecentRequest { of: self, turn }
     }
 
-    /// Time goes on: whoever began that many turns ago has taken what it takes.
+    /// Begins a turn. Requests that began [`TURNS`] turns ago no longer count: their memory is measured.
     pub fn turn(&self) {
         let turn = self.now.get().wrapping_add(1);
         self.now.set(turn);
@@ -38,7 +38,7 @@ impl RecentRequests {
     }
 }
 
-/// A request that has begun; dropped when it has ended.
+/// A request that has begun. Drop it when the request has ended.
 pub struct RecentRequest<'a> {
     of: &'a RecentRequests,
     turn: u32,
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_young_for_some_turns() {
+    fn a_request_is_recent_for_some_turns() {
         let recent_requests = RecentRequests::default();
         let first = recent_requests.begin();
         let second = recent_requests.begin();

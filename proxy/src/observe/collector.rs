@@ -1,4 +1,4 @@
-//! From shards to `/metrics`: sums what the workers counted whenever somebody asks.
+//! From shards to `/metrics`: sums the workers' counts at each scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -187,7 +187,7 @@ impl AccessLogMetrics {
     }
 }
 
-/// Things by name for as long as somebody else holds them.
+/// Series by name, for as long as they are used elsewhere.
 #[derive(Debug)]
 pub(super) struct SeriesTable<K, T>(Mutex<Entries<K, T>>);
 
@@ -221,7 +221,7 @@ impl<K: Ord, T> SeriesTable<K, T> {
         made
     }
 
-    /// Everything that somebody still serves.
+    /// Every series that is still used.
     pub(super) fn live(&self) -> Vec<Arc<T>> {
         let mut entries = locked(&self.0);
         let mut live = Vec::with_capacity(entries.by_key.len());

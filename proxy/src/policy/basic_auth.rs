@@ -1,8 +1,8 @@
-//! Users and passwords by the Basic scheme (RFC 7617), held against a file of hashes.
+//! Users and passwords of the Basic scheme (RFC 7617), checked against a file of hashes.
 //!
-//! A hash is slow on purpose, so it is computed by threads that are no workers, once for each
-//! password that is right: after that its keyed fingerprint is remembered for as long as the file
-//! stays as it is. A user that is not in the file costs as much time as one that is.
+//! A hash is slow on purpose, so other threads compute it, once for each correct password. After
+//! that, its keyed fingerprint is kept while the file is unchanged. An unknown user costs as much time
+//! as a known one.
 
 mod credentials;
 mod known;
@@ -27,10 +27,10 @@ pub struct BasicAuth {
     settings: Settings,
     challenge: Box<str>,
     passwords: Passwords,
-    /// What a user that is not there is held against.
+    /// The hash that an unknown user is checked against.
     decoy: Entry,
     known: Arc<VerifiedPasswords>,
-    /// What was read, so that a reload which finds the same keeps what is known.
+    /// The content of the file, so that a reload of the same content keeps the verified passwords.
     text: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ impl BasicAuth {
     }
 }
 
-/// The file, as long as it may be and one byte more, which is too long.
+/// Reads the file up to its limit and one byte more, which shows that it is too long.
 fn read(settings: &Settings) -> Result<Vec<u8>, PolicyFault> {
     use std::io::Read as _;
     let mut text = Vec::new();

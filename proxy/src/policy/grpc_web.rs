@@ -1,4 +1,4 @@
-//! gRPC-Web: what a browser can speak of gRPC, on its way to a service that speaks gRPC.
+//! gRPC-Web, the form of gRPC for browsers, on its way to a service that speaks gRPC.
 //!
 //! After <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>. This file knows heads;
 //! the bodies are in [`filter`](crate::relay::filter::grpc_web).

@@ -1,6 +1,6 @@
-//! What is made of the list of all policies: whatever is the same for each of them.
+//! Code generated from the list of all policies: what is the same for each of them.
 //!
-//! The list itself stands in the module above, what a policy does in the file of its name.
+//! The list is in the parent module. What a policy does is in the file of its name.
 
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ pub enum Refused {
     Socket(std::io::Error),
 }
 
-/// Reads the header that `mode` wants of this peer. Nothing is read of one who is not believed.
+/// Reads the header that `mode` wants of this peer. Nothing is read from an untrusted peer.
 pub async fn receive(
     socket: Socket,
     mode: ProxyProtocol,

@@ -42,7 +42,7 @@ pub struct WebSocketTunnel<'a> {
 pub struct Finished {
     /// `None` when both sides have simply said goodbye.
     pub reason: Option<Reason>,
-    /// Neither side was left in the midst of something.
+    /// Neither side was cut within a frame.
     pub clean: bool,
 }
 
@@ -50,9 +50,9 @@ pub struct Finished {
 struct Clock {
     idle: Instant,
     age: Option<Instant>,
-    /// It was told to end, and does so then.
+    /// When and why the tunnel ends after it was asked to.
     ending: Option<(Instant, Reason)>,
-    /// Goodbyes are being said, until then.
+    /// Close frames are exchanged until then.
     closing: Option<(Instant, Option<Reason>)>,
 }
 
@@ -131,11 +131,11 @@ impl WebSocketTunnel<'_> {
             return;
         }
         if self.both_closed() {
-            // The goodbyes have been said: what is left to do is to close.
+            // Both Close frames have passed: only the close is left.
             clock.closing = Some((Instant::now() + CLOSE_PATIENCE, None));
         } else if clock.ending.is_none() {
             let (reason, most) = if self.listener.poll_draining(cx) {
-                // Whoever drains waits only so long: the last tunnel needs time for its goodbye.
+                // The drain waits for a limited time; the last tunnel needs time for its Close frame.
                 let patience = self.listener.patience();
                 let most = patience.map_or(Duration::MAX, |patience| patience / 2);
                 match self.listener.is_dismissed() {
@@ -155,7 +155,7 @@ impl WebSocketTunnel<'_> {
         self.deadline.set(clock.next());
     }
 
-    /// Begins to say goodbye, unless a side does so already.
+    /// Begins to send Close frames, unless a side has sent one.
     fn close(&mut self) {
         let directions = [&mut self.client_to_upstream, &mut self.upstream_to_client];
         if directions.iter().any(|one| one.frames.has_closed()) {
@@ -173,9 +173,9 @@ impl WebSocketTunnel<'_> {
 
     fn finished(&self, end: TunnelEnd, clock: &Clock) -> Finished {
         let reason = match (clock.closing, end) {
-            // We have ended it, whatever the sides make of that.
+            // The proxy has ended it, whatever the sides do after that.
             (Some((_, Some(reason))), _) => Some(reason),
-            // How sockets end behind the goodbyes matters to nobody.
+            // After both Close frames, it does not matter how the sockets end.
             _ if self.both_closed() => None,
             (_, TunnelEnd::Closed) => None,
             (_, TunnelEnd::ClientBroke) => Some(Reason::ClientAborted),
@@ -207,7 +207,7 @@ pub struct Direction<'a> {
     mask: Option<[u8; 4]>,
     frames: Frames,
     flow: Flow,
-    /// What is left of a Close frame of ours.
+    /// The unsent rest of the proxy's Close frame.
     close_frame_left: SmallVec<[u8; 8]>,
     ended: Option<Ended>,
 }
@@ -218,12 +218,12 @@ enum Flow {
     Open,
     /// They pass until the frame under way has ended.
     Stopping,
-    /// A Close frame of ours is leaving.
+    /// The proxy's Close frame is being sent.
     SendingClose,
     /// It has left. Nothing passes any more; what comes is searched for the answer to the one
     /// that was sent the other way.
     CloseSent,
-    /// Nothing more will come, and the other side is told so.
+    /// The source has ended; the other side's write end is closed.
     Ending,
 }
 

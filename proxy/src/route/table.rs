@@ -90,7 +90,7 @@ impl Table {
 
     /// All routes, each once, in the order in which [`Table::visit`] would come to them if every
     /// host and path matched; a route of several hosts stands where its most specific one does.
-    /// Hosts and paths of equal rank are told by name.
+    /// Hosts and paths of equal rank are ordered by name.
     pub fn in_order(&self) -> Vec<&Arc<Route>> {
         let mut wildcards: Vec<_> = self.wildcards.iter().collect();
         wildcards.sort_by_key(|(suffix, _)| (Reverse(suffix.len()), &**suffix));

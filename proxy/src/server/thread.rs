@@ -1,4 +1,4 @@
-//! The thread of a worker: its runtime, and the commands that it obeys until their queue is closed.
+//! The thread of a worker: its runtime, and the loop that runs commands until their queue is closed.
 
 use std::io;
 use std::rc::Rc;

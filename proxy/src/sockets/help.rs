@@ -1,4 +1,4 @@
-//! Why an address cannot be bound, as the one who wrote it can cure it.
+//! Why an address cannot be bound, and what to do about it.
 //!
 //! It knows errors of the kernel and no configuration.
 
@@ -13,7 +13,7 @@ use crate::descriptors;
 /// The file in which the kernel names the first port that needs no capability.
 const FIRST_FREE_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-/// How to cure that `address` was refused with `error`.
+/// What to do when `address` was refused with `error`.
 pub fn help(address: &ListenAddress, error: &io::Error) -> String {
     if descriptors::is_shortage(error) {
         return descriptors::help(error);

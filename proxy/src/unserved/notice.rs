@@ -1,7 +1,7 @@
-//! Clients that speak TLS to a listener without it, or leave before a request because of the
-//! certificate that they were shown.
+//! Reports clients that speak TLS to a listener without TLS, and clients that leave before a request
+//! because of the listener's certificate.
 //!
-//! Asked once in a connection's life, at its first byte or its early end.
+//! Called once for a connection: at its first byte, or at its early end.
 
 use std::io;
 
@@ -15,13 +15,13 @@ use crate::snapshot::LiveListener;
 use crate::tls::hello::{Hello, HelloReader};
 use crate::worker::Worker;
 
-/// How every record of a handshake begins; no method does.
+/// The first byte of every handshake record; no HTTP method begins with it.
 const HANDSHAKE: u8 = 0x16;
-/// Of all versions.
+/// The same in all versions.
 const MAJOR_VERSION: u8 = 3;
 
-/// Says it when a client's first bytes are TLS on a listener without. They are refused as a
-/// request afterwards, like all that is none.
+/// Reports a client whose first bytes are TLS on a listener without TLS. The bytes are then refused
+/// as an invalid request.
 pub(crate) fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
     let is_tls =
         first.first() == Some(&HANDSHAKE) && first.get(1).is_none_or(|byte| *byte == MAJOR_VERSION);
@@ -42,8 +42,8 @@ pub(crate) fn notice_tls(worker: &Worker, client: &Client, first: &[u8]) {
     );
 }
 
-/// Says it when a client with TLS goes before its first request and that has to do with the
-/// certificate that it was shown. `error` is what its last read came to, if that was no end.
+/// Reports a TLS client that leaves before its first request because of the certificate. `error` is
+/// the error of its last read, if there was one.
 pub(crate) fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io::Error>) {
     let Some(facts) = &client.tls else { return };
     let current = worker.current_of(&client.listener);
@@ -56,7 +56,7 @@ pub(crate) fn notice_leaving(worker: &Worker, client: &Client, error: Option<&io
             let (failure, alert) = failure_of(error);
             (for_name(failure, alert, sni, tls), alert)
         }
-        // Some check the name when all else is done.
+        // Some clients check the name after the handshake.
         _ if sni.is_some_and(|name| !tls.has_certificate_for(name)) => {
             (Failure::NoCertificateForName, None)
         }

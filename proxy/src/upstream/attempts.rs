@@ -1,7 +1,7 @@
-//! The one loop that tries endpoints, whatever is to be done with one: a request, a tunnel.
+//! The one loop that tries endpoints, for requests and for tunnels.
 //!
-//! It knows how many attempts may be made and where; what an attempt does, and whether the next one
-//! could do harm, is its caller's.
+//! The loop knows how many attempts are allowed and which endpoints are left. Its caller knows what an
+//! attempt does, and whether another one is safe.
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::upstream::balance::{PickKey, Picked};
 use crate::upstream::local::LocalUpstream;
 
-/// Endpoints that are remembered as tried.
+/// The most endpoints that are remembered as tried.
 const MAX_TRIED: usize = 8;
 
-/// What is tried.
+/// The attempts of one caller.
 pub(crate) trait Attempts {
     type Answer;
     type Failure;
@@ -24,8 +24,7 @@ pub(crate) trait Attempts {
         now: Instant,
     ) -> Result<Self::Answer, Self::Failure>;
 
-    /// Whether another attempt may follow this one without harm, and in time. Where it may, what
-    /// it needs has been made ready.
+    /// Whether another attempt is safe and in time. If so, this has prepared it.
     fn may_follow(&mut self, failure: &Self::Failure, now: Instant) -> bool;
 
     /// The upstream has no endpoint.
@@ -36,7 +35,7 @@ pub(crate) trait Attempts {
 pub(crate) struct Budget<'a> {
     pub(crate) upstream: &'a LocalUpstream,
     pub(crate) key: &'a PickKey,
-    /// Attempts besides the first one.
+    /// Attempts after the first one.
     pub(crate) extra: u8,
     pub(crate) begun: Instant,
 }
@@ -47,7 +46,7 @@ impl Budget<'_> {
     }
 }
 
-/// Tries one endpoint after the other, until one attempt has an answer or none may follow.
+/// Tries endpoints until one attempt has an answer or no further one is allowed.
 pub(crate) async fn try_each<A: Attempts>(
     budget: &Budget<'_>,
     attempts: &mut A,
@@ -82,7 +81,7 @@ mod tests {
     use super::*;
     use crate::upstream::fixture::{local, numbered, upstream};
 
-    /// Fails so often, for as long as that does no harm.
+    /// Fails `times` attempts; after `harmless` attempts no other may follow.
     struct Fails {
         times: usize,
         harmless: usize,

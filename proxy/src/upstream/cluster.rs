@@ -102,7 +102,7 @@ impl Cluster {
         self.store.status()
     }
 
-    /// Why there may be no endpoint: the name that does not resolve. Read where a request fails.
+    /// Why there may be no endpoint: the name that does not resolve. Read when a request fails.
     pub fn unresolved(&self) -> Option<String> {
         self.store.unresolved().load().as_deref().cloned()
     }

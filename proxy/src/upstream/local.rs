@@ -64,7 +64,7 @@ impl LocalUpstream {
         let incompatible =
             !live.trusts_like(&self.live) || live.cluster.config.proxy_protocol.is_some();
         if incompatible {
-            // Connections that were trusted by other rules, or told of nobody, are not lent again.
+            // Not reused: verified by other rules, or opened without a PROXY protocol header.
             self.count_idle(|| self.pool.sweep(Instant::now(), |_| false));
         }
         let protocol = |live: &LiveUpstream| live.cluster.config.protocol;
@@ -109,7 +109,7 @@ impl LocalUpstream {
         }))
     }
 
-    /// Takes a connection back after a complete exchange.
+    /// Checks a connection in after a complete exchange.
     pub fn release(&self, connection: Connection, peer_timeout: Option<u32>, now: Instant) {
         let Connection::Http1(connection) = connection else { return };
         let timeout = peer_timeout.map(|seconds| std::time::Duration::from_secs(seconds.into()));
@@ -163,7 +163,7 @@ impl LocalUpstream {
         self.count_idle(|| self.pool.sweep(now, is_current));
         let idle = *self.live.cluster.config.keep_alive.idle_timeout;
         self.multiplex.sweep(now, idle, is_current);
-        // Requests of other workers may wait for places that nobody needs here.
+        // Requests of other workers may wait for permits that this worker does not need.
         let mut wanted = self.live.cluster.pending_requests();
         while wanted > 0 && !self.pool.has_waiters() && self.evict_one() {
             wanted -= 1;
@@ -171,7 +171,7 @@ impl LocalUpstream {
         self.endpoints.borrow_mut().retain(|id, _| is_current(*id));
     }
 
-    /// Keeps the gauges true over whatever `change` does to the pool.
+    /// Updates the gauges after `change` has modified the pool.
     fn count_idle(&self, change: impl FnOnce()) {
         let before = i64::try_from(self.pool.idle_count()).unwrap_or(i64::MAX);
         change();

@@ -1,6 +1,6 @@
-//! What attempts at an endpoint come to: told to its balancer and its counters in this one place.
+//! Records the outcome of attempts, in this one place: in the endpoint's balancer and counters.
 //!
-//! Knows no protocol: whoever makes an attempt says what came of it.
+//! Knows no protocol: the caller that makes an attempt reports its outcome.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,32 +14,32 @@ use crate::upstream::acquire::AcquireError;
 use crate::upstream::balance::{self, InFlight, Picked};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
 
-/// What an attempt came to, as far as that says something of its endpoint.
+/// The outcome of an attempt, as far as it concerns its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// There was no connection.
+    /// No connection could be opened.
     NoConnection(ConnectFailure),
-    /// A connection to pass bytes on stood after so long: all that is known of its endpoint's speed.
+    /// A tunnel's connection was opened in this time, which is all that is known of the latency.
     Connected { took: Duration },
-    /// The head of a response came, so long after the request had begun to leave.
+    /// The head of a response came; `latency` counts from the first byte sent.
     Answered { status: u16, latency: Duration },
-    /// The endpoint refused the stream and did nothing with it.
+    /// The endpoint refused the stream without processing it.
     Refused,
-    /// The connection or the stream ended in the midst of the exchange.
+    /// The connection or the stream ended during the exchange.
     Reset,
-    /// The endpoint did not say, or go on saying, in time what it had to.
+    /// The endpoint did not send its response, or the rest of it, in time.
     Timeout,
-    /// What it said is no response to the request.
+    /// The endpoint's bytes are not a valid response.
     Invalid,
-    /// It reset a connection whose bytes were passed on. That is how some protocols say goodbye: a
-    /// failure for the counters, and no word on the endpoint's speed.
+    /// The endpoint reset a tunnel. Some protocols end like this, so it counts as a failure, but the
+    /// balancer ignores it.
     TunnelReset,
-    /// Somebody else is to blame: the client, or this proxy.
+    /// The client or this proxy is at fault, not the endpoint.
     Unjudged,
 }
 
 impl AttemptOutcome {
-    /// Of an exchange that ended for this reason.
+    /// The outcome of an exchange that ended for this reason.
     pub fn of(reason: Reason) -> Self {
         match reason {
             _ if reason.fault() != Fault::Upstream => Self::Unjudged,
@@ -50,7 +50,7 @@ impl AttemptOutcome {
     }
 }
 
-/// One attempt as its endpoint's books have it. It counts as under way until it is dropped.
+/// The record of one attempt at an endpoint. It counts as in flight until it is dropped.
 pub struct Trial {
     endpoint: Rc<LocalEndpoint>,
     in_flight: InFlight,
@@ -69,7 +69,7 @@ impl Trial {
         &self.endpoint
     }
 
-    /// Counts the attempt, unless it never left the queue in front of the endpoint.
+    /// Counts the attempt, unless it failed in the queue before the endpoint.
     pub fn connected<T>(&self, acquired: Result<T, AcquireError>) -> Result<T, AcquireError> {
         let requests = &self.endpoint.metrics.of(self.worker).requests;
         match &acquired {
@@ -83,7 +83,7 @@ impl Trial {
         acquired
     }
 
-    /// Takes down what the attempt, or another part of it, came to.
+    /// Records the outcome of the attempt, or of a part of it.
     pub fn record(&self, outcome: AttemptOutcome, now: Instant) {
         let shard = self.endpoint.metrics.of(self.worker);
         let failure = match outcome {
@@ -125,7 +125,7 @@ mod tests {
     use crate::upstream::fixture::{local, numbered, upstream};
 
     #[test]
-    fn each_outcome_is_counted_once_and_in_every_book() {
+    fn each_outcome_is_counted_once_by_every_counter() {
         let took = Duration::from_millis(5);
         for (outcome, failures) in [
             (AttemptOutcome::NoConnection(ConnectFailure::Timeout), 1),

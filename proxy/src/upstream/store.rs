@@ -52,13 +52,13 @@ pub(super) struct Store {
 struct SourceState {
     /// Sorted and without doubles; `None` before the first answer.
     addresses: Option<Vec<IpAddr>>,
-    /// Whether addresses that appear from now on are new beside others that serve.
+    /// Whether addresses that appear from now on start slowly, because others serve already.
     warm_up_new: bool,
     failures: u32,
     last_error: Option<ResolveError>,
 }
 
-/// A DNS source that somebody has to keep asking for.
+/// A DNS source that discovery must keep resolving.
 #[derive(Debug)]
 pub(super) struct NameToResolve {
     pub(super) source: usize,
@@ -111,7 +111,8 @@ impl Store {
         self.ready.subscribe()
     }
 
-    /// What to ask for, once: who calls first has to do the asking until the token is cancelled.
+    /// The names to resolve. Only the first caller gets them, and resolves them until the token is
+    /// cancelled.
     pub(super) fn follow(&self) -> Option<(Vec<NameToResolve>, CancellationToken)> {
         if self.followed.swap(true, Ordering::Relaxed) {
             return None;
@@ -151,7 +152,7 @@ impl Store {
         true
     }
 
-    /// Notes an answer that was none; returns how many there were in a row.
+    /// Records a failed lookup; returns the number of failures in a row.
     pub(super) fn fail(&self, source: usize, error: ResolveError) -> u32 {
         let mut states = self.lock();
         let Some(state) = states.get_mut(source) else { return 0 };
@@ -162,8 +163,8 @@ impl Store {
         failures
     }
 
-    /// What is wrong with the first name that does not resolve; requests that find no endpoint
-    /// say it, so it is ready to be read without a lock.
+    /// Why the first unresolved name does not resolve. Requests that find no endpoint log it, so it can
+    /// be read without a lock.
     pub(super) fn unresolved(&self) -> &ArcSwapOption<String> {
         &self.unresolved
     }

@@ -1,4 +1,4 @@
-//! The published snapshot as one worker sees it, with what the worker has learnt itself.
+//! The published snapshot as one worker sees it, with the state that this worker adds.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ pub struct Current {
 }
 
 impl Current {
-    /// The http listener, unless this generation has it no more.
+    /// The http listener; `None` if this generation does not have it.
     pub fn listener(&self, id: ListenerId) -> Option<&Arc<HttpListener>> {
         self.snapshot.listeners.iter().find(|listener| listener.id == id)
     }
 
-    /// The same of a listener whose connections become tunnels.
+    /// The listener whose connections become tunnels; `None` if this generation does not have it.
     pub fn stream(&self, id: ListenerId) -> Option<&Arc<StreamListener>> {
         self.snapshot.streams.iter().find(|listener| listener.id == id)
     }
@@ -38,14 +38,14 @@ impl Current {
     }
 }
 
-/// Makes a worker's view of a snapshot.
+/// Builds a worker's view of a snapshot.
 pub(super) struct CurrentBuilder<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) worker: WorkerId,
 }
 
 impl CurrentBuilder<'_> {
-    /// What `previous` has learnt of an upstream goes on under the same name.
+    /// An upstream that `previous` has by the same name keeps its pools and its balancer's state.
     pub(super) fn build(
         &self,
         snapshot: Arc<Snapshot>,

@@ -1,4 +1,4 @@
-//! The one thread that writes: it may be slow or fail, and nobody waits for it.
+//! The one thread that writes the access log. It may be slow or fail; no other thread waits for it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -210,7 +210,7 @@ fn write_all(destination: &mut Destination, bytes: &[u8]) -> Result<(), (io::Err
                 waits = 0;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Standard output may be a pipe that somebody made non-blocking.
+            // Standard output may be a pipe that another process made non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock && waits < PATIENCE => {
                 waits += 1;
                 thread::sleep(Duration::from_millis(10));

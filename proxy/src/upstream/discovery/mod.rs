@@ -26,7 +26,7 @@ pub const MAX_ADDRESSES: usize = 256;
 /// Questions that are open at a time, over all clusters.
 const MAX_QUESTIONS: usize = 16;
 
-/// Whoever can turn a name into addresses.
+/// Resolves a name to addresses.
 pub trait Resolve: Send + Sync + 'static {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a>;
 }
@@ -121,7 +121,7 @@ impl Discovery {
         Self { resolver, runtime, timing, turns, seed }
     }
 
-    /// Follows the names of a cluster until nobody holds its endpoints any more. Does nothing for
+    /// Follows the names of a cluster until its endpoints are dropped. Does nothing for
     /// endpoints that are followed already, so it may be called for each generation.
     pub fn spawn(&self, cluster: &Cluster) {
         let store = cluster.store();

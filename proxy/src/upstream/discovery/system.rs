@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{AddressFamily, Resolve, ResolveError, ResolvedAddresses, Resolving};
 
-/// How long the hosts file is believed before it is read again.
+/// How long the hosts file is cached.
 const HOSTS_TTL: Duration = Duration::from_secs(30);
 /// How long one family is waited for when the other has answered: some servers never answer for
 /// addresses of version 6.

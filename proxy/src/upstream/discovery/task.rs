@@ -11,7 +11,7 @@ use super::{AddressFamily, MAX_ADDRESSES, Resolve, ResolveError, ResolvedAddress
 use crate::upstream::store::{NameToResolve, Store};
 
 pub(super) struct Task {
-    /// Weak, so that asking does not keep alive what nobody uses.
+    /// Weak, so that a lookup does not keep an unused store alive.
     pub(super) store: Weak<Store>,
     pub(super) question: NameToResolve,
     pub(super) resolver: Arc<dyn Resolve>,
