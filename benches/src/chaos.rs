@@ -9,7 +9,7 @@ use portcullis_testkit::process::workspace_binary;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Gives a run again; a new one unless said.
+    /// Gives a run again; default: a new one.
     #[arg(long)]
     seed: Option<u64>,
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10))]

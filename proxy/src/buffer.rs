@@ -1,11 +1,11 @@
-//! Buffers lent by a worker while a socket has something to say.
+//! Read buffers, which a connection holds only while it has bytes to process.
 //!
-//! An idle connection holds none. The pool keeps the free ones that the work of late has needed.
+//! An idle connection holds none. The pool keeps as many free ones as were needed recently.
 //! Knows no protocol.
 
 use std::rc::Rc;
 
-use crate::shelf::Shelf;
+use crate::free_list::FreeList;
 
 /// Bytes of one buffer: a head at its limit and room for some of the body behind it.
 pub const BUFFER_BYTES: usize = 64 * 1024;
@@ -15,36 +15,35 @@ const KEPT: usize = 256;
 /// One worker's free buffers.
 #[derive(Clone)]
 pub struct BufferPool {
-    shelf: Rc<Shelf<Box<[u8]>>>,
+    free_list: Rc<FreeList<Box<[u8]>>>,
 }
 
 impl Default for BufferPool {
     fn default() -> Self {
-        Self { shelf: Rc::new(Shelf::new(KEPT)) }
+        Self { free_list: Rc::new(FreeList::new(KEPT)) }
     }
 }
 
 impl BufferPool {
     pub fn take(&self) -> Buffer {
         let new = || vec![0; BUFFER_BYTES].into_boxed_slice();
-        let bytes = self.shelf.take().unwrap_or_else(new);
+        let bytes = self.free_list.take().unwrap_or_else(new);
         Buffer { bytes, start: 0, end: 0, pool: self.clone() }
     }
 
-    /// How many lie ready.
+    /// How many are free.
     pub fn kept(&self) -> usize {
-        self.shelf.len()
+        self.free_list.len()
     }
 
-    /// Gives back some of what nobody needed since the last call. To be called a few times a
-    /// second.
+    /// Frees some of what was not needed since the last call. Call it a few times a second.
     pub fn trim(&self) {
-        self.shelf.trim();
+        self.free_list.trim();
     }
 
-    /// Gives all free buffers back.
+    /// Frees all free buffers.
     pub fn clear(&self) {
-        self.shelf.clear();
+        self.free_list.clear();
     }
 }
 
@@ -119,7 +118,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.pool.shelf.put(std::mem::take(&mut self.bytes));
+        self.pool.free_list.put(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_buffer_is_lent_again() {
+    fn a_dropped_buffer_is_reused() {
         let pool = BufferPool::default();
         let first = pool.take();
         let address = first.bytes.as_ptr();
@@ -304,11 +303,11 @@ mod tests {
         let pool = BufferPool::default();
         let many: Vec<_> = (0..KEPT * 2).map(|_| pool.take()).collect();
         drop(many);
-        assert_eq!(pool.shelf.len(), KEPT);
+        assert_eq!(pool.free_list.len(), KEPT);
         for _ in 0..12 {
             pool.trim();
         }
-        assert_eq!(pool.shelf.len(), 0);
+        assert_eq!(pool.free_list.len(), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A client's connection as its requests and its tunnel see it: what stays the same from its first
 //! byte to its last.
 //!
-//! Knows the listener that it came to, and nothing of what is asked on it.
+//! Knows its listener. Knows nothing of requests.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -14,33 +14,33 @@ use std::time::Duration;
 use portcullis_config::model::{HttpProtocol, Trust};
 use tokio::time::Instant;
 
-use crate::crowd::Place;
+use crate::connection_balance::ConnectionSlot;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
-use crate::observe::things::ListenerMetrics;
+use crate::observe::series::ListenerMetrics;
 use crate::peer::PeerText;
-use crate::proxy_protocol::Ends;
+use crate::proxy_protocol::ConnectionAddresses;
 use crate::tls::PeerIdentity;
 use crate::worker::Bound;
 
-/// How long a closed connection is listened to, so that the last response is not destroyed by a
-/// reset (RFC 9112, section 9.6): while the client goes on sending, at most so long and so much;
-/// a silent one has less time.
+/// How long a closed connection is still read, so that a reset does not destroy the last response
+/// (RFC 9112, section 9.6). This is the limit for a client that keeps sending; a silent client has
+/// [`LINGER_SILENT`].
 pub const LINGER: Duration = Duration::from_secs(5);
 pub const LINGER_SILENT: Duration = Duration::from_secs(1);
 
 /// What stays the same for all requests of a connection.
 pub struct Client {
     pub io: Io,
-    /// The client's, as its socket says or as a trusted proxy has.
+    /// The client's address: of its socket, or as a trusted proxy reports it.
     pub address: Option<SocketAddr>,
-    /// What a PROXY protocol header of a trusted proxy says.
-    pub told: Option<Box<Ends>>,
+    /// What the PROXY protocol header of a trusted proxy says.
+    pub proxy_header: Option<Box<ConnectionAddresses>>,
     pub tls: Option<Box<TlsFacts>>,
     pub accepted: Instant,
-    /// When it is old enough to end.
+    /// When the connection reaches its maximum age.
     pub ends_at: Option<Instant>,
     pub handshake: Duration,
     pub registration: Registration,
@@ -48,12 +48,12 @@ pub struct Client {
     pub deadline: Rc<Deadline>,
     /// When the last request ended, or the connection was ready for its first.
     pub quiet_since: Cell<Instant>,
-    /// How long the client may take nothing of a response, or send nothing of a body.
+    /// How long the client may read nothing of a response, or send nothing of a body.
     pub patience: Duration,
     pub listener_name: Arc<str>,
-    /// The address as it is logged, and told to upstreams.
+    /// The address as text, for the log and for upstreams.
     pub peer: PeerText,
-    pub held: Held,
+    pub held: ConnectionGuard,
 }
 
 /// What the TLS handshake has settled.
@@ -64,7 +64,7 @@ pub struct TlsFacts {
 }
 
 impl Client {
-    /// Whether it is to take no other request: at its age, because it was asked to end, or because
+    /// Whether the connection takes no further request: it has reached its age, was asked to end, or
     /// memory is short.
     pub fn is_ending(&self) -> bool {
         self.registration.is_ending() || self.is_aged()
@@ -80,23 +80,26 @@ impl Client {
         self.io.agreed()
     }
 
-    /// Whose word counts behind what a PROXY protocol header has told: who sent it was the first
-    /// of the proxies that are counted.
+    /// Which peers are trusted after the PROXY protocol header: its sender was the first of the
+    /// counted hops.
     pub fn trust_left<'t>(&self, trust: &'t Trust) -> Cow<'t, Trust> {
         match trust {
-            Trust::Hops(hops) if self.told.is_some() => {
+            Trust::Hops(hops) if self.proxy_header.is_some() => {
                 let left = NonZeroU8::new(hops.get() - 1);
-                Cow::Owned(left.map_or(Trust::Nobody, Trust::Hops))
+                Cow::Owned(left.map_or(Trust::None, Trust::Hops))
             }
             _ => Cow::Borrowed(trust),
         }
     }
 
     /// Both ends of the client's connection; `None` where there are no addresses.
-    pub fn ends(&self) -> Option<Ends> {
-        match &self.told {
-            Some(told) => Some(**told),
-            None => Some(Ends { source: self.address?, destination: self.io.local_address()? }),
+    pub fn ends(&self) -> Option<ConnectionAddresses> {
+        match &self.proxy_header {
+            Some(proxy_header) => Some(**proxy_header),
+            None => Some(ConnectionAddresses {
+                source: self.address?,
+                destination: self.io.local_address()?,
+            }),
         }
     }
 
@@ -106,15 +109,19 @@ impl Client {
     }
 }
 
-/// What a connection holds of its listener for as long as it lives.
-pub struct Held {
-    _place: Place,
+/// Counts the connection at its listener, and holds its slot, until it is dropped.
+pub struct ConnectionGuard {
+    _slot: ConnectionSlot,
     _open: Open,
 }
 
-impl Held {
-    pub(crate) fn begin(place: Place, metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
-        Self { _place: place, _open: Open::begin(metrics, worker) }
+impl ConnectionGuard {
+    pub(crate) fn begin(
+        slot: ConnectionSlot,
+        metrics: &Arc<ListenerMetrics>,
+        worker: WorkerId,
+    ) -> Self {
+        Self { _slot: slot, _open: Open::begin(metrics, worker) }
     }
 }
 

@@ -1,20 +1,20 @@
-//! What is to be done with a request, from its head alone.
+//! Decides what to do with a request, from its head alone.
 //!
-//! Free of I/O: time, randomness and live state are inputs, so the data path, `explain` and a
-//! replay are drivers of one code and cannot disagree. No decision is made elsewhere. The order is
-//! written here, and that of a route's policies in [`policy`](crate::policy):
+//! No I/O: time, randomness and live state are inputs. So the data path and `explain` run the same
+//! code and cannot disagree. No other module decides. The order of the steps is written here, the
+//! order of a route's policies in [`policy`](crate::policy):
 //!
-//! 1. Memory. A process near its limit does not even route.
-//! 2. The connection: a host that belongs to another certificate is asked for elsewhere.
-//! 3. Normalise path and host. Everything after must read the same request.
+//! 1. Memory. Near its memory limit the process does not route.
+//! 2. The connection. A host of another certificate is refused (421).
+//! 3. Normalise path and host. All later steps read the normalised request.
 //! 4. Route.
-//! 5. The policies of the route; those of the listener where there is no route. What a route lacks
-//!    costs nothing.
-//! 6. Act: redirect, reply, or plan a forward. A forward first looks at what the request is, after
-//!    the policies so that nobody learns of a limit who may not come in: a call of gRPC whose time
-//!    is over, a wish for a WebSocket, a body that is too long.
+//! 5. The policies of the route, or of the listener if no route matches. A policy that is not
+//!    configured costs nothing.
+//! 6. Act: redirect, reply, or plan a forward. A forward checks the gRPC deadline, the WebSocket
+//!    handshake and the body limit. These checks follow the policies, so that a client that is not
+//!    admitted learns of no limit.
 //!
-//! A policy that cannot tell by itself asks ([`Step::Ask`]); its driver finds the answer and calls
+//! A policy may need an answer first ([`Step::Ask`]). The driver finds the answer and calls
 //! [`resume`].
 
 mod facts;
@@ -36,15 +36,15 @@ use crate::message::Framing;
 use crate::policy::Policy;
 use crate::policy::grpc::Call;
 use crate::policy::judge::{Answer, Inspected, Lists, Verdict};
-use crate::policy::redirect::Source;
+use crate::policy::redirect::RedirectParts;
 use crate::route::{Action, Forward, Normalised, Route};
 use crate::target::path::has_encoded_slash;
 use crate::websocket::handshake::{self, Handshake};
-use normalise::{Request, again};
+use normalise::{NormalisedRequest, again};
 
 /// Buffers of one request, reused from request to request.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct DecisionScratch {
     path: Vec<u8>,
     host: Vec<u8>,
     /// The rewritten path, or the location of a redirect.
@@ -55,14 +55,14 @@ pub struct Scratch {
     passed: Option<usize>,
     /// What policies say of the request that goes up and of the response that comes back.
     pub lists: Lists,
-    /// The request is a call of gRPC, or of gRPC-Web that is translated. Of a refusal too, which is
-    /// written for its clients.
+    /// The request is a gRPC call, or a gRPC-Web call that is translated. Also set for a refusal, which
+    /// is then written in gRPC's form.
     pub call: Option<Call>,
-    /// It asks for a WebSocket, and may.
+    /// The request asks for a WebSocket, and the listener allows it.
     pub handshake: Option<Handshake>,
 }
 
-impl Scratch {
+impl DecisionScratch {
     /// The path as it was matched, where that differs from how it was written.
     pub fn normalised_path(&self) -> Option<&[u8]> {
         self.normalised.then_some(&self.path)
@@ -79,7 +79,7 @@ impl Scratch {
         self.passed
     }
 
-    /// What was decided of a request before is forgotten.
+    /// Forgets the decision of the previous request.
     pub fn clear(&mut self) {
         self.normalised = false;
         self.passed = None;
@@ -89,7 +89,7 @@ impl Scratch {
     }
 }
 
-/// What a decision comes to besides its step, and leaves in the scratch.
+/// What a decision leaves in the scratch, besides its step.
 struct Results<'s> {
     lists: &'s mut Lists,
     passed: &'s mut Option<usize>,
@@ -99,9 +99,13 @@ struct Results<'s> {
 }
 
 /// Decides on a request.
-pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
+pub fn decide<'t>(
+    site: &Site<'t, '_>,
+    facts: &Facts<'_>,
+    scratch: &mut DecisionScratch,
+) -> Step<'t> {
     scratch.clear();
-    let Scratch { path, host, made, normalised, passed, lists, call, handshake } = scratch;
+    let DecisionScratch { path, host, made, normalised, passed, lists, call, handshake } = scratch;
     let head = &facts.head;
     for name in site.identity_headers {
         lists.request.remove(name);
@@ -121,8 +125,8 @@ pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch)
     };
     *normalised = request.path == PathSource::Normalised;
     let found = find(site, &request);
-    // Kept until here because only a route can allow it; a refusal, not a mismatch, so that no
-    // other route takes what this one must not.
+    // Checked after routing, because only a route can allow it. It is a refusal, not a mismatch, so
+    // that no other route takes the request.
     if !found.is_some_and(|route| route.allow_encoded_slash) && has_encoded_slash(request.seen.path)
     {
         return reject(Rule::PathSlash.in_request(), found);
@@ -140,16 +144,16 @@ pub fn decide<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch)
     go_on(site, facts, &request, results, position, None)
 }
 
-/// Goes on with a decision whose question is answered. `facts` and `scratch` are those of before.
+/// Continues a decision whose question is answered, with the same `facts` and `scratch`.
 pub fn resume<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut DecisionScratch,
     resumable: Resumable<'t>,
     answer: Answer,
 ) -> Step<'t> {
     let Resumable(position) = resumable;
-    let Scratch { path, host, made, passed, lists, call, handshake, .. } = scratch;
+    let DecisionScratch { path, host, made, passed, lists, call, handshake, .. } = scratch;
     let results = Results { lists, passed, made, call, handshake };
     match again(&facts.head, position.path, path, host) {
         Ok(request) => go_on(site, facts, &request, results, position, Some(answer)),
@@ -159,9 +163,9 @@ pub fn resume<'t>(
     }
 }
 
-/// The route of a request. A preflight of CORS is routed by the method that it asks for, or a route
-/// that takes `POST` alone would never see its own.
-fn find<'t>(site: &Site<'t, '_>, request: &Request<'_>) -> Option<&'t Arc<Route>> {
+/// The route of a request. A CORS preflight is routed by the method that it asks for; otherwise a
+/// route for `POST` would never see its preflights.
+fn find<'t>(site: &Site<'t, '_>, request: &NormalisedRequest<'_>) -> Option<&'t Arc<Route>> {
     if let Some(method) = preflight_method(&request.seen) {
         let asked = site.table.find(&Normalised { method, ..request.seen });
         let has_cors = |route: &&Arc<Route>| {
@@ -184,7 +188,7 @@ fn preflight_method<'a>(seen: &Normalised<'a>) -> Option<&'a [u8]> {
 
 /// Why no route was found.
 #[cold]
-fn missed(site: &Site<'_, '_>, request: &Request<'_>) -> Cause {
+fn missed(site: &Site<'_, '_>, request: &NormalisedRequest<'_>) -> Cause {
     let here = site.table.missed(&request.seen);
     let elsewhere = (site.elsewhere)(&request.seen);
     if elsewhere { Rule::NoRouteListener.in_request() } else { here.in_request() }
@@ -194,7 +198,7 @@ fn missed(site: &Site<'_, '_>, request: &Request<'_>) -> Cause {
 fn go_on<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    request: &Request<'_>,
+    request: &NormalisedRequest<'_>,
     results: Results<'_>,
     position: Position<'t>,
     mut answer: Option<Answer>,
@@ -235,13 +239,13 @@ fn go_on<'t>(
 fn act<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    request: &Request<'_>,
+    request: &NormalisedRequest<'_>,
     route: &'t Arc<Route>,
     results: Results<'_>,
 ) -> Step<'t> {
     match &route.action {
         Action::Redirect(redirect) => {
-            let source = Source {
+            let source = RedirectParts {
                 tls: facts.tls,
                 local_port: facts.local_port,
                 authority: request.authority,
@@ -287,7 +291,7 @@ fn empty<'t>(route: Option<&'t Arc<Route>>, reason: Reason) -> ProxyReply<'t> {
 fn plan<'t>(
     site: &Site<'t, '_>,
     facts: &Facts<'_>,
-    request: &Request<'_>,
+    request: &NormalisedRequest<'_>,
     (route, forward): (&'t Arc<Route>, &'t Forward),
     results: Results<'_>,
 ) -> Result<Plan<'t>, Cause> {
@@ -324,7 +328,7 @@ fn plan<'t>(
         host: match &forward.host {
             HostHandling::Set(host) => HostSource::Fixed(host),
             HostHandling::Preserve if !request.authority.host.is_empty() => HostSource::Client,
-            // HTTP/1.0 may name no host; the upstream gets one all the same.
+            // An HTTP/1.0 request may have no host; the upstream gets one anyway.
             HostHandling::Preserve | HostHandling::Upstream => HostSource::Endpoint,
         },
         sticky: forward.sticky.as_ref().map(|it| it.stick(shown, backend.key)),

@@ -41,7 +41,7 @@ pub fn spare() -> io::Result<()> {
 }
 
 /// What an operator can do about a shortage.
-pub fn cure(error: &io::Error) -> String {
+pub fn help(error: &io::Error) -> String {
     if error.raw_os_error() == Some(libc::ENFILE) {
         return "the whole system has none left: raise the sysctl fs.file-max".to_owned();
     }
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn the_cure_fits_the_shortage() {
-        let cure = |number| cure(&io::Error::from_raw_os_error(number));
-        assert!(cure(libc::EMFILE).contains("LimitNOFILE"));
-        assert!(cure(libc::ENFILE).contains("fs.file-max"));
+        let help = |number| help(&io::Error::from_raw_os_error(number));
+        assert!(help(libc::EMFILE).contains("LimitNOFILE"));
+        assert!(help(libc::ENFILE).contains("fs.file-max"));
     }
 }

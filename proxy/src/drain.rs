@@ -1,4 +1,4 @@
-//! Telling the connections of one worker to come to an end.
+//! Drain: asks the connections of one worker to end.
 //!
 //! A connection registers once and is woken when its listener retires, the whole worker drains
 //! or its peer is dismissed; between these events it costs nothing. Single-threaded: the worker's own.
@@ -52,7 +52,7 @@ impl Connections {
         Registration { connections: Rc::clone(self), key, lingers: Cell::new(false) }
     }
 
-    /// From now on every connection is asked to end; idle ones are woken to hear of it. Within
+    /// Asks every connection to end, and wakes idle ones. Within
     /// `grace` one may still begin a request, so that a client learns from a response that the
     /// connection is going away.
     pub fn drain(&self, grace: Duration) {
@@ -75,7 +75,7 @@ impl Connections {
         }
     }
 
-    /// Cuts those that have stood still over so many calls, and says how many.
+    /// Cuts connections that made no progress over `looks` calls, and returns how many.
     pub fn shed(&self, looks: u8) -> usize {
         let mut shed = 0;
         for (_, place) in self.places.borrow_mut().iter_mut() {
@@ -90,7 +90,7 @@ impl Connections {
         shed
     }
 
-    /// Asks those to end whose peer is not to be served any more, and says how many there are.
+    /// Asks connections to end whose peer must not be served any more, and returns how many.
     /// They have no grace: what is under way is their last request.
     pub fn dismiss(&self, unwanted: impl Fn(&PeerIdentity) -> bool) -> usize {
         let mut dismissed = 0;
@@ -107,7 +107,7 @@ impl Connections {
         dismissed
     }
 
-    /// Whoever drains these waits for their end only so long. To be said before.
+    /// The drain waits at most this long for the connections. Call it before the drain.
     pub fn limit(&self, patience: Duration) {
         self.patience.set(Some(patience));
     }
@@ -186,7 +186,7 @@ impl Registration {
         another
     }
 
-    /// How long the end is waited for; `None` where nobody waits.
+    /// How long a drain waits; `None` if there is none.
     pub fn patience(&self) -> Option<Duration> {
         self.connections.patience.get()
     }

@@ -1,7 +1,7 @@
-//! One request's facts as they come to be known, and the one record that is left of it.
+//! The facts of one request as they become known, and the one record that is written of it.
 //!
-//! The record is written when the exchange is dropped, so it exists whichever way the request
-//! ended: answered, refused, cancelled or by a panic.
+//! The record is written when the exchange is dropped. So there is one for every request: answered,
+//! refused, cancelled or ended by a panic.
 
 mod next;
 mod record;
@@ -24,10 +24,10 @@ use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::drain::Registration;
 use crate::error::Reason;
-use crate::memory::YoungOne;
+use crate::memory::RecentRequest;
 use crate::message::{PartialHead, RequestHead};
 use crate::observe::access_log::Answerer;
-use crate::observe::things::RouteMetrics;
+use crate::observe::series::RouteMetrics;
 use crate::observe::timeline::{Stage, Timeline};
 use crate::policy::grpc::Call;
 use crate::policy::provenance::{Peer, Provenance};
@@ -44,7 +44,7 @@ use view::View;
 
 pub use next::{Next, next};
 
-/// Everything that one request has of its own.
+/// The state of one request.
 pub struct Exchange<'c> {
     pub worker: &'c Worker,
     pub client: &'c Client,
@@ -54,9 +54,9 @@ pub struct Exchange<'c> {
     pub end: RefCell<ClientEnd>,
     view: View,
     pub scratch: Scratch,
-    /// Holds the head of HTTP/1 from the moment it is complete, and its body while it comes.
+    /// Holds the HTTP/1 head once it is complete, and the body while it arrives.
     pub head: Option<HeadBuffer>,
-    /// The head stands in `scratch.head`: it came by HTTP/2, or its buffer was given back.
+    /// The head is in `scratch.head`: it arrived over HTTP/2, or its buffer was returned.
     pub head_apart: bool,
     pub request_id: RequestId,
     pub provenance: Provenance,
@@ -66,16 +66,16 @@ pub struct Exchange<'c> {
     pub attempts: u32,
     pub status: u16,
     pub reason: Option<Reason>,
-    /// Which rule or event is behind the reason, for the log alone.
+    /// The rule or event behind the reason, for the log only.
     detail: Option<Cow<'static, str>>,
     pub answered_by: Option<Answerer>,
-    /// The name of an upstream that was chosen and no endpoint of it.
+    /// The chosen upstream, if no endpoint of it was chosen.
     pub upstream: Option<Box<str>>,
-    /// The request is a call of gRPC.
+    /// The request is a gRPC call.
     pub call: Option<Call>,
-    /// What it was answered with.
+    /// The call's status as it was answered.
     pub grpc_status: Option<u32>,
-    /// What the upstream said when it reset the stream of this request.
+    /// The code with which the upstream reset the stream of this request.
     pub upstream_reset: Option<h2::Reason>,
     pub upload: UploadCounters,
     pub download: DownloadCounters,
@@ -84,21 +84,21 @@ pub struct Exchange<'c> {
     /// Which request of its connection, from one.
     number: u32,
     recorded: bool,
-    /// Its handler ran to its end; else the exchange was dropped before that.
+    /// The handler ran to its end. Otherwise the exchange was dropped before.
     pub handled: bool,
     /// The head was refused; `scratch.request` and `scratch.head` name what of it could be read.
     refused: bool,
-    /// It has just begun, and may yet take what memory a request takes.
-    _young: YoungOne<'c>,
-    /// Something was heard of the client since it sent its request.
+    /// Counts the request as recent: its memory may not be measured yet.
+    _recent_request: RecentRequest<'c>,
+    /// The client sent something after its request.
     pub client_spoke: bool,
-    /// It closed its side of the connection before the response.
+    /// The client closed its write side before the response.
     pub client_closed: bool,
-    /// The upstream has switched.
+    /// The upstream has switched protocols.
     is_tunnel: bool,
-    /// It asks for a WebSocket, and may.
+    /// The request asks for a WebSocket, and the listener allows it.
     pub handshake: Option<Handshake>,
-    /// The end, where somebody has read the clock for it already.
+    /// When the exchange ended, if the clock was read already.
     pub finished: Option<Instant>,
 }
 
@@ -159,7 +159,7 @@ impl<'c> Exchange<'c> {
             recorded: false,
             handled: false,
             refused: false,
-            _young: worker.young(),
+            _recent_request: worker.recent_requests(),
             client_spoke: false,
             client_closed: false,
             is_tunnel: false,
@@ -168,7 +168,7 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// Learns from the head where the request comes from, as far as its peer is believed.
+    /// Reads from the head where the request comes from, as far as its peer is trusted.
     pub fn learn_provenance(&mut self, trust: &Trust) {
         let Some(head) = self.request() else { return };
         let peer = Peer {
@@ -186,7 +186,7 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// Says why it does not simply pass.
+    /// Sets the reason and its cause.
     pub fn blame(&mut self, cause: Cause) {
         self.reason = Some(cause.reason);
         if let Some(rule) = cause.rule {
@@ -194,31 +194,31 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// Says what happened; what was said before is forgotten.
+    /// Sets the detail for the log, replacing an earlier one.
     pub fn note(&mut self, detail: impl Into<Cow<'static, str>>) {
         self.detail = Some(detail.into());
     }
 
-    /// Adds to what was said.
+    /// Appends to the detail.
     pub fn note_more(&mut self, more: &'static str) {
         if let Some(detail) = &mut self.detail {
             detail.to_mut().push_str(more);
         }
     }
 
-    /// Another attempt begins: what became of the one before is not what the request ends by.
+    /// Another attempt begins: forgets how the previous one failed.
     pub fn forget_note(&mut self) {
         self.detail = None;
     }
 
-    /// The head was refused: keeps what of it the log can name.
+    /// The head was refused: keeps the parts that the log can name.
     pub fn keep_refused(&mut self, head: &PartialHead<'_>) {
         let Parts { head: bytes, request, .. } = &mut *self.scratch;
         *request = head.write(bytes);
         self.refused = true;
     }
 
-    /// The address of the client: to hash by, and to limit by.
+    /// The client's address, for hashing and limits.
     pub fn source(&self) -> IpAddr {
         self.provenance.forwarded_for.unwrap_or_else(|| self.client.ip())
     }
@@ -229,7 +229,7 @@ impl<'c> Exchange<'c> {
         now
     }
 
-    /// The generation that this exchange is decided by; `None` once it was let go.
+    /// The generation that decides this exchange; `None` once it was released.
     pub fn current(&self) -> Option<Rc<Current>> {
         match &self.view {
             View::Whole(current) => Some(Rc::clone(current)),
@@ -247,8 +247,8 @@ impl<'c> Exchange<'c> {
         Some(RequestHead { bytes, parts: &self.scratch.request })
     }
 
-    /// Lets the generation go, and the buffer with the head where nothing else stands in it. For
-    /// a response that takes its time; one that is there at once is not worth the copies.
+    /// Releases the generation, and the buffer with the head if it holds nothing else. For responses
+    /// that take time; for one that is complete at once the copies would cost more.
     pub fn settle(&mut self) {
         self.view.settle(self.route, self.client.listener.id);
         if self.upload.complete.get() {
@@ -256,8 +256,8 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    /// The request has left for good: of its head a copy is enough, and whoever reads next has
-    /// the buffer while it is warm in the caches.
+    /// The request is sent and will not be sent again: keeps a copy of its head, and returns the
+    /// buffer to the pool while it is warm in the caches.
     pub fn let_buffer_go(&mut self) {
         if self.head.as_ref().is_some_and(|buffer| buffer.body().is_empty()) {
             self.detach_head();
@@ -266,8 +266,8 @@ impl<'c> Exchange<'c> {
 }
 
 impl Exchange<'_> {
-    /// From here on the exchange is a tunnel through its route: what tells it that the route is
-    /// gone, and what counts it. `None` once the generation was let go.
+    /// From here on the exchange is a tunnel through its route. Returns what ends it when the route is
+    /// removed, and what counts it; `None` once the generation was released.
     pub fn enter_tunnel(&mut self) -> Option<(Registration, Arc<RouteMetrics>)> {
         self.is_tunnel = true;
         let current = self.current()?;
@@ -278,7 +278,7 @@ impl Exchange<'_> {
         Some((self.worker.enter_tunnel(snapshot.generation, &route.name), metrics))
     }
 
-    /// Keeps a copy of the head and gives the buffer with what came behind it.
+    /// Keeps a copy of the head, and returns the buffer with the bytes after it.
     pub fn detach_head(&mut self) -> Option<Buffer> {
         let buffer = self.head.take()?;
         let head = &mut self.scratch.head;

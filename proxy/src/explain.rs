@@ -1,8 +1,8 @@
-//! What would happen to a request, and why: [`decide`] driven by a request that nobody sent.
+//! What would happen to a request, and why: runs [`decide`] for a hypothetical request.
 //!
-//! Nothing here decides anything. The step comes from [`decide`], the losers from
-//! [`Table::explain`], and what was configured from the configuration itself, with its places.
-//! Secrets do not show: texts are printed as they were written.
+//! This module decides nothing. The step comes from [`decide`], the other routes from
+//! [`Table::explain`], settings and their places from the configuration. Secrets are not shown: texts
+//! are printed as they were written.
 
 mod report;
 mod request;
@@ -17,24 +17,29 @@ use portcullis_config::model::{
 };
 use tokio::time::Instant;
 
-pub use report::{Candidate, EditsTold, Explanation, Outcome, PhaseTold, SettingTold, ShareTold};
+pub use report::{
+    BackendShare, Candidate, EffectiveSetting, ExplainedOutcome, Explanation, HeaderEditsView,
+    PhaseVerdict,
+};
 pub use world::World;
 
 use crate::cause::Rule;
-use crate::decide::{Facts, HostSource, Plan, Scratch, Site, Step, decide, normalise, resume};
+use crate::decide::{
+    DecisionScratch, Facts, HostSource, Plan, Site, Step, decide, normalise, resume,
+};
 use crate::error::Reason;
 use crate::message::RequestHead;
 use crate::policy::forwarded::is_claim;
 use crate::policy::judge::Question as PolicyQuestion;
 use crate::policy::provenance::{Peer, Provenance};
-use crate::route::table::Verdict;
+use crate::route::table::RouteVerdict;
 use crate::route::{Mismatch, Normalised, Route, Table};
 use crate::snapshot::request_rules;
 use request::Url;
 
 /// A request to explain.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct ExplainRequest<'a> {
     pub method: &'a str,
     /// `http://host/path?query`, `https://…`, or a path alone.
     pub url: &'a str,
@@ -46,7 +51,7 @@ pub struct Question<'a> {
     pub listener: Option<&'a str>,
     /// Sent by HTTP/2, not by HTTP/1.1.
     pub http2: bool,
-    /// The name in the TLS handshake; that of the URL unless said.
+    /// The name in the TLS handshake; default: that of the URL.
     pub server_name: Option<&'a str>,
 }
 
@@ -73,7 +78,7 @@ pub enum ExplainError {
 pub fn explain(
     config: &Config,
     world: &World,
-    question: &Question<'_>,
+    question: &ExplainRequest<'_>,
 ) -> Result<Explanation, ExplainError> {
     let url = Url::parse(question.url)?;
     let (id, listener, http) = choose_listener(config, question, &url)?;
@@ -94,14 +99,14 @@ pub fn explain(
         location: None,
         phases: Vec::new(),
         candidates: Vec::new(),
-        outcome: Outcome::none(),
-        request_headers: EditsTold::default(),
-        response_headers: EditsTold::default(),
+        outcome: ExplainedOutcome::none(),
+        request_headers: HeaderEditsView::default(),
+        response_headers: HeaderEditsView::default(),
     };
     if let Some(cause) = read.refused {
-        report.outcome = Outcome::rejected(cause, read.call);
+        report.outcome = ExplainedOutcome::rejected(cause, read.call);
         let verdict = report.outcome.to_string();
-        report.phases.push(PhaseTold { phase: "head", verdict });
+        report.phases.push(PhaseVerdict { phase: "head", verdict });
         return Ok(report);
     }
     let head = read.head();
@@ -122,7 +127,7 @@ pub fn explain(
         random: 0,
         random_key: 0,
     };
-    let mut scratch = Scratch::default();
+    let mut scratch = DecisionScratch::default();
     let step = decided(&site, &facts, &mut scratch);
     let (route, outcome) = outcome(config, &step, &facts, &scratch);
     let configured = route.map(|route| &config.routes[route.id.0]);
@@ -135,7 +140,7 @@ pub fn explain(
     report.phases = phases(&facts, &site, &provenance, &step, route, &scratch, &report);
     if let Step::Plan(plan) = &step
         && scratch.handshake.is_some()
-        && let Outcome::Forward { settings, .. } = &mut report.outcome
+        && let ExplainedOutcome::Forward { settings, .. } = &mut report.outcome
         && let Action::Forward(forward) = &config.routes[plan.route.id.0].action
     {
         settings.extend(upgrade::settings(&forward.websocket));
@@ -144,7 +149,7 @@ pub fn explain(
 }
 
 /// Decides, and answers what policies ask on this thread.
-fn decided<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut Scratch) -> Step<'t> {
+fn decided<'t>(site: &Site<'t, '_>, facts: &Facts<'_>, scratch: &mut DecisionScratch) -> Step<'t> {
     let mut step = decide(site, facts, scratch);
     loop {
         match step {
@@ -164,19 +169,22 @@ fn outcome<'t>(
     config: &Config,
     step: &Step<'t>,
     facts: &Facts<'_>,
-    scratch: &Scratch,
-) -> (Option<&'t Route>, Outcome) {
+    scratch: &DecisionScratch,
+) -> (Option<&'t Route>, ExplainedOutcome) {
     match step {
         Step::Reject(it) => {
-            (it.route.map(|route| &**route), Outcome::rejected(it.cause, scratch.call))
+            (it.route.map(|route| &**route), ExplainedOutcome::rejected(it.cause, scratch.call))
         }
         Step::Respond(it) if it.has_location => {
             let location = text(scratch.location());
-            (it.route.map(|route| &**route), Outcome::Redirect { status: it.status, location })
+            (
+                it.route.map(|route| &**route),
+                ExplainedOutcome::Redirect { status: it.status, location },
+            )
         }
         Step::Respond(it) => (
             it.route.map(|route| &**route),
-            Outcome::Reply {
+            ExplainedOutcome::Reply {
                 status: it.status,
                 reason: it.reason.label(),
                 content_type: it.content_type.map(str::to_owned),
@@ -185,11 +193,16 @@ fn outcome<'t>(
         ),
         Step::Plan(plan) => (Some(plan.route), forward(config, plan, facts, scratch)),
         // Every question was answered.
-        Step::Ask(_) => (None, Outcome::rejected(Reason::Internal.into(), None)),
+        Step::Ask(_) => (None, ExplainedOutcome::rejected(Reason::Internal.into(), None)),
     }
 }
 
-fn forward(config: &Config, plan: &Plan<'_>, facts: &Facts<'_>, scratch: &Scratch) -> Outcome {
+fn forward(
+    config: &Config,
+    plan: &Plan<'_>,
+    facts: &Facts<'_>,
+    scratch: &DecisionScratch,
+) -> ExplainedOutcome {
     let path = text(plan.path(&facts.head, scratch));
     let host = match plan.host {
         HostSource::Client => text(facts.head.authority()),
@@ -210,13 +223,13 @@ fn forward(config: &Config, plan: &Plan<'_>, facts: &Facts<'_>, scratch: &Scratc
             Some(_) => (0, 1),
             None => (u64::from(backend.weight), total),
         };
-        ShareTold {
+        BackendShare {
             upstream: upstream.name.clone(),
             location: upstream.location.to_string(),
             share: percent(share.0, share.1),
         }
     });
-    Outcome::Forward {
+    ExplainedOutcome::Forward {
         path,
         host,
         upstreams: shares.collect(),
@@ -225,21 +238,21 @@ fn forward(config: &Config, plan: &Plan<'_>, facts: &Facts<'_>, scratch: &Scratc
     }
 }
 
-fn settings(forward: &Forward) -> Vec<SettingTold> {
+fn settings(forward: &Forward) -> Vec<EffectiveSetting> {
     let timeouts = &forward.timeouts;
     let mut settings: Vec<_> = [
         ("timeouts.response", &timeouts.response),
         ("timeouts.perTry", &timeouts.per_try),
         ("timeouts.idle", &timeouts.idle),
     ]
-    .map(|(name, it)| SettingTold {
+    .map(|(name, it)| EffectiveSetting {
         name,
         value: format!("{:?}", it.value),
         origin: it.origin.to_string(),
     })
     .into();
     let retries = &forward.retry.retries;
-    settings.push(SettingTold {
+    settings.push(EffectiveSetting {
         name: "retry.retries",
         value: retries.value.to_string(),
         origin: retries.origin.to_string(),
@@ -255,30 +268,32 @@ fn candidates(table: &Table, head: &RequestHead<'_>) -> Vec<Candidate> {
         return Vec::new();
     };
     let seen = request.seen;
-    let tell = |route: &Route, taken, because: String| Candidate {
+    let add = |route: &Route, taken, because: String| Candidate {
         route: route.name.clone(),
         location: route.location.to_string(),
         taken,
         because,
     };
     let reached = table.explain(&seen);
-    let mut told: Vec<_> = reached
+    let mut found: Vec<_> = reached
         .iter()
         .map(|(route, verdict)| match verdict {
-            Verdict::Taken => tell(route, true, "matches, and nothing more specific does".into()),
-            Verdict::Outranked(by) => {
-                tell(route, false, format!("matches, but `{}` goes first", by.name))
+            RouteVerdict::Taken => {
+                add(route, true, "matches, and nothing more specific does".into())
             }
-            Verdict::Lost(mismatch) => tell(route, false, mismatch.to_string()),
+            RouteVerdict::Outranked(by) => {
+                add(route, false, format!("matches, but `{}` goes first", by.name))
+            }
+            RouteVerdict::Lost(mismatch) => add(route, false, mismatch.to_string()),
         })
         .collect();
     let others = table.routes().iter().filter_map(|route| {
         let mismatch = route.matcher.verdict(&seen).err()?;
         let beyond = matches!(mismatch, Mismatch::Host | Mismatch::Path);
-        beyond.then(|| tell(route, false, mismatch.to_string()))
+        beyond.then(|| add(route, false, mismatch.to_string()))
     });
-    told.extend(others);
-    told
+    found.extend(others);
+    found
 }
 
 /// The verdict of each phase, in the order in which [`decide`] goes through them.
@@ -288,18 +303,18 @@ fn phases(
     provenance: &Provenance,
     step: &Step<'_>,
     route: Option<&Route>,
-    scratch: &Scratch,
+    scratch: &DecisionScratch,
     report: &Explanation,
-) -> Vec<PhaseTold> {
+) -> Vec<PhaseVerdict> {
     let head = &facts.head;
     let mut phases = Vec::new();
-    let mut tell = |phase, verdict| phases.push(PhaseTold { phase, verdict });
+    let mut add = |phase, verdict| phases.push(PhaseVerdict { phase, verdict });
     let refused = match step {
         Step::Reject(rejection) => rejection.cause.rule,
         _ => None,
     };
     if refused == Some(Rule::OtherCertificate) {
-        tell("connection", report.outcome.to_string());
+        add("connection", report.outcome.to_string());
         return phases;
     }
     let (mut path_scratch, mut host_scratch) = (Vec::new(), Vec::new());
@@ -307,27 +322,27 @@ fn phases(
         Ok(request) => {
             let (host, path) = (text(request.seen.host), text(request.seen.path));
             let host = if host.is_empty() { "none".to_owned() } else { format!("`{host}`") };
-            tell("normalise", format!("host {host}, path `{path}`"));
+            add("normalise", format!("host {host}, path `{path}`"));
         }
         Err(_) => {
-            tell("normalise", report.outcome.to_string());
+            add("normalise", report.outcome.to_string());
             return phases;
         }
     }
     let claims = head.fields().iter().map(|(name, _)| name).filter(|name| is_claim(name));
     let claims: Vec<_> = claims.map(|name| format!("`{}`", text(name))).collect();
-    tell(
+    add(
         "client claims",
         match provenance.forwarded_for {
             _ if claims.is_empty() => "none".to_owned(),
             Some(client) => format!("of a trusted peer, for `{client}`: {}", claims.join(", ")),
-            None if provenance.is_believed() => {
+            None if provenance.is_trusted() => {
                 format!("of a trusted peer: {}", claims.join(", "))
             }
             None => format!("removed: {}", claims.join(", ")),
         },
     );
-    tell(
+    add(
         "route",
         match (&report.route, &report.location) {
             (Some(route), Some(location)) => format!("`{route}` at {location}"),
@@ -337,30 +352,30 @@ fn phases(
     let policies = route.map_or(site.policies, |route| route.policies.at(site.listener));
     for (index, policy) in policies.iter().enumerate() {
         match scratch.policies_passed() {
-            Some(passed) if index < passed => tell(policy.name(), "passes".to_owned()),
-            Some(passed) if index == passed => tell(policy.name(), report.outcome.to_string()),
+            Some(passed) if index < passed => add(policy.name(), "passes".to_owned()),
+            Some(passed) if index == passed => add(policy.name(), report.outcome.to_string()),
             Some(_) | None => {}
         }
     }
     if let Some(verdict) = upgrade::verdict(head, site.upgrades, step, scratch.handshake.is_some())
     {
-        tell("upgrade", verdict);
+        add("upgrade", verdict);
     }
     if let Step::Plan(_) = step
         && let Some(web) = scratch.call.and_then(|call| call.web)
     {
         let text = |text| if text { "base64" } else { "binary" };
         let (from, to) = (text(web.text), text(web.text_back));
-        tell("grpc-web", format!("translated to gRPC: {from} in, {to} out"));
+        add("grpc-web", format!("translated to gRPC: {from} in, {to} out"));
     }
-    tell("action", report.outcome.to_string());
+    add("action", report.outcome.to_string());
     phases
 }
 
-fn edits(edits: &HeaderEdits) -> EditsTold {
+fn edits(edits: &HeaderEdits) -> HeaderEditsView {
     // As written: what a reference stands for may be a secret.
     let line = |it: &HeaderValueEdit| format!("{}: {}", it.name.as_str(), it.value.source());
-    EditsTold {
+    HeaderEditsView {
         remove: edits.remove.iter().map(|name| name.as_str().to_owned()).collect(),
         set: edits.set.iter().map(line).collect(),
         add: edits.add.iter().map(line).collect(),
@@ -370,7 +385,7 @@ fn edits(edits: &HeaderEdits) -> EditsTold {
 /// The named listener, else the http listener that fits the URL best: by scheme, then by port.
 fn choose_listener<'c>(
     config: &'c Config,
-    question: &Question<'_>,
+    question: &ExplainRequest<'_>,
     url: &Url<'_>,
 ) -> Result<(ListenerId, &'c Listener, &'c HttpListener), ExplainError> {
     let http = config.listeners.iter().enumerate().filter_map(|(index, listener)| {

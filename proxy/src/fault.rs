@@ -24,7 +24,7 @@ pub fn of_io(error: &io::Error) -> Words {
     }
     match error.raw_os_error() {
         _ if descriptors::is_shortage(error) => {
-            format!("no file descriptor is left here: {}", descriptors::cure(error)).into()
+            format!("no file descriptor is left here: {}", descriptors::help(error)).into()
         }
         Some(libc::EADDRNOTAVAIL) => {
             "this machine has no free local port towards the endpoint (EADDRNOTAVAIL)".into()

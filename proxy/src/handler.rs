@@ -1,7 +1,7 @@
 //! One request from its first byte to its record, as a list of phases.
 //!
-//! Head, decision, answer or forward: what each phase does stands elsewhere. This file knows the
-//! order, and what becomes of the connection afterwards.
+//! The phases are: read the head, decide, answer or forward. Other modules implement them. This file
+//! knows their order, and whether the connection is kept afterwards.
 
 use h2::RecvStream;
 use http::header::{CONTENT_TYPE, HOST};
@@ -16,7 +16,7 @@ use crate::decide::{
 };
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange, Next, next};
-use crate::forward::{self, Outcome};
+use crate::forward::{self, ForwardOutcome};
 use crate::http1::body::Side;
 use crate::http1::request::{Parsed, leading_empty_line, parse_request};
 use crate::http1::scan::HeadScanner;
@@ -34,7 +34,7 @@ use crate::scratch::Parts;
 use crate::snapshot::HttpListener;
 use crate::worker::{Current, Worker};
 
-/// Handles the HTTP/1 request whose first bytes stand in `buffer`.
+/// Handles the HTTP/1 request whose first bytes are in `buffer`.
 pub async fn handle(worker: &Worker, client: &Client, buffer: Buffer, served: u32) -> Next {
     let mut exchange = Exchange::begin(worker, client, &client.deadline, ClientEnd::Http1, served);
     let Some(current) = exchange.current() else { return gone(&mut exchange) };
@@ -65,7 +65,7 @@ fn gone(exchange: &mut Exchange<'_>) -> Next {
     Next::Close
 }
 
-/// Handles one stream of an HTTP/2 connection; what its record gives as the reason.
+/// Handles one stream of an HTTP/2 connection. Returns the reason that its record has.
 pub async fn handle_stream(
     worker: &Worker,
     client: &Client,
@@ -128,8 +128,8 @@ fn read_of(head: &http::request::Parts) -> PartialHead<'_> {
     }
 }
 
-/// Listens for a moment to a body that nobody wants. Resetting the stream at once is right (RFC
-/// 9113, section 8.1), yet some clients forget over it the response that came before.
+/// Reads and drops the body for a moment. Resetting the stream at once is allowed (RFC 9113, section
+/// 8.1), but some clients then lose the response that came before.
 async fn linger(body: &mut RecvStream, deadline: &Deadline) {
     let end = Instant::now() + LINGER;
     while !body.is_end_stream() {
@@ -141,22 +141,22 @@ async fn linger(body: &mut RecvStream, deadline: &Deadline) {
     }
 }
 
-/// From the head to the last byte. The configuration is looked at until the response has begun.
+/// From the head to the last byte. The configuration is read until the response has begun.
 async fn serve(exchange: &mut Exchange<'_>) -> Next {
     let answered = match decided(exchange).await {
-        Outcome::Ended(next) => return next,
-        Outcome::Answered(answered) => answered,
+        ForwardOutcome::Ended(next) => return next,
+        ForwardOutcome::Answered(answered) => answered,
     };
     forward::stream(exchange, answered).await
 }
 
-async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
-    let Some(current) = exchange.current() else { return Outcome::Ended(Next::Close) };
+async fn decided<'c>(exchange: &mut Exchange<'c>) -> ForwardOutcome<'c> {
+    let Some(current) = exchange.current() else { return ForwardOutcome::Ended(Next::Close) };
     let Some(listener) = current.listener(exchange.client.listener.id) else {
-        return Outcome::Ended(Next::Close);
+        return ForwardOutcome::Ended(Next::Close);
     };
     exchange.learn_provenance(&listener.settings.trust);
-    // Boxed: a request whose policies ask nothing has no room for it.
+    // Boxed: most requests have no policy that asks.
     let step = match drive(exchange, &current, listener, None) {
         Step::Ask(pause) => Box::pin(answered(exchange, &current, listener, pause)).await,
         step => step,
@@ -170,16 +170,18 @@ async fn decided<'c>(exchange: &mut Exchange<'c>) -> Outcome<'c> {
                 exchange.worker.memory().count_refused();
             }
             let edits = route.map(|it| &it.response_edits);
-            Outcome::Ended(refuse(exchange, cause, edits).await)
+            ForwardOutcome::Ended(refuse(exchange, cause, edits).await)
         }
-        Step::Respond(reply) => Outcome::Ended(answer(exchange, &reply).await),
+        Step::Respond(reply) => ForwardOutcome::Ended(answer(exchange, &reply).await),
         Step::Plan(plan) => {
             exchange.route = Some(plan.route.id);
             exchange.handshake = exchange.scratch.decide.handshake;
             forward::forward(exchange, &current, listener, &plan, routed).await
         }
         // Every question was answered.
-        Step::Ask(_) => Outcome::Ended(refuse(exchange, Reason::Internal.into(), None).await),
+        Step::Ask(_) => {
+            ForwardOutcome::Ended(refuse(exchange, Reason::Internal.into(), None).await)
+        }
     }
 }
 
@@ -294,7 +296,7 @@ async fn read_head(
             waited = true;
             client.deadline.set(Instant::now() + *listener.settings.timeouts.head);
         }
-        // Whoever takes its time with a head holds a buffer.
+        // A slow client holds a buffer until its head is complete.
         if slot.is_some() && exchange.worker.is_full() {
             exchange.worker.memory().count_refused();
             return Err(Reason::MemoryLimit.into());
@@ -309,7 +311,7 @@ async fn read_head(
     }
 }
 
-/// Refuses a request that was understood; the connection goes on where that is safe.
+/// Refuses a request that was parsed. The connection is kept if that is safe.
 async fn refuse(
     exchange: &mut Exchange<'_>,
     cause: Cause,
@@ -327,7 +329,7 @@ async fn answer(exchange: &mut Exchange<'_>, reply: &ProxyReply<'_>) -> Next {
     next(exchange, written && keep_alive)
 }
 
-/// Whether an answer that was given without reading the body leaves the connection in order.
+/// Whether the connection can be kept after an answer that did not read the body.
 fn may_continue(exchange: &Exchange<'_>) -> bool {
     let request = &exchange.scratch.request;
     request.keep_alive && request.framing.is_empty() && !exchange.client.is_ending()

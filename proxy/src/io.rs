@@ -19,12 +19,12 @@ use tokio_rustls::{client, server};
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// Of which somebody has read more than was his.
-    Begun(Box<Begun>),
+    /// A socket from which too much was read; the rest is read first.
+    Rewound(Box<Rewound>),
 }
 
 /// Bytes that stand before what the socket will give.
-pub struct Begun {
+pub struct Rewound {
     bytes: Vec<u8>,
     read: usize,
     socket: Socket,
@@ -36,15 +36,15 @@ impl Socket {
         if bytes.is_empty() {
             return self;
         }
-        Self::Begun(Box::new(Begun { bytes: bytes.to_vec(), read: 0, socket: self }))
+        Self::Rewound(Box::new(Rewound { bytes: bytes.to_vec(), read: 0, socket: self }))
     }
 
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
-            Self::Begun(begun) if begun.bytes.is_empty() => begun.socket.poll_read_ready(cx),
-            Self::Begun(_) => Poll::Ready(Ok(())),
+            Self::Rewound(begun) if begun.bytes.is_empty() => begun.socket.poll_read_ready(cx),
+            Self::Rewound(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -53,7 +53,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) => None,
-            Self::Begun(begun) => begun.socket.local_address(),
+            Self::Rewound(begun) => begun.socket.local_address(),
         }
     }
 
@@ -62,8 +62,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => Some(stream),
             Self::Unix(_) => None,
-            Self::Begun(begun) if begun.bytes.is_empty() => begun.socket.tcp(),
-            Self::Begun(_) => None,
+            Self::Rewound(begun) if begun.bytes.is_empty() => begun.socket.tcp(),
+            Self::Rewound(_) => None,
         }
     }
 
@@ -71,12 +71,12 @@ impl Socket {
         match self {
             Self::Tcp(stream) => socket2::SockRef::from(stream),
             Self::Unix(stream) => socket2::SockRef::from(stream),
-            Self::Begun(begun) => begun.socket.raw(),
+            Self::Rewound(begun) => begun.socket.raw(),
         }
     }
 }
 
-impl Begun {
+impl Rewound {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let rest = &self.bytes[self.read..];
         if rest.is_empty() {
@@ -103,7 +103,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Begun(begun) => begun.poll_read(cx, buf),
+            Self::Rewound(begun) => begun.poll_read(cx, buf),
         }
     }
 }
@@ -117,7 +117,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Begun(begun) => Pin::new(&mut begun.socket).poll_write(cx, buf),
+            Self::Rewound(begun) => Pin::new(&mut begun.socket).poll_write(cx, buf),
         }
     }
 
@@ -129,7 +129,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Begun(begun) => Pin::new(&mut begun.socket).poll_write_vectored(cx, bufs),
+            Self::Rewound(begun) => Pin::new(&mut begun.socket).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -145,7 +145,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Begun(begun) => Pin::new(&mut begun.socket).poll_shutdown(cx),
+            Self::Rewound(begun) => Pin::new(&mut begun.socket).poll_shutdown(cx),
         }
     }
 }
@@ -294,7 +294,7 @@ impl Io {
     }
 
     /// Hands a plain socket what it takes right now, in one system call; 0 when that is nothing.
-    /// A mistake counts as nothing: whoever waits for the rest meets it.
+    /// An error counts as no bytes: the next read meets it again.
     pub fn write_at_once(&self, slices: &[IoSlice<'_>]) -> usize {
         let written = self.tcp(|stream| match slices {
             [one] => stream.try_write(one),
@@ -397,7 +397,7 @@ pub enum PeerState {
 }
 
 fn peek(socket: &Socket) -> io::Result<usize> {
-    if let Socket::Begun(begun) = socket
+    if let Socket::Rewound(begun) = socket
         && !begun.bytes.is_empty()
     {
         return Ok(begun.bytes.len() - begun.read);

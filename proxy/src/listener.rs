@@ -1,7 +1,7 @@
 //! Accepting: from a bound socket to a connection that is being served.
 //!
-//! Every worker has its own socket of each listener. Knows limits, PROXY protocol headers and TLS;
-//! what is spoken above is decided here by the listener's kind and done elsewhere.
+//! Every worker has its own socket for each listener. This module knows limits, PROXY protocol
+//! headers and TLS. It starts the protocol above them by the listener's kind.
 
 mod acceptor;
 mod admit;
@@ -19,11 +19,13 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::connection;
-use crate::crowd::{Arrival, Crowd, Inbox, Place};
+use crate::connection_balance::{
+    ConnectionBalancer, ConnectionSlot, HandedConnection, HandoverQueue,
+};
 use crate::descriptors;
 use crate::io::Socket;
 use crate::memory::Level;
-use crate::snapshot::Live;
+use crate::snapshot::LiveListener;
 use crate::sockets;
 use crate::stream;
 use crate::worker::{Bound, Worker};
@@ -34,22 +36,27 @@ pub use acceptor::Acceptor;
 /// How long accepting pauses when the process is out of descriptors: long enough not to spin,
 /// short enough to be back within a second.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// How often a closing listener tries again for descriptors, to take what is queued.
+/// How often a closing listener retries without descriptors, to accept what is queued.
 const LAST_TRIES: u32 = 20;
 
-/// Accepts until the listener retires, then takes what is queued already and closes the socket.
-pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mut inbox: Inbox) {
+/// Accepts until the listener retires. Then it accepts what is queued already and closes the socket.
+pub async fn accept(
+    worker: Rc<Worker>,
+    bound: Rc<Bound>,
+    acceptor: Acceptor,
+    mut handover: HandoverQueue,
+) {
     loop {
         tokio::select! {
             biased;
             () = bound.retired() => break,
-            Some(arrival) = inbox.recv() => welcome(&worker, &bound, arrival),
+            Some(handed) = handover.recv() => welcome(&worker, &bound, handed),
             accepted = acceptor.accept() => take(&worker, &bound, accepted).await,
         }
     }
-    inbox.close();
-    while let Some(arrival) = inbox.recv().await {
-        welcome(&worker, &bound, arrival);
+    handover.close();
+    while let Some(handed) = handover.recv().await {
+        welcome(&worker, &bound, handed);
     }
     if let Err(error) = take_queued(&worker, &bound, acceptor).await {
         warn!(%error, "a listener was closed with connections that waited");
@@ -57,8 +64,8 @@ pub async fn accept(worker: Rc<Worker>, bound: Rc<Bound>, acceptor: Acceptor, mu
     bound.close();
 }
 
-/// The kernel resets what is queued on a socket that is closed, so all of it is taken first. The
-/// runtime may say "not ready" although there is more; the kernel itself is asked here.
+/// Accepts every queued connection, because the kernel would reset them when the socket is closed.
+/// This asks the kernel: the runtime may say "not ready" although the queue is not empty.
 async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor) -> io::Result<()> {
     enum Bare {
         Tcp(std::net::TcpListener),
@@ -67,7 +74,7 @@ async fn take_queued(worker: &Rc<Worker>, bound: &Rc<Bound>, acceptor: Acceptor)
     let bare = match acceptor {
         Acceptor::Tcp(listener) => {
             let listener = listener.into_std()?;
-            // Else somebody could connect between the last look and the close.
+            // Otherwise a client could connect between the last accept and the close.
             if let Err(error) = sockets::refuse_new(&listener) {
                 debug!(%error, "a closing socket takes connections to its end");
             }
@@ -117,7 +124,7 @@ async fn take(
     let (socket, peer) = match accepted {
         Ok(accepted) => accepted,
         Err(error) if is_exhausted(&error) => {
-            refused::tell_exhausted(worker, bound, &error);
+            refused::report_exhausted(worker, bound, &error);
             sleep(EXHAUSTED_PAUSE).await;
             return;
         }
@@ -127,21 +134,21 @@ async fn take(
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
     let over = worker.memory().level() >= Level::Over;
     let limit = listener.most_connections().get();
-    let Some(place) = bound.crowd.place(worker.id(), limit).filter(|_| !over) else {
-        return refused::tell_refused(worker, bound, &listener, peer, over);
+    let Some(slot) = bound.balancer.try_acquire(worker.id(), limit).filter(|_| !over) else {
+        return refused::report_refused(worker, bound, &listener, peer, over);
     };
-    match Crowd::hand_on(place, socket, peer, worker.id()) {
-        Ok(Some((place, socket))) => serve(worker, bound, listener, place, socket, peer),
+    match ConnectionBalancer::hand_over(slot, socket, peer, worker.id()) {
+        Ok(Some((slot, socket))) => serve(worker, bound, listener, slot, socket, peer),
         Ok(None) => {}
         Err(error) => debug!(%error, "a connection could not be handed to another worker"),
     }
 }
 
-/// Takes in what another worker has accepted.
-fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, arrival: Arrival) {
+/// Serves a connection that another worker has accepted.
+fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, handed: HandedConnection) {
     let Some(listener) = worker.current_of(bound).live(bound.id) else { return };
-    match arrival.unpack() {
-        Ok((place, socket, peer)) => serve(worker, bound, listener, place, socket, peer),
+    match handed.unpack() {
+        Ok((slot, socket, peer)) => serve(worker, bound, listener, slot, socket, peer),
         Err(error) => debug!(%error, "a connection was lost on its way to its worker"),
     }
 }
@@ -149,8 +156,8 @@ fn welcome(worker: &Rc<Worker>, bound: &Rc<Bound>, arrival: Arrival) {
 fn serve(
     worker: &Rc<Worker>,
     bound: &Rc<Bound>,
-    listener: Live,
-    place: Place,
+    listener: LiveListener,
+    slot: ConnectionSlot,
     socket: Socket,
     peer: Option<SocketAddr>,
 ) {
@@ -158,13 +165,15 @@ fn serve(
     let worker = Rc::clone(worker);
     let bound = Rc::clone(bound);
     let registration = bound.connections.register();
-    let admitted = Admitted { place, bound, registration, socket, address: peer };
+    let admitted = Admitted { slot, bound, registration, socket, address: peer };
     tokio::task::spawn_local(async move {
         if let Some(client) = admit(&worker, &listener, admitted).await {
-            // In a task of its own: what the handshake needed does not weigh on a connection.
+            // In its own task, so that the state of the handshake is freed.
             match listener {
-                Live::Http(_) => tokio::task::spawn_local(connection::serve(worker, client)),
-                Live::Stream(_) => tokio::task::spawn_local(stream::serve(worker, client)),
+                LiveListener::Http(_) => {
+                    tokio::task::spawn_local(connection::serve(worker, client))
+                }
+                LiveListener::Stream(_) => tokio::task::spawn_local(stream::serve(worker, client)),
             };
         }
     });

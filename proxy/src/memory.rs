@@ -4,8 +4,8 @@
 //! served. What it measures is what is resident, which is what a container is killed for.
 
 mod container;
+mod recent;
 mod report;
-mod young;
 
 use std::fs::File;
 use std::io;
@@ -17,8 +17,8 @@ use std::time::Duration;
 use portcullis_config::model::MemoryLimit;
 use tokio::time::{Instant, sleep};
 
+pub use recent::{RecentRequest, RecentRequests};
 use report::Report;
-pub use young::{Young, YoungOne};
 
 /// How often memory is measured while there is enough of it, and while there is not: at the speed
 /// of memory itself a flood takes some 10 MiB in the shorter time.
@@ -115,16 +115,16 @@ impl Memory {
 
     /// Whether requests are to be refused, while so many are under way of which it cannot be
     /// seen yet what they will take.
-    pub fn is_full(&self, young: u64) -> bool {
-        young > self.room.load(Relaxed)
+    pub fn is_full(&self, recent_requests: u64) -> bool {
+        recent_requests > self.room.load(Relaxed)
     }
 
-    /// A request was refused for want of memory.
+    /// Counts a request that was refused because memory is short.
     pub fn count_refused(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// Connections that stood still were cut for want of memory.
+    /// Counts connections without progress that were cut because memory is short.
     pub fn count_cut(&self, connections: usize) {
         self.cut.fetch_add(connections as u64, Relaxed);
     }
@@ -165,7 +165,7 @@ pub async fn watch(memory: Arc<Memory>, configured: impl Fn() -> MemoryLimit) {
     let mut report = Report::default();
     let mut container = container::limit().unwrap_or_default();
     let mut look = Instant::now() + LOOK_EVERY;
-    let mut told = None;
+    let mut reported = None;
     loop {
         if Instant::now() >= look {
             match container::limit() {
@@ -176,8 +176,8 @@ pub async fn watch(memory: Arc<Memory>, configured: impl Fn() -> MemoryLimit) {
             look = Instant::now() + LOOK_EVERY;
         }
         let limit = allowed(configured(), container);
-        if told != Some(limit) {
-            told = Some(limit);
+        if reported != Some(limit) {
+            reported = Some(limit);
             tracing::info!(limit, "the limit of memory");
         }
         let pause = match statm.resident() {

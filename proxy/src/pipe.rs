@@ -1,6 +1,6 @@
 //! Pipes of the kernel, through which bytes pass from socket to socket without being copied here.
 //!
-//! A pipe is lent only while there is something in it, so a tunnel at rest holds none. A worker
+//! A tunnel holds a pipe only while bytes are in it, so an idle tunnel holds none. A worker
 //! has a bounded number; who gets none copies instead. Knows no protocol.
 
 use std::cell::Cell;
@@ -13,11 +13,11 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::shelf::Shelf;
+use crate::free_list::FreeList;
 
 /// Pipes that one worker opens at most: 256 descriptors, and 8 MiB in the kernel when all are full.
 const MOST: usize = 128;
-/// What one system call may move: as much as a pipe holds.
+/// The most bytes of one system call: the size of a pipe.
 const STEP: usize = 64 * 1024;
 
 /// One worker's pipes.
@@ -27,8 +27,8 @@ pub struct PipePool {
 }
 
 struct Pipes {
-    free: Shelf<Ends>,
-    /// Those that are lent included.
+    free: FreeList<Ends>,
+    /// Including those in use.
     open: Cell<usize>,
 }
 
@@ -39,7 +39,7 @@ struct Ends {
 
 impl Default for PipePool {
     fn default() -> Self {
-        Self { pipes: Rc::new(Pipes { free: Shelf::new(MOST), open: Cell::new(0) }) }
+        Self { pipes: Rc::new(Pipes { free: FreeList::new(MOST), open: Cell::new(0) }) }
     }
 }
 
@@ -60,7 +60,7 @@ impl PipePool {
         Some(Pipe { ends: Some(ends), filled: 0, pool: self.clone() })
     }
 
-    /// Closes half of what nobody needed since the last call.
+    /// Closes half of the pipes that were not needed since the last call.
     pub fn trim(&self) {
         let closed = self.pipes.free.trim();
         self.pipes.open.set(self.pipes.open.get() - closed);
@@ -72,7 +72,7 @@ impl PipePool {
     }
 }
 
-/// A pipe that is lent. It goes back when dropped empty; one with bytes in it is closed.
+/// A pipe in use. Dropped empty it returns to the pool; with bytes in it, it is closed.
 pub struct Pipe {
     ends: Option<Ends>,
     filled: usize,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_is_closed() {
+    fn what_is_not_needed_is_closed() {
         let pool = PipePool::default();
         drop([pool.take(), pool.take(), pool.take()]);
         pool.trim();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_with_bytes_in_it_is_not_lent_again() {
+    fn a_pipe_with_bytes_in_it_is_not_reused() {
         let pool = PipePool::default();
         let mut pipe = pool.take().unwrap();
         pipe.filled = 1;

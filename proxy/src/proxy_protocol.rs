@@ -26,14 +26,14 @@ pub const LONGEST: usize = FIXED_V2 + LONGEST_V2;
 
 /// The ends of the connection that a proxy has passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
+pub struct ConnectionAddresses {
     pub source: SocketAddr,
     pub destination: SocketAddr,
 }
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parsed {
+pub enum ParsedHeader {
     /// More bytes will tell.
     Incomplete,
     /// Not the beginning of a header.
@@ -43,7 +43,7 @@ pub enum Parsed {
         length: usize,
         /// `None` where the sender speaks for itself (`LOCAL`), or does not know (`UNKNOWN`, or
         /// a socket without addresses).
-        ends: Option<Ends>,
+        ends: Option<ConnectionAddresses>,
     },
 }
 
@@ -60,13 +60,13 @@ pub enum HeaderError {
 ///
 /// # Errors
 /// When what begins like a header can become none.
-pub fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+pub fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     if begins(bytes, START_V1) {
         parse_v1(bytes)
     } else if begins(bytes, START_V2) {
         parse_v2(bytes)
     } else {
-        Ok(Parsed::Absent)
+        Ok(ParsedHeader::Absent)
     }
 }
 
@@ -76,18 +76,18 @@ fn begins(bytes: &[u8], start: &[u8]) -> bool {
     bytes[..common] == start[..common]
 }
 
-fn parse_v1(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+fn parse_v1(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     let seen = &bytes[..bytes.len().min(LONGEST_V1)];
     let Some(end) = memchr::memchr2(b'\r', b'\n', seen) else {
         return if bytes.len() < LONGEST_V1 {
-            Ok(Parsed::Incomplete)
+            Ok(ParsedHeader::Incomplete)
         } else {
             Err(HeaderError::TooLong)
         };
     };
     let line = match (seen[end], seen.get(end + 1)) {
         (b'\r', Some(b'\n')) => &seen[..end + 2],
-        (b'\r', None) if bytes.len() < LONGEST_V1 => return Ok(Parsed::Incomplete),
+        (b'\r', None) if bytes.len() < LONGEST_V1 => return Ok(ParsedHeader::Incomplete),
         (b'\r', None) => return Err(HeaderError::TooLong),
         _ => return Err(HeaderError::Malformed),
     };
@@ -98,34 +98,38 @@ fn parse_v1(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let header = v1::Header::try_from(line).map_err(|_| HeaderError::Malformed)?;
     let ends = match header.addresses {
         v1::Addresses::Unknown => None,
-        v1::Addresses::Tcp4(ends) => Some(Ends {
+        v1::Addresses::Tcp4(ends) => Some(ConnectionAddresses {
             source: (ends.source_address, ends.source_port).into(),
             destination: (ends.destination_address, ends.destination_port).into(),
         }),
-        v1::Addresses::Tcp6(ends) => Some(Ends {
+        v1::Addresses::Tcp6(ends) => Some(ConnectionAddresses {
             source: (ends.source_address, ends.source_port).into(),
             destination: (ends.destination_address, ends.destination_port).into(),
         }),
     };
-    Ok(Parsed::Header { length: line.len(), ends })
+    Ok(ParsedHeader::Header { length: line.len(), ends })
 }
 
-fn parse_v2(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+fn parse_v2(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     /// Version and command: the sender speaks for itself, and what follows means nothing.
     const LOCAL: u8 = 0x20;
     const DATAGRAM: u8 = 0x02;
     let Some((fixed, rest)) = bytes.split_at_checked(FIXED_V2) else {
-        return Ok(Parsed::Incomplete);
+        return Ok(ParsedHeader::Incomplete);
     };
-    let told = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
-    if told > LONGEST_V2 {
+    let announced = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    if announced > LONGEST_V2 {
         return Err(HeaderError::TooLong);
     }
-    let length = FIXED_V2 + told;
+    let length = FIXED_V2 + announced;
     let (command, family) = (fixed[12], fixed[13]);
     if command == LOCAL {
-        let whole = rest.len() >= told;
-        return Ok(if whole { Parsed::Header { length, ends: None } } else { Parsed::Incomplete });
+        let whole = rest.len() >= announced;
+        return Ok(if whole {
+            ParsedHeader::Header { length, ends: None }
+        } else {
+            ParsedHeader::Incomplete
+        });
     }
     // A family with addresses says how they are spoken to, and here it is no datagram.
     let stream = family & 0x0f;
@@ -136,27 +140,27 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let header = match v2::Header::try_from(seen) {
         Ok(header) => header,
         Err(v2::ParseError::Incomplete(_) | v2::ParseError::Partial(..)) => {
-            return Ok(Parsed::Incomplete);
+            return Ok(ParsedHeader::Incomplete);
         }
         Err(_) => return Err(HeaderError::Malformed),
     };
     let ends = match header.addresses {
         v2::Addresses::Unspecified | v2::Addresses::Unix(_) => None,
-        v2::Addresses::IPv4(ends) => Some(Ends {
+        v2::Addresses::IPv4(ends) => Some(ConnectionAddresses {
             source: (ends.source_address, ends.source_port).into(),
             destination: (ends.destination_address, ends.destination_port).into(),
         }),
-        v2::Addresses::IPv6(ends) => Some(Ends {
+        v2::Addresses::IPv6(ends) => Some(ConnectionAddresses {
             source: (ends.source_address, ends.source_port).into(),
             destination: (ends.destination_address, ends.destination_port).into(),
         }),
     };
-    Ok(Parsed::Header { length, ends })
+    Ok(ParsedHeader::Header { length, ends })
 }
 
 /// A header for an upstream. Without both ends it says that they are not known.
-pub fn write(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
-    let ends = ends.map(Ends::of_one_family);
+pub fn write(version: ProxyVersion, ends: Option<ConnectionAddresses>) -> Vec<u8> {
+    let ends = ends.map(ConnectionAddresses::of_one_family);
     match (version, ends) {
         (ProxyVersion::V1, None) => v1::Addresses::Unknown.to_string().into_bytes(),
         (ProxyVersion::V1, Some(ends)) => {
@@ -179,7 +183,7 @@ pub fn write(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
     }
 }
 
-impl Ends {
+impl ConnectionAddresses {
     /// Both as IPv4 where both are, else both as IPv6: a header has one family.
     fn of_one_family(self) -> Self {
         let (source, destination) = (self.source.ip().to_canonical(), self.destination.ip());

@@ -1,11 +1,11 @@
-//! What a request needs while it lives, lent from request to request so that it is allocated once.
+//! The buffers of a request, reused from request to request so that they are allocated once.
 
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use crate::decide;
+use crate::free_list::FreeList;
 use crate::message::{RequestParts, ResponseParts};
-use crate::shelf::Shelf;
 
 /// Kept ready by one worker; beyond them a burst allocates its own.
 const KEPT: usize = 256;
@@ -16,7 +16,7 @@ const KEPT_OUT: usize = 128 * 1024;
 pub struct Parts {
     pub request: RequestParts,
     pub response: ResponseParts,
-    pub decide: decide::Scratch,
+    pub decide: decide::DecisionScratch,
     /// A request's head that stands in no read buffer.
     pub head: Vec<u8>,
     /// The head of an upstream's response that came by HTTP/2.
@@ -27,15 +27,15 @@ pub struct Parts {
     pub response_out: Vec<u8>,
 }
 
-/// One worker's spare [`Parts`], as many as the work of late has needed.
+/// One worker's free [`Parts`], as many as were needed recently.
 #[derive(Clone)]
 pub struct ScratchPool {
-    free: Rc<Shelf<Box<Parts>>>,
+    free: Rc<FreeList<Box<Parts>>>,
 }
 
 impl Default for ScratchPool {
     fn default() -> Self {
-        Self { free: Rc::new(Shelf::new(KEPT)) }
+        Self { free: Rc::new(FreeList::new(KEPT)) }
     }
 }
 
@@ -45,19 +45,18 @@ impl ScratchPool {
         Scratch { parts: Some(parts), pool: self.clone() }
     }
 
-    /// How many lie ready.
+    /// How many are free.
     pub fn kept(&self) -> usize {
         self.free.len()
     }
 
-    /// Gives back some of what nobody needed since the last call. To be called a few times a
-    /// second.
+    /// Frees some of what was not needed since the last call. Call it a few times a second.
     pub fn trim(&self) {
         self.free.trim();
     }
 }
 
-/// Lent [`Parts`], given back on drop.
+/// Checked-out [`Parts`], returned on drop.
 pub struct Scratch {
     parts: Option<Box<Parts>>,
     pool: ScratchPool,

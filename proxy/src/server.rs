@@ -16,12 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::apply::{Publisher, prepare, tell};
+use crate::control::apply::{Publisher, prepare, send_command};
 use crate::control::book::AddressBook;
 use crate::control::expiry;
 use crate::control::retired::Retired;
 use crate::control::signals::Signals;
-use crate::ebb::GiveBack;
+use crate::idle_trim::GiveBack;
 use crate::memory;
 use crate::observe::access_log::{AccessLog, OpenSink};
 use crate::observe::counter::WorkerId;
@@ -32,22 +32,22 @@ use crate::upstream::discovery::{Discovery, SystemResolver};
 use crate::worker::{Command, Setup};
 use crate::world::WorldError;
 
-pub use control::{Control, End};
+pub use control::{Control, ShutdownOutcome};
 
 /// Commands that may wait for a worker.
 const COMMANDS: usize = 64;
-/// How long a start waits for names to be resolved; the rest is resolved while serving.
+/// How long a start waits for names to resolve. Later ones resolve while the process serves.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the end waits for the access log to be written.
+/// How long the shutdown waits for the access log to be written.
 const LOG_PATIENCE: Duration = Duration::from_millis(700);
-/// How much later than asked the workers may say what the drain came to.
+/// How long after the drain timeout the workers may report the result.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration asks for what this machine does not give.
+    /// This machine does not have what the configuration needs.
     #[error("the configuration cannot be served")]
     World(Vec<WorldError>),
     #[error("{what}: {error}")]
@@ -64,7 +64,7 @@ impl StartError {
     }
 }
 
-/// Everything that serves, before it is told to run.
+/// A bound server, before it runs.
 pub struct Server {
     pub publisher: Publisher,
     pub registry: Registry,
@@ -75,13 +75,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// [`Server::start_with`] an allocator that is left to itself.
+    /// [`Server::start_with`] without a hook that returns memory to the system.
     pub async fn start(config: Arc<Config>) -> Result<Self, StartError> {
         Self::start_with(config, || {}).await
     }
 
-    /// Binds, starts the workers and publishes the first generation. To be called on the control
-    /// runtime, which must outlive the server.
+    /// Binds, starts the workers and publishes the first generation. Call it on the control runtime,
+    /// which must outlive the server.
     pub async fn start_with(config: Arc<Config>, give_back: GiveBack) -> Result<Self, StartError> {
         let signals = Some(Signals::install().map_err(StartError::of_signals)?);
         crate::tls::install_provider();
@@ -156,25 +156,25 @@ impl Server {
         Ok(Self { publisher, registry, signals, give_back, threads, _watches: watches })
     }
 
-    /// Where the listeners and the admin API are bound, by name.
+    /// The bound addresses of the listeners and the admin API, by name.
     pub fn addresses(&self) -> Vec<(String, ListenAddress)> {
         self.publisher.addresses()
     }
 
-    /// Stops accepting and lets what is in flight end, for at most `patience` and not beyond
-    /// `enough`; then ends the workers. True when nothing was cut off.
+    /// Stops accepting and waits for requests in flight: at most `patience`, and not after `enough`.
+    /// Then ends the workers. True if nothing was cut off.
     pub async fn drain(&mut self, patience: Duration, enough: impl Future<Output = ()>) -> bool {
         self.publisher.metrics.set_draining();
         let mut answers = Vec::new();
         for worker in &self.publisher.workers {
             let (done, answer) = oneshot::channel();
-            tell(worker, Command::Drain { patience, done }).await;
+            send_command(worker, Command::Drain { patience, done }).await;
             answers.push(answer);
         }
         let all = async {
             let mut whole = true;
             for answer in answers {
-                // A worker that is gone has nothing in flight.
+                // A worker that has ended has no request in flight.
                 whole &= answer.await.unwrap_or(true);
             }
             whole
@@ -187,7 +187,7 @@ impl Server {
         whole
     }
 
-    /// Ends the workers and writes the access log to its end.
+    /// Ends the workers and writes the rest of the access log.
     async fn stop(&mut self) {
         self.publisher.workers.clear();
         self.publisher.book.forget();
@@ -209,7 +209,7 @@ impl Server {
     }
 }
 
-/// Waits a moment for the first answers of the name servers.
+/// Waits briefly for the first answers of the name servers.
 async fn resolved(snapshot: &Snapshot) {
     let all = async {
         for upstream in &snapshot.upstreams {

@@ -1,9 +1,9 @@
 //! The live form of a configuration.
 //!
-//! A snapshot is built whole, off the data path, and published by one store. What is unchanged by
-//! its key (clusters with their endpoints, metrics, certificates' ticket keys) is carried over.
-//! Built state is immutable; what moves by itself (endpoints, certificates) moves inside its own
-//! cell under its own generation.
+//! A snapshot is built completely, off the data path, and published by one store. State whose key is
+//! unchanged (clusters with their endpoints, metrics, ticket keys) is carried over. A built snapshot
+//! is immutable. Endpoints and certificates change independently: each is in its own cell, with its
+//! own generation.
 
 mod live;
 pub mod stream;
@@ -17,14 +17,14 @@ use crate::decide::Site;
 use crate::http1::request::RequestRules;
 use crate::observe::access_log::LogFormat;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::observe::series::{ListenerMetrics, RouteMetrics};
 use crate::policy::{Policy, compile_listener};
 use crate::route::{Action, Normalised, Route, Table, compile};
 use crate::sockets::ListenerId;
 use crate::tls::ServerTls;
 use crate::upstream::live::LiveUpstream;
 use crate::world::WorldError;
-pub use live::Live;
+pub use live::LiveListener;
 use stream::{SniTable, StreamListener, StreamRoute};
 
 /// One generation of the whole configuration.
@@ -33,13 +33,13 @@ pub struct Snapshot {
     pub generation: u64,
     pub config: Arc<Config>,
     pub listeners: Vec<Arc<HttpListener>>,
-    /// Those whose connections become tunnels, and their routes.
+    /// Listeners whose connections become tunnels, and their routes.
     pub streams: Vec<Arc<StreamListener>>,
     pub stream_routes: Vec<Arc<StreamRoute>>,
     pub routes: Vec<Arc<Route>>,
     /// By route index.
     pub route_metrics: Vec<Arc<RouteMetrics>>,
-    /// Of requests that took no route.
+    /// For requests that took no route.
     pub unrouted: Arc<RouteMetrics>,
     /// By upstream index.
     pub upstreams: Vec<Arc<LiveUpstream>>,
@@ -49,7 +49,7 @@ pub struct Snapshot {
 /// The live form of an http listener.
 pub struct HttpListener {
     pub id: ListenerId,
-    /// Which one of its configuration.
+    /// Its index in the configuration.
     pub index: model::ListenerId,
     pub name: Arc<str>,
     /// As configured; the kernel may have chosen the port.
@@ -58,7 +58,7 @@ pub struct HttpListener {
     pub settings: model::HttpListener,
     pub rules: RequestRules,
     pub table: Table,
-    /// Of requests that no route takes.
+    /// For requests that no route takes.
     pub policies: Box<[Policy]>,
     /// By which policies of its routes tell upstreams who the client is.
     pub identity_headers: Box<[Box<str>]>,
@@ -67,7 +67,7 @@ pub struct HttpListener {
 }
 
 impl HttpListener {
-    /// What it says to a decision.
+    /// The listener's part of the facts of a decision.
     pub fn site<'t, 's>(&'t self, elsewhere: &'s dyn Fn(&Normalised<'_>) -> bool) -> Site<'t, 's> {
         Site {
             listener: self.index,
@@ -82,14 +82,14 @@ impl HttpListener {
     }
 }
 
-/// Gives each listener its identity and tells the port that the kernel chose.
+/// Gives each listener its identity, and the port that the kernel chose.
 pub trait Addresses {
-    /// `None` for a listener that nobody has bound.
+    /// `None` for a listener that is not bound.
     fn identify(&self, listener: &model::Listener) -> Option<(ListenerId, Option<u16>)>;
 }
 
 impl Snapshot {
-    /// What a process serves before its first generation: no listener, no route.
+    /// The state before the first generation: no listener, no route.
     pub fn nothing(config: Arc<Config>, metrics: &Arc<Metrics>) -> Self {
         Self {
             generation: 0,
@@ -105,8 +105,8 @@ impl Snapshot {
         }
     }
 
-    /// Builds the next generation, or reports everything that stands against it. Nothing of
-    /// `previous` is changed, so a failed build leaves no trace.
+    /// Builds the next generation, or reports every problem. `previous` is not changed, so a failed
+    /// build leaves no trace.
     pub fn build(
         config: Arc<Config>,
         previous: Option<&Self>,
@@ -206,7 +206,7 @@ impl Snapshot {
         http.chain(streams).filter_map(|(name, tls)| Some((name, tls.as_ref()?)))
     }
 
-    /// The names of the routes that forward, of which long connections live on.
+    /// The names of the routes that forward; tunnels live as long as their route is among them.
     pub fn forwarding(&self) -> impl Iterator<Item = &str> {
         let forwards = |route: &&Arc<Route>| matches!(route.action, Action::Forward(_));
         self.routes.iter().filter(forwards).map(|route| route.name.as_str())

@@ -1,7 +1,7 @@
 //! Binding: one listening socket per worker, and never a port that another process serves.
 
-mod cures;
-mod place;
+mod help;
+mod key;
 
 use std::fs::Permissions;
 use std::io;
@@ -15,8 +15,8 @@ use std::time::Duration;
 use portcullis_config::model::ListenAddress;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
-pub use cures::cure;
-pub(crate) use place::Place;
+pub use help::help;
+pub(crate) use key::ListenerKey;
 
 /// Connections that the kernel queues for one socket before they are accepted.
 const BACKLOG: i32 = 4096;

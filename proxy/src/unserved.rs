@@ -1,13 +1,12 @@
-//! Connections that end before they are served: which failure it was, and what the process log
-//! says of it.
+//! Connections that end before they are served: which failure it was, and its line in the process
+//! log.
 //!
-//! Knows the errors of TLS and what is shown to a client. That a connection failed is noticed
-//! elsewhere.
+//! Knows the errors of TLS and the certificates of a listener. Other modules notice the failures.
 
 mod failed;
 mod handshake;
 mod notice;
 
-pub use failed::Failed;
+pub use failed::ConnectionFailure;
 pub(crate) use handshake::{failure_of, failure_of_peer, for_name};
 pub(crate) use notice::{notice_leaving, notice_tls};

@@ -1,8 +1,8 @@
 //! A worker's own state: everything that the connections of one thread share without a lock.
 //!
-//! Pools, buffers, counters, listeners and the view of the current snapshot belong to the worker
-//! alone. Other threads reach it by a [`Command`] and by publishing a snapshot. It knows neither
-//! who accepts nor what is done on a connection; its thread is one of `server`.
+//! Pools, buffers, counters, listeners and the view of the current snapshot belong to one worker.
+//! Other threads reach it by a [`Command`] or by publishing a snapshot. This module knows neither
+//! the accept loop nor what runs on a connection. `server` starts the thread.
 
 mod bound;
 mod command;
@@ -19,9 +19,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::buffer::BufferPool;
-use crate::crowd::Crowd;
+use crate::connection_balance::ConnectionBalancer;
 use crate::drain::Registration;
-use crate::memory::{Memory, Young, YoungOne};
+use crate::memory::{Memory, RecentRequest, RecentRequests};
 use crate::observe::access_log::AccessLogWorker;
 use crate::observe::clock::Clock;
 use crate::observe::counter::WorkerId;
@@ -31,7 +31,7 @@ use crate::pipe::PipePool;
 use crate::scratch::{Scratch, ScratchPool};
 use crate::snapshot::Snapshot;
 use crate::sockets::ListenerId;
-use current::Maker;
+use current::CurrentBuilder;
 use stream_route::LocalRoute;
 use tunnels::Tunnels;
 
@@ -59,13 +59,13 @@ pub struct Worker {
     pipes: PipePool,
     tunnels: Tunnels,
     scratch: ScratchPool,
-    young: Young,
+    recent_requests: RecentRequests,
     log: AccessLogWorker,
     clock: Clock,
     metrics: Arc<Metrics>,
     random: RefCell<fastrand::Rng>,
     offload: Offload,
-    /// Those that accept, and retired ones until their last connection has ended.
+    /// Accepting listeners, and retired ones until their last connection has ended.
     listeners: RefCell<Vec<Rc<Bound>>>,
 }
 
@@ -74,8 +74,8 @@ impl Worker {
         let Setup { id, snapshot, metrics, log, seed, offload } = setup;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut published = arc_swap::Cache::new(snapshot);
-        let maker = Maker { metrics: &metrics, worker: id };
-        let first = maker.make(Arc::clone(published.load()), None, &mut random);
+        let builder = CurrentBuilder { metrics: &metrics, worker: id };
+        let first = builder.build(Arc::clone(published.load()), None, &mut random);
         Rc::new(Self {
             id,
             clock: Clock::system(),
@@ -85,7 +85,7 @@ impl Worker {
             pipes: PipePool::default(),
             tunnels: Tunnels::default(),
             scratch: ScratchPool::default(),
-            young: Young::default(),
+            recent_requests: RecentRequests::default(),
             log,
             random: RefCell::new(random),
             offload,
@@ -105,8 +105,8 @@ impl Worker {
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(latest, &current.snapshot) {
             let mut random = self.random.borrow_mut();
-            let maker = Maker { metrics: &self.metrics, worker: self.id };
-            let next = Rc::new(maker.make(Arc::clone(latest), Some(&current), &mut random));
+            let builder = CurrentBuilder { metrics: &self.metrics, worker: self.id };
+            let next = Rc::new(builder.build(Arc::clone(latest), Some(&current), &mut random));
             let before = std::mem::replace(&mut *current, next);
             for bound in &*self.listeners.borrow() {
                 if current.live(bound.id).is_none() && before.live(bound.id).is_some() {
@@ -128,25 +128,25 @@ impl Worker {
         }
     }
 
-    /// A new listener, which `snapshot` brings. Whoever accepts for it holds it.
+    /// Adds a listener that `snapshot` introduces. The accept loop keeps the returned handle.
     pub(crate) fn listen(
         &self,
         id: ListenerId,
-        crowd: Arc<Crowd>,
+        balancer: Arc<ConnectionBalancer>,
         snapshot: Arc<Snapshot>,
     ) -> Rc<Bound> {
-        let bound = Rc::new(Bound::new(id, crowd));
+        let bound = Rc::new(Bound::new(id, balancer));
         self.listeners.borrow_mut().push(Rc::clone(&bound));
         self.see(&bound, snapshot);
         bound
     }
 
-    /// Looks at the generation of a new listener although nobody has come yet: it may be the only
-    /// one that has it, and serves those who come until it is closed.
+    /// Keeps the generation of a new listener before its first connection: no other generation may
+    /// have this listener, and its connections are served by this one until it is closed.
     fn see(&self, bound: &Bound, snapshot: Arc<Snapshot>) {
         if self.current().live(bound.id).is_none() {
-            let maker = Maker { metrics: &self.metrics, worker: self.id };
-            let gone = maker.make(snapshot, None, &mut self.random.borrow_mut());
+            let builder = CurrentBuilder { metrics: &self.metrics, worker: self.id };
+            let gone = builder.build(snapshot, None, &mut self.random.borrow_mut());
             *bound.last.borrow_mut() = Some(Rc::new(gone));
         }
     }
@@ -159,7 +159,7 @@ impl Worker {
         &self.pipes
     }
 
-    /// A WebSocket connection through a route of that generation.
+    /// Registers a WebSocket tunnel through a route of that generation.
     pub fn enter_tunnel(&self, generation: u64, route: &str) -> Registration {
         let newest = &self.current().snapshot;
         if newest.generation != generation && !newest.forwarding().any(|name| name == route) {
@@ -176,19 +176,21 @@ impl Worker {
         self.metrics.memory()
     }
 
-    /// A request begins.
-    pub fn young(&self) -> YoungOne<'_> {
-        self.young.begin()
+    /// Counts a request that begins.
+    pub fn recent_requests(&self) -> RecentRequest<'_> {
+        self.recent_requests.begin()
     }
 
-    /// Whether no request is to be taken in. What the other workers have begun is not looked up:
-    /// as much as here. The one that is refused for it is counted by [`Memory::count_refused`].
+    /// Whether new requests must be refused because memory is full. The other workers are assumed
+    /// to have begun as many requests as this one. The caller counts a refused request with
+    /// [`Memory::count_refused`].
     pub fn is_full(&self) -> bool {
-        let young = u64::from(self.young.count()) * self.metrics.workers() as u64;
-        self.memory().is_full(young)
+        let recent_requests =
+            u64::from(self.recent_requests.count()) * self.metrics.workers() as u64;
+        self.memory().is_full(recent_requests)
     }
 
-    /// Where work goes that would hold the worker up.
+    /// Threads for work that would block the worker.
     pub fn offload(&self) -> &Offload {
         &self.offload
     }

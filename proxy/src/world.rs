@@ -9,7 +9,7 @@ use portcullis_config::location::{FileRef, Location};
 pub struct WorldError {
     pub location: Location,
     pub message: String,
-    /// How to cure it.
+    /// What to do about it.
     pub help: Option<String>,
 }
 

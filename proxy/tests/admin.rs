@@ -13,7 +13,7 @@ use portcullis_config::model::ListenAddress;
 use portcullis_proxy::admin::handle::Handle;
 use portcullis_proxy::control::fingerprint::{PolicyFiles, of_configuration};
 use portcullis_proxy::control::reload::Reloader;
-use portcullis_proxy::server::{Control, End, Server, StartError};
+use portcullis_proxy::server::{Control, Server, ShutdownOutcome, StartError};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -23,7 +23,7 @@ struct Running {
     folder: tempfile::TempDir,
     addresses: Vec<(String, ListenAddress)>,
     handle: Handle,
-    end: tokio::task::JoinHandle<End>,
+    end: tokio::task::JoinHandle<ShutdownOutcome>,
 }
 
 impl Running {
@@ -48,7 +48,7 @@ impl Running {
         }
     }
 
-    async fn drained(self) -> End {
+    async fn drained(self) -> ShutdownOutcome {
         // It may be draining already.
         let _ = self.handle.drain().await;
         self.end.await.unwrap()
@@ -146,7 +146,7 @@ fn readiness_ends_at_once_while_the_drain_goes_on() {
         assert!(!running.end.is_finished());
         let (code, body) = exchange(busy, "\r\n").await;
         assert_eq!((code, &*body), (200, "hello"));
-        assert_eq!(running.drained().await, End::Drained);
+        assert_eq!(running.drained().await, ShutdownOutcome::Drained);
     });
 }
 
@@ -176,7 +176,7 @@ fn a_broken_file_is_shown_and_changes_nothing() {
         let (_, routes) = get(admin, "/routes").await;
         let routes: Value = serde_json::from_str(&routes).unwrap();
         assert_eq!(routes["listeners"][0]["routes"][0]["action"]["reply"]["body"], "welcome");
-        assert_eq!(running.drained().await, End::Drained);
+        assert_eq!(running.drained().await, ShutdownOutcome::Drained);
     });
 }
 
@@ -229,7 +229,7 @@ async fn listeners_move() -> bool {
 
     // No token is configured: over the Unix socket none is needed.
     assert_eq!(ask("POST", "/drain").await.0, 202);
-    assert_eq!(running.end.await.unwrap(), End::Drained);
+    assert_eq!(running.end.await.unwrap(), ShutdownOutcome::Drained);
     assert!(!moved.exists());
     true
 }
@@ -261,7 +261,7 @@ fn what_cannot_be_bound_refuses_the_reload_and_the_start() {
         };
         assert_eq!(faults.len(), 1);
         assert_eq!(faults[0].location.line, 5);
-        assert_eq!(running.drained().await, End::Drained);
+        assert_eq!(running.drained().await, ShutdownOutcome::Drained);
     });
 }
 
@@ -280,7 +280,7 @@ fn slow_clients_keep_nobody_out() {
         // The oldest gave way.
         let mut byte = [0];
         assert!(matches!(slow[0].read(&mut byte).await, Ok(0) | Err(_)));
-        assert_eq!(running.drained().await, End::Drained);
+        assert_eq!(running.drained().await, ShutdownOutcome::Drained);
     });
 }
 
@@ -302,7 +302,7 @@ fn listeners_whose_port_the_kernel_chooses_are_told_apart() {
             // A reload keeps them where they are.
             assert_eq!(reload(running.tcp("admin")).await.0, 200);
         }
-        assert_eq!(running.drained().await, End::Drained);
+        assert_eq!(running.drained().await, ShutdownOutcome::Drained);
     });
 }
 

@@ -10,7 +10,7 @@ use portcullis_config::location::{Location, Sourced};
 use portcullis_config::model::*;
 use portcullis_config::networks::Networks;
 use portcullis_config::values::{HeaderName, HostPattern, PathPattern, Share};
-use portcullis_proxy::decide::{Facts, Scratch, Site, Step, decide};
+use portcullis_proxy::decide::{DecisionScratch, Facts, Site, Step, decide};
 use portcullis_proxy::http1::{RequestRules, parse_request};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
 use portcullis_proxy::policy::forwarded::Forwarded;
@@ -30,7 +30,7 @@ fn decisions_do_not_allocate() {
     for count in [1, 10, 10_000] {
         let table = Table::build(&compile(&config(count), &[]).expect("routes are valid"));
         let site = Site::bare(&table);
-        let mut scratch = Scratch::default();
+        let mut scratch = DecisionScratch::default();
         for round in 0..3 {
             for (host, path) in requests {
                 let (bytes, parts) = head(host, path);
@@ -68,7 +68,7 @@ fn learning_who_the_client_is_does_not_allocate() {
     let head = RequestHead { bytes: text.as_bytes(), parts: &parts };
     let network = "10.0.0.0/8".parse().expect("a network");
     let peer = Peer { address: Some([10, 0, 0, 9].into()), tls: false };
-    for trust in [Trust::Nobody, Trust::Proxies(Networks::new(vec![network]))] {
+    for trust in [Trust::None, Trust::Proxies(Networks::new(vec![network]))] {
         let before = allocations::here();
         let provenance = Provenance::judge(&head, &trust, peer, || (1, 2));
         let id = provenance.request_id(&head).unwrap_or(RequestId::from_random(7));
@@ -76,7 +76,7 @@ fn learning_who_the_client_is_does_not_allocate() {
         let lines = told.lines().len();
         let after = allocations::here();
         assert_eq!(before, after, "{trust:?}");
-        assert_eq!(provenance.forwarded_for.is_some(), trust != Trust::Nobody);
+        assert_eq!(provenance.forwarded_for.is_some(), trust != Trust::None);
         assert_eq!(lines, 4);
     }
 }

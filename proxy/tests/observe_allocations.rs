@@ -13,7 +13,7 @@ use portcullis_proxy::error::Reason;
 use portcullis_proxy::message::{Field, FieldList, Fields, Known, Span, Version};
 use portcullis_proxy::observe::{
     AccessLog, Answerer, Clock, LogFormat, Metrics, OpenSink, Record, RequestOutcome, Stage,
-    Timeline, TlsFacts, WorkerId,
+    Timeline, TlsRecord, WorkerId,
 };
 use portcullis_testkit::allocations::{self, Counting};
 
@@ -46,7 +46,7 @@ fn counting_a_request_allocates_nothing() {
         let _open = shard.active.hold();
         let shard = upstream.of(worker);
         let _active = shard.active.hold();
-        shard.resends.increment();
+        shard.retries.increment();
         endpoint.of(worker).requests.increment();
         let outcome = RequestOutcome {
             status: 200,
@@ -107,7 +107,7 @@ fn a_line_allocates_nothing() {
             listener: "public",
             forwarded_for: at.is_multiple_of(3).then_some(forwarded),
             peer: ["192.0.2.7:50123", "[2001:db8::1]:50123"][usize::try_from(at % 2).unwrap()],
-            tls: Some(TlsFacts { version: "TLSv1.3", sni: Some("shop.example.com") }),
+            tls: Some(TlsRecord { version: "TLSv1.3", sni: Some("shop.example.com") }),
             connection_request: at,
             method: b"GET",
             host: b"shop.example.com",

@@ -89,14 +89,14 @@ pub(super) fn connection_limits(limits: &ConnectionLimits) -> Value {
 pub(super) fn trusted_proxies(trust: &Trust) -> Value {
     match trust {
         Trust::Proxies(networks) => networks.iter().map(|one| json!(one.to_string())).collect(),
-        Trust::Nobody | Trust::Hops(_) => Value::Null,
+        Trust::None | Trust::Hops(_) => Value::Null,
     }
 }
 
 pub(super) fn trusted_hops(trust: &Trust) -> Value {
     match trust {
         Trust::Hops(hops) => json!(hops),
-        Trust::Nobody | Trust::Proxies(_) => Value::Null,
+        Trust::None | Trust::Proxies(_) => Value::Null,
     }
 }
 

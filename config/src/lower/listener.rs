@@ -148,18 +148,18 @@ pub(super) fn connection_limits(
     }
 }
 
-/// A header is somebody's word on the client, so somebody must be believed.
+/// A PROXY protocol header names the client, so the listener must trust some peer.
 pub(super) fn proxy_protocol(
     raw: &raw::Listener,
     trust: &Trust,
     report: &mut Report,
 ) -> Option<ProxyProtocol> {
     let Some(given) = &raw.proxy_protocol else { return Some(ProxyProtocol::Disabled) };
-    if given.value != ProxyProtocol::Disabled && *trust == Trust::Nobody {
+    if given.value != ProxyProtocol::Disabled && *trust == Trust::None {
         report.push(
             Diagnostic::error(
                 given.location.clone(),
-                "a PROXY protocol header is believed of nobody here",
+                "`proxyProtocol` is on, but this listener trusts no peer",
             )
             .help("list the proxies that send it in `trustedProxies`"),
         );
@@ -188,7 +188,7 @@ pub(super) fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
                         proxies.location.clone(),
                         "who connects to a Unix socket has no address",
                     )
-                    .help("`trustedHops: 1` trusts whoever may open the socket"),
+                    .help("`trustedHops: 1` trusts every process that may open the socket"),
                 );
                 return None;
             }
@@ -200,13 +200,13 @@ pub(super) fn trust(raw: &raw::Listener, report: &mut Report) -> Option<Trust> {
             }
             let networks: Vec<_> = proxies.value.iter().map(|one| one.value).collect();
             Some(if networks.is_empty() {
-                Trust::Nobody
+                Trust::None
             } else {
                 Trust::Proxies(Networks::new(networks))
             })
         }
         (None, Some(hops)) => Some(Trust::Hops(hops.value)),
-        (None, None) => Some(Trust::Nobody),
+        (None, None) => Some(Trust::None),
     }
 }
 

@@ -47,10 +47,10 @@ pub(super) fn listener(
     let proxy_protocol =
         trust.as_ref().and_then(|trust| listener::proxy_protocol(raw, trust, report));
     if proxy_protocol == Some(ProxyProtocol::Disabled)
-        && trust.as_ref().is_some_and(|trust| *trust != Trust::Nobody)
+        && trust.as_ref().is_some_and(|trust| *trust != Trust::None)
         && let Some(vain) = at(&raw.trusted_proxies).or(at(&raw.trusted_hops))
     {
-        let message = "nothing is believed of them: `proxyProtocol` is disabled";
+        let message = "they have no effect: `proxyProtocol` is disabled";
         report.push(Diagnostic::warning(vain.clone(), message));
     }
     let own = |one: Option<&Located<std::time::Duration>>, built_in| {

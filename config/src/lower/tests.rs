@@ -44,7 +44,7 @@ fn what_nobody_says_is_built_in() {
     assert_eq!(http.timeouts.body.value, seconds(30));
     assert_eq!(http.timeouts.handshake.value, seconds(10));
     assert_eq!(http.header_underscores, Underscores::Reject);
-    assert_eq!(http.trust, Trust::Nobody);
+    assert_eq!(http.trust, Trust::None);
     assert!(http.upgrades.websocket);
     assert!(http.tls.is_none());
     let upstream = &config.upstreams[0];
@@ -191,6 +191,6 @@ fn trust_is_of_addresses_or_of_hops() {
     assert!(!proxies.covers(peer("192.0.2.1")) && !proxies.covers(None));
     let hops = trust("trustedHops: 2");
     assert!(hops.covers(peer("192.0.2.1")) && hops.covers(None));
-    assert_eq!(trust("trustedProxies: []"), Trust::Nobody);
-    assert!(!Trust::Nobody.covers(peer("127.0.0.1")) && !Trust::Nobody.covers(None));
+    assert_eq!(trust("trustedProxies: []"), Trust::None);
+    assert!(!Trust::None.covers(peer("127.0.0.1")) && !Trust::None.covers(None));
 }

@@ -112,12 +112,12 @@ pub(super) fn check_connects(
             format_duration(per_try.value)
         );
         let (at, why) = match per_try.origin.place() {
-            Some(place) => (place, "the longest try is set here"),
+            Some(place) => (place, "the longest `perTry` is set here"),
             None => (&route.location, "this route has the built-in `perTry`"),
         };
         report.push(Diagnostic::warning(place.clone(), message).related(at.clone(), why).help(
             format!(
-                "`timeouts: {{response: {}}}` on the route lets one try take so long",
+                "`timeouts: {{response: {}}}` on the route gives a try that long",
                 format_duration(connect)
             ),
         ));

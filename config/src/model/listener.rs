@@ -121,12 +121,12 @@ pub struct HttpListener {
     pub upgrades: Upgrades,
 }
 
-/// Whose word on a client is believed: the address it claims to forward for, and all that goes
+/// Which peers are trusted to name the client: the address it claims to forward for, and all that goes
 /// with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
     #[default]
-    Nobody,
+    None,
     /// Proxies by their addresses. Never empty.
     Proxies(Networks),
     /// Whoever connects is the last of this many proxies.
@@ -134,10 +134,10 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Whether what a peer says of its client is believed; it has no address on a Unix socket.
+    /// Whether a peer is trusted to name its client. On a Unix socket it has no address.
     pub fn covers(&self, peer: Option<IpAddr>) -> bool {
         match self {
-            Self::Nobody => false,
+            Self::None => false,
             Self::Proxies(networks) => peer.is_some_and(|peer| networks.contains(peer)),
             Self::Hops(_) => true,
         }

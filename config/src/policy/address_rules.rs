@@ -52,9 +52,9 @@ impl AddressRules {
 object! {
     /// From which addresses clients may come.
     AddressRulesKeys, "`addressRules`" {
-        /// Networks that may use it; where one is listed, others are refused. Any unless said.
+        /// Networks that may use it; where one is listed, others are refused. Default: any.
         allow: optional List<NetworkText> = "allow",
-        /// Networks that are refused, also where they are allowed; none unless said.
+        /// Networks that are refused, also where they are allowed; default: none.
         deny: optional List<NetworkText> = "deny",
     }
 }

@@ -36,11 +36,11 @@ object! {
     BasicAuthKeys, "`basicAuth`" {
         /// File with a line for each user, as `htpasswd -B` writes it.
         file: required FilePath = "file",
-        /// What clients show beside the question for the password; `restricted` unless said.
+        /// What clients show beside the question for the password; default: `restricted`.
         realm: optional Realm = "realm",
-        /// A header that tells the upstream the name of the user; none unless said.
+        /// A header that tells the upstream the name of the user; default: none.
         forward_user: optional EditedHeader = "forwardUser",
-        /// Whether `authorization` is kept from the upstream; `true` unless said.
+        /// Whether `authorization` is kept from the upstream; default: `true`.
         strip_credentials: optional Flag = "stripCredentials",
     }
 }
@@ -143,7 +143,7 @@ impl Policy for BasicAuth {
             ListenAddress::Unix(_) => true,
         };
         // A trusted proxy in front may be the end of TLS.
-        if http.tls.is_some() || http.trust != Trust::Nobody || local {
+        if http.tls.is_some() || http.trust != Trust::None || local {
             return;
         }
         let message = format!("passwords come in clear text by the listener `{}`", listener.name);

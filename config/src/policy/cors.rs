@@ -90,15 +90,15 @@ object! {
         /// Their origins: `https://shop.example`, `https://*.shop.example` for all names below one,
         /// or `*` for any.
         allow_origins: required List<AllowedOrigin> = "allowOrigins",
-        /// The methods that scripts may use; `[GET, HEAD, POST]` unless said.
+        /// The methods that scripts may use; default: `[GET, HEAD, POST]`.
         allow_methods: optional List<Method> = "allowMethods",
         /// The headers that scripts may send beside those that browsers always let them, or `*`.
         allow_headers: optional List<AllowedHeader> = "allowHeaders",
         /// The response headers that scripts may read beside those that browsers always let them.
         expose_headers: optional List<ExposedHeader> = "exposeHeaders",
-        /// Whether cookies and logins are sent along; `false` unless said.
+        /// Whether cookies and logins are sent along; default: `false`.
         allow_credentials: optional Flag = "allowCredentials",
-        /// How long a browser keeps the answer to a preflight, at most 24h; `5s` unless said.
+        /// How long a browser keeps the answer to a preflight, at most 24h; default: `5s`.
         max_age: optional DurationText = "maxAge",
     }
 }

@@ -67,7 +67,7 @@ object! {
     /// Response headers that turn on protections of browsers.
     SecurityHeadersKeys, "`securityHeaders`" {
         /// What holds for the headers that are not written: `basic`, which breaks hardly any site, or
-        /// `strict`, which follows OWASP; `basic` unless said.
+        /// `strict`, which follows OWASP; default: `basic`.
         preset: optional PresetText = "preset",
         /// For how long browsers use HTTPS only. Sent over TLS only.
         strict_transport_security: optional HeaderOrNot = "strictTransportSecurity",

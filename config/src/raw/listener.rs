@@ -92,11 +92,11 @@ object! {
         address: required ListenAddressText = "address",
         /// Refuse IPv4 on an IPv6 address; `[::]` takes both otherwise.
         v6only: optional Flag = "v6only",
-        /// What it speaks; `http` unless said.
+        /// What it speaks; default: `http`.
         kind: optional ListenerKindText = "kind",
         /// TLS; plain text when absent.
         tls: optional Tls = "tls",
-        /// The versions of HTTP spoken; `[http1, http2]` unless said.
+        /// The versions of HTTP spoken; default: `[http1, http2]`.
         protocols: optional List<ProtocolText> = "protocols",
         /// The largest request accepted.
         request_limits: optional RequestLimits = "requestLimits",
@@ -104,13 +104,13 @@ object! {
         connection_limits: optional ConnectionLimits = "connectionLimits",
         /// How long a client may take.
         timeouts: optional ListenerTimeouts = "timeouts",
-        /// Headers with `_` in their names; `reject` unless said.
+        /// Headers with `_` in their names; default: `reject`.
         header_underscores: optional UnderscoresText = "headerUnderscores",
-        /// What connections may be upgraded to; `[websocket]` unless said.
+        /// What connections may be upgraded to; default: `[websocket]`.
         upgrades: optional List<UpgradeText> = "upgrades",
-        /// Whether connections begin with a PROXY protocol header; `disabled` unless said.
+        /// Whether connections begin with a PROXY protocol header; default: `disabled`.
         proxy_protocol: optional ProxyProtocolText = "proxyProtocol",
-        /// Networks of the proxies whose word on a client is believed; none unless said.
+        /// Networks of the proxies that are trusted to name the client; default: none.
         trusted_proxies: optional List<NetworkText> = "trustedProxies",
         /// Instead: how many proxies stand before this one, whatever their addresses.
         trusted_hops: optional Hops = "trustedHops",
@@ -125,9 +125,9 @@ object! {
         self_signed: optional Flag = "selfSigned",
         /// Chosen by the name that the client asks for; the first answers all other names.
         certificates: optional List<Certificate> = "certificates",
-        /// The oldest version accepted; `TLSv1.2` unless said.
+        /// The oldest version accepted; default: `TLSv1.2`.
         min_version: optional TlsVersionText = "minVersion",
-        /// The newest version accepted; `TLSv1.3` unless said.
+        /// The newest version accepted; default: `TLSv1.3`.
         max_version: optional TlsVersionText = "maxVersion",
         /// Certificates of clients.
         client_auth: optional ClientAuth = "clientAuth",
@@ -143,7 +143,7 @@ object! {
         key_file: optional FilePath = "keyFile",
         /// `true` makes a development certificate at start; never for production.
         self_signed: optional Flag = "selfSigned",
-        /// The names of the development certificate; `[localhost]` unless said.
+        /// The names of the development certificate; default: `[localhost]`.
         names: optional List<HostPatternText> = "names",
     }
 }
@@ -163,13 +163,13 @@ object! {
 object! {
     /// The largest request accepted; a larger one is answered with 413, 414 or 431.
     RequestLimits, "`requestLimits`" {
-        /// Request line and headers together, from 1KiB to 60KiB; 60KiB unless said.
+        /// Request line and headers together, from 1KiB to 60KiB; default: 60KiB.
         header_bytes: optional HeaderBytes = "headerBytes",
-        /// Header lines, from 1 to 100; 100 unless said.
+        /// Header lines, from 1 to 100; default: 100.
         headers: optional HeaderLines = "headers",
-        /// Request target; 16KiB unless said, at most `headerBytes`.
+        /// Request target, at most `headerBytes`; default: 16KiB.
         uri: optional TargetBytes = "uri",
-        /// Body, without its transfer coding; 10MiB unless said.
+        /// Body, without its transfer coding; default: 10MiB.
         body: optional SizeText = "body",
     }
 }
@@ -177,10 +177,10 @@ object! {
 object! {
     /// How many connections are accepted.
     ConnectionLimits, "`connectionLimits`" {
-        /// Open connections of the listener; 50000 unless said.
+        /// Open connections of the listener; default: 50000.
         max: optional Connections = "max",
         /// The longest that one lives; up to a tenth sooner, so that many do not end at once.
-        /// With HTTP it takes no new request then. No limit unless said.
+        /// With HTTP it takes no new request then. Default: no limit.
         max_age: optional DurationText = "maxAge",
     }
 }
@@ -189,13 +189,13 @@ object! {
     /// How long a client may take.
     ListenerTimeouts, "the `timeouts` of a listener" {
         /// From the first byte of a request to the end of its head, or from the accept to the end
-        /// of a PROXY protocol header; 10s unless said.
+        /// of a PROXY protocol header; default: 10s.
         head: optional DurationText = "head",
-        /// A kept connection without a request; 75s unless said.
+        /// A kept connection without a request; default: 75s.
         idle: optional DurationText = "idle",
-        /// Without one byte of progress in a body; 30s unless said.
+        /// Without one byte of progress in a body; default: 30s.
         body: optional DurationText = "body",
-        /// The TLS handshake, or its first message where it is passed on; 10s unless said.
+        /// The TLS handshake, or its first message where it is passed on; default: 10s.
         handshake: optional DurationText = "handshake",
     }
 }

@@ -47,7 +47,7 @@ object! {
     Document, "the configuration" {
         /// The version of the format.
         version: required Version = "version",
-        /// How many workers serve; `auto` unless said.
+        /// How many workers serve; default: `auto`.
         workers: optional WorkersText = "workers",
         /// Addresses on which connections are accepted.
         listeners: optional List<Listener> = "listeners",
@@ -94,7 +94,7 @@ object! {
 object! {
     /// What the process as a whole may take.
     Limits, "`limits`" {
-        /// Resident memory, near which clients are sent away; `auto` unless said.
+        /// Resident memory, near which clients are sent away; default: `auto`.
         memory: optional MemoryText = "memory",
     }
 }
@@ -102,13 +102,13 @@ object! {
 object! {
     /// One record for each request.
     AccessLog, "`accessLog`" {
-        /// The form of the records; `json` unless said.
+        /// The form of the records; default: `json`.
         format: optional LogFormat = "format",
-        /// Where they go; `stdout` unless said.
+        /// Where they go; default: `stdout`.
         path: optional LogPath = "path",
-        /// Include when each phase of the request was reached; `true` unless said.
+        /// Include when each phase of the request was reached; default: `true`.
         timeline: optional Flag = "timeline",
-        /// The share of requests recorded; `100%` unless said.
+        /// The share of requests recorded; default: `100%`.
         sample: optional ShareText = "sample",
         /// Request headers to record.
         headers: optional List<RecordedHeader> = "headers",
@@ -128,7 +128,7 @@ object! {
 object! {
     /// How the process ends.
     Shutdown, "`shutdown`" {
-        /// How long requests in flight may take to finish; 30s unless said.
+        /// How long requests in flight may take to finish; default: 30s.
         drain_timeout: optional DurationText = "drainTimeout",
     }
 }

@@ -17,9 +17,9 @@ object! {
     Route, "a route" {
         /// Its name, for metrics and the access log.
         name: required Name = "name",
-        /// The listeners that carry it, of one kind; all `http` listeners unless said.
+        /// The listeners that carry it, of one kind; default: all `http` listeners.
         listeners: optional List<Name> = "listeners",
-        /// Which requests it takes; all unless said.
+        /// Which requests it takes; default: all.
         matcher: optional Match = "match",
         /// Upstreams that share its requests by weight.
         backends: optional List<Backend> = "backends",
@@ -29,7 +29,7 @@ object! {
         reply: optional Reply = "reply",
         /// Change the path on its way to the upstream.
         rewrite: optional Rewrite = "rewrite",
-        /// The Host that the upstream sees; `preserve` unless said.
+        /// The Host that the upstream sees; default: `preserve`.
         host: optional HostHandlingText = "host",
         /// Keep a client with its backend and endpoint by a cookie.
         sticky: optional Sticky = "sticky",
@@ -56,11 +56,11 @@ object! {
 object! {
     /// Which requests a route takes: all that is given must hold.
     Match, "`match`" {
-        /// Hosts, without port; any unless said.
+        /// Hosts, without port; default: any.
         hosts: optional List<HostPatternText> = "hosts",
-        /// The path; any unless said.
+        /// The path; default: any.
         path: optional PathMatch = "path",
-        /// Methods; any unless said.
+        /// Methods; default: any.
         methods: optional List<Method> = "methods",
         /// Headers, by name in any case.
         headers: optional List<HeaderMatch> = "headers",
@@ -68,7 +68,7 @@ object! {
         query: optional List<QueryMatch> = "query",
         /// Cookies.
         cookies: optional List<CookieMatch> = "cookies",
-        /// Names that clients of a `tls-passthrough` listener ask for; any, or none, unless said.
+        /// Names that clients of a `tls-passthrough` listener ask for; default: any, or none.
         sni: optional List<HostPatternText> = "sni",
     }
 }
@@ -154,7 +154,7 @@ object! {
     Backend, "a backend" {
         /// The name of the upstream.
         upstream: required Name = "upstream",
-        /// Its share, relative to the others; 1 unless said, 0 takes nothing.
+        /// Its share, relative to the others; default: 1; 0 takes nothing.
         weight: optional BackendWeight = "weight",
     }
 }
@@ -172,7 +172,7 @@ object! {
         path: optional PathText = "path",
         /// What replaces the matched prefix.
         prefix: optional PathText = "prefix",
-        /// 301, 302, 303, 307 or 308; 302 unless said.
+        /// 301, 302, 303, 307 or 308; default: 302.
         status: optional StatusCode = "status",
     }
 }
@@ -180,11 +180,11 @@ object! {
 object! {
     /// A fixed answer.
     Reply, "`reply`" {
-        /// Its status; 200 unless said.
+        /// Its status; default: 200.
         status: optional StatusCode = "status",
-        /// Its media type; `text/plain; charset=utf-8` unless said.
+        /// Its media type; default: `text/plain; charset=utf-8`.
         content_type: optional MediaType = "contentType",
-        /// Its body; empty unless said.
+        /// Its body; default: empty.
         body: optional TemplateText = "body",
     }
 }
@@ -208,7 +208,7 @@ object! {
     Sticky, "`sticky`" {
         /// The name of the cookie.
         cookie: required CookieName = "cookie",
-        /// How long the client keeps it; until the browser closes unless said.
+        /// How long the client keeps it; default: until the browser closes.
         max_age: optional DurationText = "maxAge",
     }
 }
@@ -238,14 +238,14 @@ object! {
 object! {
     /// How long an upstream may take.
     RouteTimeouts, "`timeouts`" {
-        /// From the end of the request's head to the response's head, over all tries; 15s unless
-        /// said. What a client takes to send its body is added.
+        /// From the end of the request's head to the response's head, over all tries; default:
+        /// 15s. What a client takes to send its body is added.
         response: optional DurationText = "response",
-        /// One try of it, from the end of a body that was waited for. Unless said, as long as the
-        /// `response` that is written, and 5s where none is.
+        /// One try of it, from the end of a body that was waited for. Default: the `response` that
+        /// is written, or 5s where none is.
         per_try: optional DurationText = "perTry",
-        /// Without one byte in either direction once the response has begun, 1m unless said; of
-        /// a `tcp` or `tls-passthrough` route from the start, 1h unless said.
+        /// Without one byte in either direction once the response has begun (default: 1m); of
+        /// a `tcp` or `tls-passthrough` route from the start (default: 1h).
         idle: optional DurationText = "idle",
     }
 }
@@ -253,7 +253,7 @@ object! {
 object! {
     /// When a request is sent again: only when it surely never reached the upstream.
     Retry, "`retry`" {
-        /// Extra tries; 1 unless said.
+        /// Extra tries; default: 1.
         retries: optional Tries = "retries",
     }
 }
@@ -261,7 +261,7 @@ object! {
 object! {
     /// The largest request accepted on a route.
     RouteRequestLimits, "the `requestLimits` of a route" {
-        /// Body, without its transfer coding; the listener's limit unless said.
+        /// Body, without its transfer coding; default: the listener's limit.
         body: optional SizeText = "body",
     }
 }
@@ -269,9 +269,9 @@ object! {
 object! {
     /// What holds for the WebSocket connections of a route.
     WebSocket, "`websocket`" {
-        /// Without one byte in either direction; 5m unless said.
+        /// Without one byte in either direction; default: 5m.
         idle_timeout: optional DurationText = "idleTimeout",
-        /// However busy it is; without end unless said.
+        /// However busy it is; default: no limit.
         max_age: optional DurationText = "maxAge",
         /// How the proxy ends one.
         drain: optional WebSocketDrain = "drain",
@@ -281,9 +281,9 @@ object! {
 object! {
     /// How the proxy ends WebSocket connections.
     WebSocketDrain, "the `drain` of `websocket`" {
-        /// The status in its Close frame; 1001, going away, unless said.
+        /// The status in its Close frame; default: 1001, going away.
         close_code: optional CloseCodeNumber = "closeCode",
-        /// Over how long the ends of many are spread when they are drained; 30s unless said.
+        /// Over how long the ends of many are spread when they are drained; default: 30s.
         jitter: optional DurationText = "jitter",
     }
 }

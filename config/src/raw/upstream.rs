@@ -68,15 +68,15 @@ object! {
         load_balancer: optional LoadBalancer = "loadBalancer",
         /// TLS towards the upstream; plain text when absent.
         tls: optional UpstreamTls = "tls",
-        /// What it is spoken to in; `auto` unless said.
+        /// What it is spoken to in; default: `auto`.
         protocol: optional UpstreamProtocolText = "protocol",
         /// How much it is given at once.
         concurrency: optional Concurrency = "concurrency",
         /// Connections kept open between requests.
         keep_alive: optional KeepAlive = "keepAlive",
-        /// The longest a connect with its TLS handshake may take; 5s unless said.
+        /// The longest a connect with its TLS handshake may take; default: 5s.
         connect_timeout: optional DurationText = "connectTimeout",
-        /// Tell it of the client by a PROXY protocol header; `disabled` unless said. Its
+        /// Tell it of the client by a PROXY protocol header; default: `disabled`. Its
         /// connections are then those of one client and request each.
         proxy_protocol: optional ProxyVersionText = "proxyProtocol",
     }
@@ -91,7 +91,7 @@ object! {
         dns: optional DnsName = "dns",
         /// The port of `dns`.
         port: optional Port = "port",
-        /// Its share of the traffic, relative to the others; 1 unless said.
+        /// Its share of the traffic, relative to the others; default: 1.
         weight: optional EndpointWeight = "weight",
     }
 }
@@ -99,7 +99,7 @@ object! {
 object! {
     /// How an endpoint is chosen.
     LoadBalancer, "`loadBalancer`" {
-        /// The policy; `round-robin` unless said.
+        /// The policy; default: `round-robin`.
         policy: optional BalancingText = "policy",
         /// What `ring-hash` and `maglev` hash.
         hash: optional HashOn = "hash",
@@ -127,21 +127,21 @@ object! {
 object! {
     /// TLS towards an upstream.
     UpstreamTls, "the `tls` of an upstream" {
-        /// What is verified; `tls` unless said.
+        /// What is verified; default: `tls`.
         mode: optional UpstreamTlsText = "mode",
-        /// PEM file with the authorities that vouch for the upstream; the system's unless said.
+        /// PEM file with the authorities that vouch for the upstream; default: the system's.
         ca_file: optional FilePath = "caFile",
         /// PEM file with the certificate shown to the upstream, for `mutual`.
         cert_file: optional FilePath = "certFile",
         /// PEM file with the key of `certFile`.
         key_file: optional FilePath = "keyFile",
-        /// The name asked for and verified; the endpoint's own unless said.
+        /// The name asked for and verified; default: the endpoint's own.
         server_name: optional HostText = "serverName",
         /// DNS names or URIs of which the certificate must hold one, instead of the server's name.
         identities: optional List<Text> = "identities",
-        /// The oldest version used; `TLSv1.2` unless said.
+        /// The oldest version used; default: `TLSv1.2`.
         min_version: optional TlsVersionText = "minVersion",
-        /// The newest version used; `TLSv1.3` unless said.
+        /// The newest version used; default: `TLSv1.3`.
         max_version: optional TlsVersionText = "maxVersion",
     }
 }
@@ -149,9 +149,9 @@ object! {
 object! {
     /// How much an upstream is given at once, over all workers.
     Concurrency, "`concurrency`" {
-        /// Open connections; 1024 unless said.
+        /// Open connections; default: 1024.
         max_connections: optional Connections = "maxConnections",
-        /// Requests that wait for a connection; 1024 unless said.
+        /// Requests that wait for a connection; default: 1024.
         max_pending: optional Amount = "maxPending",
     }
 }
@@ -159,9 +159,9 @@ object! {
 object! {
     /// Connections kept open between requests.
     KeepAlive, "`keepAlive`" {
-        /// Idle connections for each endpoint and worker; 256 unless said, 0 keeps none.
+        /// Idle connections for each endpoint and worker; default: 256; 0 keeps none.
         max_idle: optional Amount = "maxIdle",
-        /// How long one stays idle; 30s unless said, shorter when the upstream says so.
+        /// How long one stays idle; default: 30s, shorter when the upstream says so.
         idle_timeout: optional DurationText = "idleTimeout",
     }
 }

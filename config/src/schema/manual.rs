@@ -187,10 +187,10 @@ fn expected() -> Tables {
                 None if needed.get(key).is_some() => "none".to_owned(),
                 None => default(&shown, &way, key),
             };
-            let told = value["description"].as_str().unwrap();
-            let tells = default.starts_with('`') && told.contains("unless said");
+            let text = value["description"].as_str().unwrap();
+            let tells = default.starts_with('`') && text.contains("efault: ");
             let shown = default.trim_matches('`');
-            assert!(!tells || told.contains(shown), "`{whole}`, of which {shown} holds: {told}");
+            assert!(!tells || text.contains(shown), "`{whole}`, of which {shown} holds: {text}");
             (key.clone(), Row { kind, default })
         });
         let rows = rows.collect();

@@ -148,7 +148,7 @@ const TABLE: &[Entry] = &[
     ("a route", &["cookie", "cookies"], Key("routes.match.cookies", "`match: {cookies: [{name: c}]}`, or `sticky: {cookie: ...}` to keep a client at its endpoint")),
     ("a route", &["headers", "header"], Key("routes.match.headers", "`match: {headers: [...]}` to test headers, `requestHeaders` or `responseHeaders` to change them")),
     ("a route", &["conditions", "condition", "predicates", "when"], Key("routes.match", "`match: {...}`")),
-    ("a route", &["priority", "order", "regexPriority", "rank"], Elsewhere("the most special route wins, wherever it stands")),
+    ("a route", &["priority", "order", "regexPriority", "rank"], Elsewhere("the most specific route wins; the order of the file breaks ties")),
     ("a route", &["entryPoints", "listen", "bind", "gateways", "parentRefs", "frontend", "port"], Key("routes.listeners", "`listeners: [<name>]`")),
     ("a route", &["timeout", "requestTimeout", "responseTimeout", "proxyReadTimeout", "readTimeout", "serverTimeout"], Key("routes.timeouts", "`timeouts: {response: 30s}`")),
     ("a route", &["idleTimeout"], Key("routes.timeouts.idle", "`timeouts: {idle: 60s}`")),

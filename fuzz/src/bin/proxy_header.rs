@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis_config::model::ProxyVersion;
-use portcullis_proxy::proxy_protocol::{Ends, LONGEST, Parsed, parse, write};
+use portcullis_proxy::proxy_protocol::{ConnectionAddresses, LONGEST, ParsedHeader, parse, write};
 
 fuzz_target!(|bytes: &[u8]| {
     let whole = parse(bytes);
@@ -12,13 +12,13 @@ fuzz_target!(|bytes: &[u8]| {
     let cuts = if bytes.len() <= 512 { bytes.len() } else { 0 };
     for cut in 0..cuts {
         let verdict = parse(&bytes[..cut]);
-        assert!(verdict == Ok(Parsed::Incomplete) || verdict == whole, "{cut}: {verdict:?}");
+        assert!(verdict == Ok(ParsedHeader::Incomplete) || verdict == whole, "{cut}: {verdict:?}");
     }
-    let Ok(Parsed::Header { length, ends }) = whole else { return };
+    let Ok(ParsedHeader::Header { length, ends }) = whole else { return };
     assert!(length <= bytes.len() && length <= LONGEST);
     for version in [ProxyVersion::V1, ProxyVersion::V2] {
         let told = write(version, ends);
-        let Ok(Parsed::Header { length, ends: read }) = parse(&told) else {
+        let Ok(ParsedHeader::Header { length, ends: read }) = parse(&told) else {
             panic!("{version:?} cannot be read back");
         };
         assert_eq!(length, told.len());
@@ -27,6 +27,6 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// IPv4 is one thing however it is written.
-fn canonical(ends: Ends) -> [(std::net::IpAddr, u16); 2] {
+fn canonical(ends: ConnectionAddresses) -> [(std::net::IpAddr, u16); 2] {
     [ends.source, ends.destination].map(|end| (end.ip().to_canonical(), end.port()))
 }

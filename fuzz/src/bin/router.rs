@@ -9,10 +9,10 @@ use libfuzzer_sys::fuzz_target;
 use portcullis_config::model::{Config, ListenerId, Match, Route as Written};
 use portcullis_config::parse_str;
 use portcullis_config::values::{HostPattern, MethodName, PathPattern};
-use portcullis_proxy::decide::{Facts, Scratch, Site, Step, decide};
+use portcullis_proxy::decide::{Facts, DecisionScratch, Site, Step, decide};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
 use portcullis_proxy::route::matcher::{HostTest, PathTest};
-use portcullis_proxy::route::table::Verdict;
+use portcullis_proxy::route::table::RouteVerdict;
 use portcullis_proxy::route::{Normalised, Route, RouteId, Table, compile};
 use portcullis_proxy::target::host;
 use portcullis_proxy::target::path::{self, EncodedSlash};
@@ -50,7 +50,7 @@ fn check_table(
     assert_eq!(found, table.find(seen).map(|route| route.id));
     assert_eq!(found, by_precedence(config, routes, seen), "not what precedence says");
     let told = table.explain(seen);
-    let taken = told.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Taken));
+    let taken = told.iter().filter(|(_, verdict)| matches!(verdict, RouteVerdict::Taken));
     assert_eq!(taken.map(|(route, _)| route.id).collect::<Vec<_>>(), Vec::from_iter(found));
     found
 }
@@ -58,10 +58,10 @@ fn check_table(
 /// Twice with buffers that are not clean, once with clean ones.
 fn check_decisions(table: &Table, head: RequestHead<'_>, taken: Option<RouteId>) {
     let facts = Facts { local_port: Some(8080), random: 7, ..Facts::of(head) };
-    let mut used = Scratch::default();
+    let mut used = DecisionScratch::default();
     let first = made(table, &facts, &mut used);
     assert_eq!(first, made(table, &facts, &mut used));
-    assert_eq!(first, made(table, &facts, &mut Scratch::default()));
+    assert_eq!(first, made(table, &facts, &mut DecisionScratch::default()));
     assert!(first.route.is_none() || first.route == taken, "another route than the table's");
     let refused = first.status >= 400 && first.bytes.is_empty();
     assert!(refused || first.route.is_some());
@@ -76,7 +76,7 @@ struct Made {
     bytes: Vec<u8>,
 }
 
-fn made(table: &Table, facts: &Facts<'_>, scratch: &mut Scratch) -> Made {
+fn made(table: &Table, facts: &Facts<'_>, scratch: &mut DecisionScratch) -> Made {
     let site = Site::bare(table);
     match decide(&site, facts, scratch) {
         Step::Reject(it) => {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use portcullis_config::model::{Config, ListenerKind};
 use portcullis_config::{Diagnostic, Failed, Loaded, Report, load};
-use portcullis_proxy::explain::{ExplainError, Question, World, explain};
+use portcullis_proxy::explain::{ExplainError, ExplainRequest, World, explain};
 use portcullis_proxy::route::RouteError;
 
 use super::{BAD_CONFIGURATION, output};
@@ -71,7 +71,7 @@ impl Explain {
             let text = format!("warning: {}: {}\n", fault.location, fault.message);
             output::message(&text);
         }
-        let question = Question {
+        let question = ExplainRequest {
             method: &self.method,
             url: &self.url,
             headers: &self.headers,
@@ -91,8 +91,8 @@ impl Explain {
             }
             Err(error) => {
                 output::error(&error);
-                if let Some(cure) = cure(&error, &config) {
-                    output::message(&format!("  help: {cure}\n"));
+                if let Some(help) = help(&error, &config) {
+                    output::message(&format!("  help: {help}\n"));
                 }
                 Ok(ExitCode::from(BAD_CONFIGURATION))
             }
@@ -100,7 +100,7 @@ impl Explain {
     }
 }
 
-fn cure(error: &ExplainError, config: &Config) -> Option<String> {
+fn help(error: &ExplainError, config: &Config) -> Option<String> {
     match error {
         ExplainError::Method(method) => {
             let upper = method.to_ascii_uppercase();

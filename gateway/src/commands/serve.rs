@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portcullis_config::{Loader, Report, Sources};
 use portcullis_proxy::control::fingerprint::{PolicyFiles, of_configuration};
 use portcullis_proxy::control::reload::{Reloader, report};
-use portcullis_proxy::server::{Control, End, Server, StartError};
+use portcullis_proxy::server::{Control, Server, ShutdownOutcome, StartError};
 
 use crate::allocator;
 
@@ -48,8 +48,8 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
         Ok(control.run().await)
     });
     match result {
-        Ok(End::Drained) => ExitCode::SUCCESS,
-        Ok(End::Cut) => {
+        Ok(ShutdownOutcome::Drained) => ExitCode::SUCCESS,
+        Ok(ShutdownOutcome::Cut) => {
             tracing::warn!("the drain ended before everything in flight did");
             ExitCode::from(FAILED)
         }

@@ -145,13 +145,13 @@ async fn certificates_that_end_are_told() {
         let series = format!("portcullis_certificate_expiry_timestamp_seconds{{{owner}}} ");
         assert!(metrics.contains(&series), "{metrics}");
         let names = format!("names=\"{name}\"");
-        gateway.says(&["expires soon", "days=1", &owner, &names, "cure="]).await;
-        gateway.says(&[after, &owner, &names, "cure="]).await;
+        gateway.says(&["expires soon", "days=1", &owner, &names, "help="]).await;
+        gateway.says(&[after, &owner, &names, "help="]).await;
     }
     replace(&gateway, &authority.server("shop.example").valid(-DAYS, 90 * DAYS).issue());
     gateway.says(&["renewed certificates serve", "public"]).await;
     let lines = gateway.process.lines();
-    assert_eq!(lines.iter().filter(|line| line.contains("cure=")).count(), 6, "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("help=")).count(), 6, "{lines:#?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_proxy::upstream::balance::{Balancer, Outcome, PickKey};
+use portcullis_proxy::upstream::balance::{Balancer, Observation, PickKey};
 use portcullis_proxy::upstream::cluster::Cluster;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ pub(super) fn pick(load_balancer: &str, endpoints: usize) -> Work {
     assert_eq!(balancer.len(), endpoints);
     // A latency that has settled: every request takes a millisecond and is alone.
     let latency = Duration::from_millis(1);
-    let outcome = Outcome { latency: Some(latency), failed: false };
+    let outcome = Observation { latency: Some(latency), failed: false };
     let mut now = Instant::now();
     let mut hash = 7_u64;
     repeat(move || {

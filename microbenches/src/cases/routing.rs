@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use portcullis_proxy::decide::{self, Facts, Scratch, Site, Step};
+use portcullis_proxy::decide::{self, DecisionScratch, Facts, Site, Step};
 use portcullis_proxy::route::{Normalised, Table, compile};
 
 use super::repeat;
@@ -33,7 +33,7 @@ pub(super) fn decide(routes: usize) -> Work {
     let parts: &'static _ = Box::leak(Box::new(fixture::request_parts()));
     let facts = Facts::of(fixture::request_head(parts));
     let facts = Facts { local_port: Some(80), random: 7, ..facts };
-    let mut scratch = Scratch::default();
+    let mut scratch = DecisionScratch::default();
     repeat(move || {
         let site = Site::bare(&table);
         let step = decide::decide(&site, black_box(&facts), &mut scratch);

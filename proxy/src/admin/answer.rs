@@ -15,12 +15,12 @@ use tokio::sync::OwnedSemaphorePermit;
 const CHUNK: usize = 64 * 1024;
 
 /// A text of some media type.
-pub(super) struct Answer {
+pub(super) struct TextAnswer {
     pub(super) kind: &'static str,
     pub(super) text: String,
 }
 
-impl Answer {
+impl TextAnswer {
     pub(super) fn json(value: &serde_json::Value) -> Self {
         Self { kind: "application/json", text: format!("{value}\n") }
     }

@@ -12,8 +12,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::answer::Answer;
-use super::guard::{Transport, authorized, same_site};
+use super::answer::TextAnswer;
+use super::guard::{AdminTransport, authorized, same_site};
 use super::handle::LastReload;
 use super::problem::Problem;
 use super::shared::Shared;
@@ -27,7 +27,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 const RELOAD: Duration = Duration::from_secs(60);
 
 /// What the admin listener answers.
-pub(super) fn router(shared: Arc<Shared>, transport: Transport) -> Router {
+pub(super) fn router(shared: Arc<Shared>, transport: AdminTransport) -> Router {
     let changes = Router::new()
         .route("/reload", post(reload))
         .route("/drain", post(drain))
@@ -91,7 +91,7 @@ async fn bounded(request: Request, next: Next) -> Response {
 /// Shows one view.
 fn show(view: fn(&Shared) -> Value) -> MethodRouter<Arc<Shared>> {
     get(async move |State(shared): State<Arc<Shared>>| {
-        shared.view(move |shared| Ok(Answer::json(&view(shared)))).await
+        shared.view(move |shared| Ok(TextAnswer::json(&view(shared)))).await
     })
 }
 

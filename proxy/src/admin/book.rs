@@ -10,13 +10,13 @@ use portcullis_config::location::Location;
 use portcullis_config::model::{AdminAddress, Config, ListenAddress, ListenerKind};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::Transport;
+use super::guard::AdminTransport;
 use super::shared::Shared;
 use super::{api, serve, status};
-use crate::sockets::{self, ListenSocket, Place};
+use crate::sockets::{self, ListenSocket, ListenerKey};
 use crate::world::WorldError;
 
-/// The name under which the admin API is told beside the listeners.
+/// The name of the admin API beside the listeners.
 const ADMIN: &str = "admin";
 
 /// The addresses that are bound.
@@ -27,24 +27,24 @@ pub struct ControlBook {
 
 struct Entry {
     purpose: Purpose,
-    place: Place,
+    place: ListenerKey,
     bound: ListenAddress,
     /// Until it is served.
     socket: Option<ListenSocket>,
     stop: CancellationToken,
 }
 
-/// A socket bound for a generation that is not published yet; dropping it closes it.
-pub struct Door {
+/// A socket bound for a generation that is not published yet. Dropping it closes the socket.
+pub struct ControlReservation {
     purpose: Purpose,
-    place: Place,
+    place: ListenerKey,
     pub name: String,
     pub bound: ListenAddress,
     socket: ListenSocket,
 }
 
-impl Door {
-    /// From here on clients may come.
+impl ControlReservation {
+    /// Starts to listen.
     pub fn listen(&self) {
         sockets::listen_all(&self.name, std::slice::from_ref(&self.socket));
     }
@@ -63,8 +63,8 @@ impl ControlBook {
         &self,
         config: &Config,
         leaving: &[ListenAddress],
-    ) -> Result<Vec<Door>, Vec<WorldError>> {
-        let mut doors = Vec::new();
+    ) -> Result<Vec<ControlReservation>, Vec<WorldError>> {
+        let mut reservations = Vec::new();
         let mut faults = Vec::new();
         for wanted in wanted(config) {
             if self.entries.iter().any(|entry| wanted.is(entry)) {
@@ -72,7 +72,9 @@ impl ControlBook {
             }
             let Wanted { purpose, place, name, location } = wanted;
             match bind(purpose, &place, leaving) {
-                Ok((socket, bound)) => doors.push(Door { purpose, place, name, bound, socket }),
+                Ok((socket, bound)) => {
+                    reservations.push(ControlReservation { purpose, place, name, bound, socket })
+                }
                 Err(error) => faults.push(WorldError::new(
                     location,
                     match purpose {
@@ -86,22 +88,22 @@ impl ControlBook {
                             format!("the admin API cannot be bound to `{}`: {error}", place.address)
                         }
                     },
-                    sockets::cure(&place.address, &error),
+                    sockets::help(&place.address, &error),
                 )),
             }
         }
-        if faults.is_empty() { Ok(doors) } else { Err(faults) }
+        if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
-    /// What `config` has no more.
+    /// Bound addresses that `config` does not have.
     pub fn leaving(&self, config: &Config) -> impl Iterator<Item = ListenAddress> {
         let left = self.entries.iter().filter(|entry| !wants(config, entry));
         left.map(|entry| entry.bound.clone())
     }
 
-    /// Takes the doors in and gives up what `config` has no more.
-    pub fn commit(&mut self, config: &Config, doors: Vec<Door>) {
-        for Door { purpose, place, bound, socket, .. } in doors {
+    /// Adds the reservations, and removes the addresses that `config` does not have.
+    pub fn commit(&mut self, config: &Config, reservations: Vec<ControlReservation>) {
+        for ControlReservation { purpose, place, bound, socket, .. } in reservations {
             let stop = CancellationToken::new();
             self.entries.push(Entry { purpose, place, bound, socket: Some(socket), stop });
         }
@@ -115,8 +117,7 @@ impl ControlBook {
         });
     }
 
-    /// Begins to answer at every address that is not answered at yet. To be called on the control
-    /// runtime.
+    /// Starts to serve every address that is not served yet. Call it on the control runtime.
     pub fn serve(&mut self, shared: &Arc<Shared>) {
         for entry in &mut self.entries {
             let Some(socket) = entry.socket.take() else { continue };
@@ -148,7 +149,7 @@ impl ControlBook {
 
 struct Wanted<'a> {
     purpose: Purpose,
-    place: Place,
+    place: ListenerKey,
     name: String,
     location: &'a Location,
 }
@@ -165,7 +166,7 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     let status = listeners.filter(|listener| matches!(listener.kind, ListenerKind::Status));
     let status = status.map(|listener| Wanted {
         purpose: Purpose::Status,
-        place: Place::new(listener.address.clone(), &listener.name),
+        place: ListenerKey::new(listener.address.clone(), &listener.name),
         name: listener.name.clone(),
         location: &listener.location,
     });
@@ -178,7 +179,7 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
         };
         Wanted {
             purpose: Purpose::Admin,
-            place: Place::new(address, ADMIN),
+            place: ListenerKey::new(address, ADMIN),
             name: ADMIN.to_owned(),
             location: &admin.location,
         }
@@ -192,7 +193,7 @@ fn wants(config: &Config, entry: &Entry) -> bool {
 
 fn bind(
     purpose: Purpose,
-    place: &Place,
+    place: &ListenerKey,
     leaving: &[ListenAddress],
 ) -> std::io::Result<(ListenSocket, ListenAddress)> {
     if let (Purpose::Admin, ListenAddress::Unix(path)) = (purpose, &place.address) {
@@ -204,16 +205,16 @@ fn bind(
     Ok((socket, bound.address))
 }
 
-fn transport(bound: &ListenAddress) -> Transport {
+fn transport(bound: &ListenAddress) -> AdminTransport {
     match bound {
-        ListenAddress::Tcp { .. } => Transport::Tcp,
-        ListenAddress::Unix(_) => Transport::Unix,
+        ListenAddress::Tcp { .. } => AdminTransport::Tcp,
+        ListenAddress::Unix(_) => AdminTransport::Unix,
     }
 }
 
 fn remove_file(bound: &ListenAddress) {
     if let ListenAddress::Unix(path) = bound {
-        // The file goes with its listener; that it is gone already is as good.
+        // The listener owns the file. It may be removed already.
         let _ = std::fs::remove_file(path);
     }
 }

@@ -19,15 +19,15 @@ use super::shared::Shared;
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(super) enum AdminTransport {
     Tcp,
-    /// The file's mode has let its owner in and nobody else.
+    /// Only the owner of the socket's file can connect, by its mode.
     Unix,
 }
 
 /// Refuses what a foreign page may have sent.
 pub(super) async fn same_site(
-    State(transport): State<Transport>,
+    State(transport): State<AdminTransport>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -39,7 +39,7 @@ pub(super) async fn same_site(
 
 /// Refuses changes by those who may only look.
 pub(super) async fn authorized(
-    State((transport, shared)): State<(Transport, Arc<Shared>)>,
+    State((transport, shared)): State<(AdminTransport, Arc<Shared>)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -58,13 +58,13 @@ pub(super) async fn authorized(
     }
 }
 
-fn check_site(transport: Transport, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_site(transport: AdminTransport, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
     if hosts.next().is_some() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "`host` stands twice"));
     }
-    if transport == Transport::Tcp {
+    if transport == AdminTransport::Tcp {
         let target = uri.authority().map(Authority::as_str);
         let named = [host, target].into_iter().flatten();
         if host.is_none() || !named.into_iter().all(is_loopback) {
@@ -116,15 +116,15 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 fn check_token(
-    transport: Transport,
+    transport: AdminTransport,
     token: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     // A reference may have resolved to nothing; nothing is no secret.
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return match transport {
-            Transport::Unix => Ok(()),
-            Transport::Tcp => Err(Problem::new(
+            AdminTransport::Unix => Ok(()),
+            AdminTransport::Tcp => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "changes over TCP need a token: set `admin.token`, for example to \
                  `${env:PORTCULLIS_ADMIN_TOKEN}`, or let `admin.address` be a Unix socket",

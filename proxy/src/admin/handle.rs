@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 const REQUESTS: usize = 16;
 
 /// What the control loop may be asked.
-pub enum Request {
+pub enum ControlRequest {
     Reload(oneshot::Sender<LastReload>),
     Drain,
 }
@@ -20,7 +20,7 @@ pub enum Request {
 /// How the others reach the control loop, and what it last did.
 #[derive(Clone)]
 pub struct Handle {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<ControlRequest>,
     pub last: Arc<ArcSwap<LastReload>>,
 }
 
@@ -31,7 +31,7 @@ pub struct Ending;
 
 impl Handle {
     /// A handle, and what is asked through it.
-    pub(crate) fn channel(generation: u64) -> (Self, mpsc::Receiver<Request>) {
+    pub(crate) fn channel(generation: u64) -> (Self, mpsc::Receiver<ControlRequest>) {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let last = LastReload { generation, ..LastReload::default() };
         (Self { requests: sender, last: Arc::new(ArcSwap::from_pointee(last)) }, requests)
@@ -39,12 +39,12 @@ impl Handle {
 
     pub async fn reload(&self) -> Result<LastReload, Ending> {
         let (sender, answer) = oneshot::channel();
-        self.requests.send(Request::Reload(sender)).await.map_err(|_| Ending)?;
+        self.requests.send(ControlRequest::Reload(sender)).await.map_err(|_| Ending)?;
         answer.await.map_err(|_| Ending)
     }
 
     pub async fn drain(&self) -> Result<(), Ending> {
-        self.requests.send(Request::Drain).await.map_err(|_| Ending)
+        self.requests.send(ControlRequest::Drain).await.map_err(|_| Ending)
     }
 }
 

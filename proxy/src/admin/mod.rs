@@ -1,4 +1,4 @@
-//! What the process says about itself over HTTP, and the few things it can be told.
+//! The status listeners and the admin API.
 //!
 //! Runs on the control runtime, never on a worker: axum over hyper, for a handful of connections.
 //! `status` is what anybody may ask (alive, ready, metrics); `api` is for the operator on this
@@ -16,7 +16,7 @@ pub mod shared;
 mod status;
 mod view;
 
-pub use book::{ControlBook, Door};
+pub use book::{ControlBook, ControlReservation};
 pub use shared::Shared;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use portcullis_config::model::ListenAddress;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use super::answer::Answer;
+use super::answer::TextAnswer;
 use super::handle::Handle;
 use super::problem::Problem;
 use crate::observe::metrics::Metrics;
@@ -67,7 +67,7 @@ impl Shared {
     /// Makes an answer off the control thread, for it may take milliseconds.
     pub(super) async fn view(
         self: Arc<Self>,
-        make: impl FnOnce(&Self) -> Result<Answer, Problem> + Send + 'static,
+        make: impl FnOnce(&Self) -> Result<TextAnswer, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
         let turn = Arc::clone(&self.views).acquire_owned().await;
         let turn = turn.map_err(|_| Problem::ending())?;

@@ -1,4 +1,4 @@
-//! What anybody may ask: whether the process lives, whether it is ready, its metrics.
+//! The status listener, open to any client: liveness, readiness and metrics.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router, extract::State};
 use serde_json::json;
 
-use super::answer::Answer;
+use super::answer::TextAnswer;
 use super::api::{bounds, closed};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -40,7 +40,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<serde_js
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let make = |shared: &Shared| match exposition(&shared.registry) {
-        Ok(text) => Ok(Answer { kind: prometheus::TEXT_FORMAT, text }),
+        Ok(text) => Ok(TextAnswer { kind: prometheus::TEXT_FORMAT, text }),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
             Err(Problem::internal())

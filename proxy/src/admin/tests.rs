@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use super::guard::Transport;
+use super::guard::AdminTransport;
 use super::handle::{self, Handle, LastReload};
 use super::{Shared, api, status};
 use crate::observe::metrics::Metrics;
@@ -64,7 +64,7 @@ impl Addresses for Everywhere {
     }
 }
 
-fn shared(config: &str) -> (Arc<Shared>, mpsc::Receiver<handle::Request>) {
+fn shared(config: &str) -> (Arc<Shared>, mpsc::Receiver<handle::ControlRequest>) {
     let config = Arc::new(parse_str_with("gateway.yaml", config, &Secrets).unwrap().config);
     let registry = Registry::new();
     let metrics = Metrics::new(2, &registry).unwrap();
@@ -96,10 +96,10 @@ async fn json(router: &Router, path: &str) -> Value {
 }
 
 /// Answers every reload with this.
-fn answering(mut requests: mpsc::Receiver<handle::Request>, last: LastReload) {
+fn answering(mut requests: mpsc::Receiver<handle::ControlRequest>, last: LastReload) {
     tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
-            if let handle::Request::Reload(answer) = request {
+            if let handle::ControlRequest::Reload(answer) = request {
                 let _ = answer.send(last.clone());
             }
         }
@@ -124,7 +124,7 @@ const VIEWS: &[&str] = &[
 #[tokio::test]
 async fn every_path_takes_its_methods_alone() {
     let (shared, _requests) = shared(CONFIG);
-    let admin = api::router(Arc::clone(&shared), Transport::Tcp);
+    let admin = api::router(Arc::clone(&shared), AdminTransport::Tcp);
     let status = status::router(shared);
     let check = async |router: &Router, method: &str, path: &str, expected: u16| {
         let request = request(method, path).body(Body::empty()).unwrap();
@@ -163,7 +163,7 @@ async fn every_path_takes_its_methods_alone() {
 #[tokio::test]
 async fn the_guards_stand_before_every_path() {
     let (shared, mut requests) = shared(CONFIG);
-    let admin = api::router(shared, Transport::Tcp);
+    let admin = api::router(shared, AdminTransport::Tcp);
     for path in VIEWS.iter().chain(&["/reload", "/drain", "/no"]) {
         let method = if matches!(*path, "/reload" | "/drain") { "POST" } else { "GET" };
         for (name, value) in [("host", "rebound.example"), ("origin", "https://attacker.example")] {
@@ -187,18 +187,18 @@ async fn without_a_token_changes_need_the_unix_socket() {
         let router = api::router(Arc::clone(&shared), transport);
         router.oneshot(request("POST", path).body(Body::empty()).unwrap()).await.unwrap()
     };
-    let refused = send(Transport::Tcp, "/drain").await;
+    let refused = send(AdminTransport::Tcp, "/drain").await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     assert!(text(refused).await.contains("admin.token"), "it names the cure");
     assert!(requests.try_recv().is_err());
-    assert_eq!(send(Transport::Unix, "/drain").await.status(), StatusCode::ACCEPTED);
-    assert!(matches!(requests.try_recv(), Ok(handle::Request::Drain)));
+    assert_eq!(send(AdminTransport::Unix, "/drain").await.status(), StatusCode::ACCEPTED);
+    assert!(matches!(requests.try_recv(), Ok(handle::ControlRequest::Drain)));
 }
 
 #[tokio::test]
 async fn a_refusal_says_how_to_prove_oneself() {
     let (shared, _requests) = shared(CONFIG);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     let response = router.oneshot(request("POST", "/drain").body(Body::empty()).unwrap());
     let response = response.await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -208,7 +208,7 @@ async fn a_refusal_says_how_to_prove_oneself() {
 #[tokio::test]
 async fn no_secret_appears_anywhere() {
     let (shared, _requests) = shared(CONFIG);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     for path in VIEWS {
         let request = request("GET", path).body(Body::empty()).unwrap();
         let shown = text(router.clone().oneshot(request).await.unwrap()).await;
@@ -222,7 +222,7 @@ async fn no_secret_appears_anywhere() {
 #[tokio::test]
 async fn routes_stand_in_the_order_in_which_they_are_tried() {
     let (shared, _requests) = shared(CONFIG);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     let routes = json(&router, "/routes").await;
     let listener = &routes["listeners"][0];
     assert_eq!(listener["name"], "public");
@@ -243,7 +243,7 @@ async fn upstreams_show_their_endpoints() {
     let shard = endpoint.of(crate::observe::WorkerId(1));
     let _busy = shard.in_flight.hold();
     shard.requests.add(5);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     let shown = json(&router, "/upstreams").await;
     let upstream = &shown["upstreams"][0];
     assert_eq!(upstream["name"], "orders");
@@ -259,7 +259,7 @@ async fn a_reload_says_what_became_of_it() {
     let check = async |last: LastReload, expected: u16| {
         let (shared, requests) = shared(CONFIG);
         answering(requests, last);
-        let router = api::router(shared, Transport::Tcp);
+        let router = api::router(shared, AdminTransport::Tcp);
         let response = router.oneshot(changing("/reload")).await.unwrap();
         assert_eq!(response.status().as_u16(), expected);
         let body: Value = serde_json::from_str(&text(response).await).unwrap();
@@ -280,7 +280,7 @@ async fn whoever_asks_while_the_process_ends_is_told() {
     let (shared, requests) = shared(CONFIG);
     drop(requests);
     for path in ["/reload", "/drain"] {
-        let router = api::router(Arc::clone(&shared), Transport::Tcp);
+        let router = api::router(Arc::clone(&shared), AdminTransport::Tcp);
         let response = router.oneshot(changing(path)).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -313,7 +313,7 @@ async fn metrics_are_the_exposition() {
 #[tokio::test]
 async fn a_body_is_bounded() {
     let (shared, mut requests) = shared(CONFIG);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     let mut large = changing("/drain");
     *large.body_mut() = Body::from(vec![b'x'; 4097]);
     let response = router.clone().oneshot(large).await.unwrap();
@@ -327,7 +327,7 @@ async fn a_body_is_bounded() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_answered() {
     let (shared, _requests) = shared(CONFIG);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     let response = router.oneshot(changing("/reload")).await.unwrap();
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
 }
@@ -335,7 +335,7 @@ async fn a_request_that_takes_too_long_is_answered() {
 #[tokio::test]
 async fn the_page_loads_only_what_is_served_here() {
     let (shared, _requests) = shared(CONFIG);
-    let router = api::router(shared, Transport::Tcp);
+    let router = api::router(shared, AdminTransport::Tcp);
     let request = request("GET", "/").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
@@ -347,7 +347,7 @@ async fn the_page_loads_only_what_is_served_here() {
 #[tokio::test]
 async fn those_who_do_not_read_hold_a_bounded_number_of_answers() {
     let (shared, _requests) = shared(CONFIG);
-    let router = api::router(Arc::clone(&shared), Transport::Tcp);
+    let router = api::router(Arc::clone(&shared), AdminTransport::Tcp);
     let send = |path: &str| {
         let request = request("GET", path).body(Body::empty()).unwrap();
         router.clone().oneshot(request)

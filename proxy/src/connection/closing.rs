@@ -1,4 +1,4 @@
-//! The goodbye of a connection.
+//! Closes a connection so that its last response arrives.
 
 use tokio::time::Instant;
 
@@ -6,10 +6,10 @@ use crate::client::{Client, LINGER, LINGER_SILENT};
 use crate::relay::read_some;
 use crate::worker::Worker;
 
-/// How much a client may send meanwhile.
+/// How many bytes are read and dropped at most.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Sends what says goodbye, then listens for a moment to bytes that nobody wants.
+/// Shuts the write side down, then reads and drops what the client still sends, for a moment.
 pub(super) async fn close(worker: &Worker, client: &Client) {
     let start = Instant::now();
     client.deadline.set(start + LINGER_SILENT);
@@ -32,6 +32,6 @@ pub(super) async fn close(worker: &Worker, client: &Client) {
             }
         }
     };
-    // Whether the client said goodbye in time changes nothing.
+    // Whether the client closed in time changes nothing.
     let _ = client.deadline.bound(goodbye).await;
 }

@@ -1,8 +1,8 @@
-//! HTTP/1: requests one after another, and the quiet between them. Where a connection begins, since
-//! its first bytes tell what it speaks.
+//! HTTP/1 connections: sequential requests and the idle time between them. Every connection begins
+//! here, because its first bytes show which protocol it speaks.
 //!
-//! Between requests only what is in this file's future stays in memory; the state of a request is
-//! boxed apart and holds the buffers. Knows nothing of routing or upstreams.
+//! An idle connection costs only the future of this file. The state of a request is boxed apart and
+//! holds the buffers. Knows nothing of routing or upstreams.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -22,10 +22,10 @@ use crate::relay::read_some;
 use crate::unserved::{notice_leaving, notice_tls};
 use crate::worker::Worker;
 
-/// Who was told that the connection goes on may have sent a request when it reaches its age: so
-/// long the next one is waited for, whose response says that it was the last.
+/// A client that expects a kept connection may have sent a request when the connection reaches its
+/// age. The next request is awaited this long; its response announces the close.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
-/// How long bytes that came in the last moment may take to be read.
+/// How long the bytes may take that arrived just before the close.
 const LAST_READ: Duration = Duration::from_secs(1);
 
 /// Serves until the client leaves, a request ends the connection, or it is drained.
@@ -61,7 +61,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
             return go_on_as_http2(worker, client, buffer);
         }
         let Some(filled) = buffer.take() else { break };
-        // Boxed, so that the state of a request does not weigh on idle connections.
+        // Boxed, so that idle connections do not carry the state of a request.
         let request = Box::pin(handler::handle(&worker, &client, filled, served));
         served += 1;
         match request.await {
@@ -70,39 +70,38 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
             Next::Abort => return,
         }
     }
-    // Boxed, like what is rare below: an idle connection has no room for it.
+    // Boxed, so that idle connections do not carry it.
     Box::pin(close(&worker, &client)).await;
 }
 
-/// In a task of its own, so that what HTTP/2 needs does not weigh on the others.
+/// In its own task, so that connections of HTTP/1 do not carry the state of HTTP/2.
 fn go_on_as_http2(worker: Rc<Worker>, client: Rc<Client>, first: Option<Buffer>) {
     tokio::task::spawn_local(http2::serve(worker, client, first));
 }
 
-/// Whether a connection on which nothing was agreed speaks HTTP/2: its first bytes tell
-/// (RFC 9113, section 3.3).
+/// Whether a connection without ALPN speaks HTTP/2, by its first bytes (RFC 9113, section 3.3).
 async fn is_http2(worker: &Worker, client: &Client, buffer: &mut Option<Buffer>) -> bool {
-    /// No method of HTTP/1 begins so.
-    const TELLING: &[u8] = b"PRI ";
+    /// No HTTP/1 method begins like this.
+    const PREFACE_START: &[u8] = b"PRI ";
     let current = worker.current_of(&client.listener);
-    let spoken = current.listener(client.listener.id).map(|it| it.settings.protocols);
+    let protocols = current.listener(client.listener.id).map(|it| it.settings.protocols);
     drop(current);
-    match spoken {
+    match protocols {
         Some(Protocols { http2: true, .. }) if client.agreed().is_none() => {}
         _ => return false,
     }
     loop {
         let seen = buffer.as_ref().map_or(&[][..], Buffer::filled);
-        if seen.starts_with(TELLING) {
+        if seen.starts_with(PREFACE_START) {
             return true;
         }
-        if !TELLING.starts_with(seen) {
-            return !spoken.is_some_and(|spoken| spoken.http1);
+        if !PREFACE_START.starts_with(seen) {
+            return !protocols.is_some_and(|protocols| protocols.http1);
         }
         let read = read_some(&client.io, worker.buffers(), buffer);
         match client.deadline.bound(read).await {
             Ok(Ok(count)) if count > 0 => {}
-            // Whoever reads the request meets the same and has words for it.
+            // Reading the request meets the same error and reports it.
             _ => return false,
         }
     }
@@ -110,9 +109,9 @@ async fn is_http2(worker: &Worker, client: &Client, buffer: &mut Option<Buffer>)
 
 enum Wait {
     Request,
-    /// Say goodbye and close.
+    /// Close in order: announce the end, linger, close.
     Close,
-    /// The same to a client that has said it first.
+    /// The same, after the client has closed its side.
     Left,
     /// The client has closed already, or the connection broke.
     Gone(Option<std::io::Error>),
@@ -149,13 +148,14 @@ async fn wait_for_request(
         .await
     };
     match outcome {
-        // Under TLS a goodbye is answered: a client cannot tell the end from an attack otherwise.
+        // Under TLS the close is answered with close_notify, or the client could not tell it from a
+        // truncation attack.
         Some(Ok(0)) if client.tls.is_some() => Wait::Left,
         Some(Ok(0)) => Wait::Gone(None),
         Some(Err(error)) => Wait::Gone(Some(error)),
         Some(Ok(_)) => Wait::Request,
         None if client.registration.is_dismissed() => Wait::Close,
-        // Bytes that came in the very last moment are a request, and answered.
+        // Bytes that arrived just before the close are a request, and it is answered.
         None if client.io.peer_state() == PeerState::Sending => {
             client.deadline.set(Instant::now() + LAST_READ);
             let last = read_some(&client.io, worker.buffers(), buffer);

@@ -1,6 +1,6 @@
 //! HTTP/2 connections of clients: streams in, each handled in a task of its own.
 //!
-//! Knows connections and their end; what a request is to become is the handler's.
+//! Knows connections and how they end. `handler` processes the requests.
 
 mod session;
 mod streams;
@@ -21,9 +21,9 @@ use crate::handler;
 use crate::http2::metered::Metered;
 use crate::http2::transport::Transport;
 use crate::io::Io;
-use crate::unserved::Failed;
+use crate::unserved::ConnectionFailure;
 use crate::worker::Worker;
-use session::{Broken, Session};
+use session::{ClientError, Session};
 use streams::Open;
 
 /// Streams that a client may have open at once.
@@ -33,14 +33,14 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of a response that wait inside the connection for the client to take them.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Requests taken back before anybody has looked at them: a client may change its mind about all
-/// that it may have open. They reach no upstream, and the meter counts them too.
+/// Streams that the client resets before their handler has started: it may reset all that it may
+/// have open. They reach no upstream, and the meter counts them too.
 const MAX_UNSEEN_RESETS: usize = MAX_STREAMS as usize;
-/// Streams that a client's own mistakes may end, in a connection's whole life. Each may have cost
-/// an upstream a request, as if the client itself had taken it back.
+/// Streams that a client's own errors may end in the life of a connection. Each may have cost an
+/// upstream a request, like a reset by the client.
 const MAX_MISTAKES: usize = 200;
-/// Streams that we broke off are remembered for so long, so that what a client had already sent
-/// for them does not count as a mistake: at 1 Mbit/s a full window takes two seconds.
+/// How long streams that we have reset are remembered, so that frames a client had already sent do
+/// not count as its errors: at 1 Mbit/s a full window takes two seconds.
 const REMEMBER_RESETS: Duration = Duration::from_secs(5);
 
 /// The connection's bytes, owned together with its other facts.
@@ -72,7 +72,7 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        // More than is let pass: what is above this is refused by the crate, without our words.
+        // Above the configured limit: what exceeds this is refused by the crate, without our reason.
         .max_header_list_size(u32::try_from(2 * listener.rules.head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
@@ -108,13 +108,13 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<
                 }
             }
         }
-        Ok(Err(error)) => Broken::of(&error, &meter.borrow()),
+        Ok(Err(error)) => ClientError::of(&error, &meter.borrow()),
         Err(_) => None,
     };
-    if let Some(Broken { failure, cause }) = ended {
+    if let Some(ClientError { failure, cause }) = ended {
         let sni = client.tls.as_ref().and_then(|tls| tls.sni.as_deref());
-        let failed = Failed::new(failure, &metrics, worker.id(), client.address);
-        Failed { sni, ..failed }.tell(cause);
+        let failed = ConnectionFailure::new(failure, &metrics, worker.id(), client.address);
+        ConnectionFailure { sni, ..failed }.report(cause);
     }
     close(&worker, &client).await;
 }

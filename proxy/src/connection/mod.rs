@@ -1,7 +1,7 @@
-//! One client's connection of HTTP: requests one after another in HTTP/1, beside each other in
-//! HTTP/2, the quiet between them, and the end.
+//! A client's HTTP connection: sequential requests in HTTP/1, concurrent streams in HTTP/2, the idle
+//! time between them, and the close.
 //!
-//! Knows nothing of routing or upstreams; what a request is to become is the handler's.
+//! Knows nothing of routing or upstreams: `handler` processes the requests.
 
 mod closing;
 mod http1;

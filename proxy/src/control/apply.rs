@@ -1,4 +1,4 @@
-//! Making a configuration the current one: build, bind, publish, tell the workers.
+//! Makes a configuration the current one: build, bind, publish, command the workers.
 //!
 //! Everything that can fail happens before the one store that publishes; a generation that fails
 //! leaves no trace.
@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use portcullis_config::model::{Config, ListenAddress};
 use tokio::sync::{Notify, mpsc};
 
-use crate::admin::Door;
+use crate::admin::ControlReservation;
 use crate::control::book::{AddressBook, Reservation, WithReservations};
 use crate::control::expiry::expiring;
 use crate::control::retired::Retired;
@@ -20,7 +20,7 @@ use crate::upstream::discovery::Discovery;
 use crate::worker::Command;
 use crate::world::WorldError;
 
-/// The one who publishes snapshots.
+/// Publishes snapshots. There is one in a process.
 pub struct Publisher {
     pub published: Arc<ArcSwap<Snapshot>>,
     pub metrics: Arc<Metrics>,
@@ -29,7 +29,7 @@ pub struct Publisher {
     pub book: AddressBook,
     pub workers: Vec<mpsc::Sender<Command>>,
     pub retired: Retired,
-    /// Those that serve may be others now.
+    /// Notified when other certificates may be in use.
     pub certificates_changed: Arc<Notify>,
 }
 
@@ -37,12 +37,12 @@ pub struct Publisher {
 pub struct Prepared {
     pub snapshot: Snapshot,
     reservations: Vec<Reservation>,
-    doors: Vec<Door>,
+    control_reservations: Vec<ControlReservation>,
     /// `None` when the log stays where it is.
     pub log: Option<OpenSink>,
 }
 
-/// Builds the generation that follows `previous`, binding what it listens on anew.
+/// Builds the generation after `previous`, and binds its new addresses.
 pub fn prepare(
     config: Arc<Config>,
     previous: Option<&Snapshot>,
@@ -52,12 +52,15 @@ pub fn prepare(
     let mut faults = Vec::new();
     let reservations = book.reserve(&config, metrics.workers());
     let reservations = reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
-    let doors = book.control.reserve(&config, &book.leaving(&config));
-    let doors = doors.map_err(|found| faults.extend(found)).unwrap_or_default();
+    let control_reservations = book.control.reserve(&config, &book.leaving(&config));
+    let control_reservations =
+        control_reservations.map_err(|found| faults.extend(found)).unwrap_or_default();
     let log = open_log(&config, previous).map_err(|found| faults.push(found)).unwrap_or_default();
     let addresses = WithReservations(book, &reservations);
     match Snapshot::build(config, previous, metrics, &addresses) {
-        Ok(snapshot) if faults.is_empty() => Ok(Prepared { snapshot, reservations, doors, log }),
+        Ok(snapshot) if faults.is_empty() => {
+            Ok(Prepared { snapshot, reservations, control_reservations, log })
+        }
         Ok(_) => Err(faults),
         Err(mut found) => {
             found.extend(faults);
@@ -66,7 +69,8 @@ pub fn prepare(
     }
 }
 
-/// A log that was written well until now does not keep another configuration from serving.
+/// Opens the access log. If the log in use cannot be opened again, it stays as it is, so that the
+/// reload can succeed.
 fn open_log(config: &Config, previous: Option<&Snapshot>) -> Result<Option<OpenSink>, WorldError> {
     let sink = &config.access_log.sink;
     match OpenSink::open(sink) {
@@ -82,7 +86,7 @@ fn open_log(config: &Config, previous: Option<&Snapshot>) -> Result<Option<OpenS
 impl Publisher {
     /// Publishes: from here on new requests meet the new generation.
     pub async fn publish(&mut self, prepared: Prepared) {
-        let Prepared { snapshot, reservations, doors, log } = prepared;
+        let Prepared { snapshot, reservations, control_reservations, log } = prepared;
         let config = Arc::clone(&snapshot.config);
         let generation = snapshot.generation;
         for upstream in &snapshot.upstreams {
@@ -94,7 +98,7 @@ impl Publisher {
         report_certificates(&self.metrics, &snapshot);
         let snapshot = Arc::new(snapshot);
         self.retired.add(self.published.swap(Arc::clone(&snapshot)));
-        // Those before it: where reloads follow each other closely they do not pile up.
+        // Also frees earlier ones, so that they do not pile up under frequent reloads.
         self.retired.let_go();
         self.certificates_changed.notify_one();
         self.metrics.set_generation(generation);
@@ -103,26 +107,27 @@ impl Publisher {
             let Reservation { name, bound, .. } = reservation;
             tracing::info!(listener = name, address = %bound, "listening");
         }
-        for door in &doors {
-            door.listen();
-            let Door { name, bound, .. } = door;
+        for reservation in &control_reservations {
+            reservation.listen();
+            let ControlReservation { name, bound, .. } = reservation;
             tracing::info!(listener = name, address = %bound, "listening");
         }
-        self.book.control.commit(&config, doors);
+        self.book.control.commit(&config, control_reservations);
         let retired = self.book.commit(&config, &reservations);
         for reservation in reservations {
-            let Reservation { id, crowd, sockets, inboxes, .. } = reservation;
-            for (worker, (socket, inbox)) in
-                self.workers.iter().zip(sockets.into_iter().zip(inboxes))
+            let Reservation { id, balancer, sockets, handovers, .. } = reservation;
+            for (worker, (socket, handover)) in
+                self.workers.iter().zip(sockets.into_iter().zip(handovers))
             {
-                let (crowd, snapshot) = (Arc::clone(&crowd), Arc::clone(&snapshot));
-                tell(worker, Command::Listen { id, socket, inbox, crowd, snapshot }).await;
+                let (balancer, snapshot) = (Arc::clone(&balancer), Arc::clone(&snapshot));
+                send_command(worker, Command::Listen { id, socket, handover, balancer, snapshot })
+                    .await;
             }
         }
         for (id, address) in retired {
             tracing::info!(%address, "no longer listening");
             for worker in &self.workers {
-                tell(worker, Command::Retire(id)).await;
+                send_command(worker, Command::Retire(id)).await;
             }
         }
     }
@@ -132,14 +137,14 @@ impl Publisher {
     }
 }
 
-/// A worker that is gone has taken the process with it; there is nobody left to tell.
-pub async fn tell(worker: &mpsc::Sender<Command>, command: Command) {
+/// Sends a command to a worker. A worker ends only with the process, so an error is only logged.
+pub async fn send_command(worker: &mpsc::Sender<Command>, command: Command) {
     if worker.send(command).await.is_err() {
         tracing::error!("a worker has ended");
     }
 }
 
-/// Says when each certificate expires.
+/// Sets the metric of each certificate's expiry.
 pub fn report_certificates(metrics: &Metrics, snapshot: &Snapshot) {
     let expiring = expiring(snapshot);
     metrics.set_certificates(expiring.iter().map(|one| (one.label.as_str(), one.not_after)));

@@ -1,4 +1,4 @@
-//! Which addresses the workers listen on, over generations.
+//! The addresses that workers listen on, across generations.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use portcullis_config::model::{Config, ListenAddress, Listener};
 
 use crate::admin::ControlBook;
-use crate::crowd::{Crowd, Inbox};
+use crate::connection_balance::{ConnectionBalancer, HandoverQueue};
 use crate::snapshot::Addresses;
-use crate::sockets::{self, BoundSockets, ListenSocket, ListenerId, Place};
+use crate::sockets::{self, BoundSockets, ListenSocket, ListenerId, ListenerKey};
 use crate::world::WorldError;
 
-/// The addresses that are bound.
+/// The bound addresses.
 #[derive(Default)]
 pub struct AddressBook {
-    entries: HashMap<Place, Entry>,
+    entries: HashMap<ListenerKey, Entry>,
     last_id: u64,
-    /// What the control runtime answers at.
+    /// The addresses of the status listeners and the admin API.
     pub control: ControlBook,
 }
 
@@ -29,24 +29,24 @@ struct Entry {
 pub struct Reservation {
     pub id: ListenerId,
     pub name: String,
-    place: Place,
+    place: ListenerKey,
     pub bound: ListenAddress,
-    pub crowd: Arc<Crowd>,
-    /// One for each worker, each with its inbox.
+    pub balancer: Arc<ConnectionBalancer>,
+    /// A socket for each worker; `handovers` has the queues, in the same order.
     pub sockets: Vec<ListenSocket>,
-    pub inboxes: Vec<Inbox>,
+    pub handovers: Vec<HandoverQueue>,
 }
 
 impl Reservation {
-    /// From here on clients may come; see [`sockets::bind`].
+    /// Starts to listen; see [`sockets::bind`].
     pub fn listen(&self) {
         sockets::listen_all(&self.name, &self.sockets);
     }
 }
 
 impl AddressBook {
-    /// Binds the listeners that workers serve of `config` that are not bound yet. Dropping the reservations
-    /// closes them again.
+    /// Binds the worker listeners of `config` that are not bound yet. Dropping a reservation closes
+    /// its sockets.
     pub fn reserve(
         &mut self,
         config: &Config,
@@ -56,26 +56,26 @@ impl AddressBook {
         let mut faults = Vec::new();
         let leaving = self.leaving(config);
         for listener in &config.listeners {
-            let place = Place::of(listener);
+            let place = ListenerKey::of(listener);
             if !listener.kind.carries_routes() || self.entries.contains_key(&place) {
                 continue;
             }
             match sockets::bind(&listener.address, workers, &leaving) {
                 Ok(BoundSockets { sockets, address }) => {
                     self.last_id += 1;
-                    let (crowd, inboxes) = Crowd::new(workers);
+                    let (balancer, handovers) = ConnectionBalancer::new(workers);
                     reservations.push(Reservation {
                         id: ListenerId(self.last_id),
                         name: listener.name.clone(),
                         place,
                         bound: address,
-                        crowd,
+                        balancer,
                         sockets,
-                        inboxes,
+                        handovers,
                     });
                 }
                 Err(error) => {
-                    let help = sockets::cure(&listener.address, &error);
+                    let help = sockets::help(&listener.address, &error);
                     let message = format!(
                         "listener `{}` cannot be bound to `{}`: {error}",
                         listener.name, listener.address
@@ -87,13 +87,13 @@ impl AddressBook {
         if faults.is_empty() { Ok(reservations) } else { Err(faults) }
     }
 
-    /// Where we listen and will not once `config` serves, so that others of its listeners may.
+    /// Bound addresses that `config` does not have; its listeners may take them.
     pub fn leaving(&self, config: &Config) -> Vec<ListenAddress> {
         let http = self.entries.iter().filter(|(place, _)| !wants(config, place));
         http.map(|(_, entry)| entry.bound.clone()).chain(self.control.leaving(config)).collect()
     }
 
-    /// Takes the reservations in and gives up what `config` has no more.
+    /// Adds the reservations, and removes the addresses that `config` does not have.
     pub fn commit(
         &mut self,
         config: &Config,
@@ -109,7 +109,7 @@ impl AddressBook {
             if !wanted {
                 retired.push((entry.id, entry.bound.clone()));
                 if let ListenAddress::Unix(path) = &entry.bound {
-                    // The file goes with its listener; that it is gone already is as good.
+                    // The listener owns the file. It may be removed already.
                     let _ = std::fs::remove_file(path);
                 }
             }
@@ -133,7 +133,7 @@ impl AddressBook {
         let served =
             config.listeners.iter().filter(|listener| listener.kind.carries_routes()).filter_map(
                 |listener| {
-                    let entry = self.entries.get(&Place::of(listener))?;
+                    let entry = self.entries.get(&ListenerKey::of(listener))?;
                     Some((listener.name.clone(), entry.bound.clone()))
                 },
             );
@@ -141,21 +141,21 @@ impl AddressBook {
     }
 }
 
-/// Whether `config` has an http listener here.
-fn wants(config: &Config, place: &Place) -> bool {
+/// Whether `config` has a listener at this address.
+fn wants(config: &Config, place: &ListenerKey) -> bool {
     config
         .listeners
         .iter()
-        .any(|listener| listener.kind.carries_routes() && Place::of(listener) == *place)
+        .any(|listener| listener.kind.carries_routes() && ListenerKey::of(listener) == *place)
 }
 
-/// The book as a build sees it: with the reservations of its own generation.
+/// The book with the reservations of the generation that is being built.
 pub struct WithReservations<'a>(pub &'a AddressBook, pub &'a [Reservation]);
 
 impl Addresses for WithReservations<'_> {
     fn identify(&self, listener: &Listener) -> Option<(ListenerId, Option<u16>)> {
         let Self(book, reservations) = self;
-        let place = Place::of(listener);
+        let place = ListenerKey::of(listener);
         let reserved = reservations
             .iter()
             .find(|reservation| reservation.place == place)

@@ -1,7 +1,7 @@
-//! Whether the world is as a configuration needs it, found without serving.
+//! Checks that this machine has what a configuration needs, without serving.
 //!
-//! Builds what a start would build and throws it away: files are read, but no socket is bound, no
-//! name is asked for and no log is opened, so that it may run beside the process that serves.
+//! Builds what a start would build, then drops it. It reads files, but binds no socket, resolves no
+//! name and opens no log, so that it can run beside a serving process.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::snapshot::{Addresses, Snapshot};
 use crate::sockets::ListenerId;
 use crate::world::WorldError;
 
-/// Everything that would keep `config` from being served, addresses in use excepted.
+/// Every problem that would prevent serving `config`, except addresses in use.
 ///
 /// # Errors
-/// When the metrics cannot be registered, which says nothing of the configuration.
+/// If the metrics cannot be registered, which is no fault of the configuration.
 pub fn check(config: &Arc<Config>) -> Result<Vec<WorldError>, prometheus::Error> {
     let metrics = Metrics::new(1, &Registry::new())?;
     let built = Snapshot::build(Arc::clone(config), None, &metrics, &Unbound);
     Ok(built.err().unwrap_or_default())
 }
 
-/// Takes every address for bound. No generation went before, so nobody compares the identities.
+/// Treats every address as bound. There is no previous generation, so identities do not matter.
 struct Unbound;
 
 impl Addresses for Unbound {

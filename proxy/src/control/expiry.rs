@@ -1,6 +1,6 @@
-//! Certificates that will expire: who has them, and a line in the log in good time.
+//! Warns in the log before a certificate expires.
 //!
-//! Knows dates and owners. Files are read again elsewhere, and nothing is renewed here.
+//! Knows dates and owners. Other modules reload files. Nothing here renews a certificate.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,23 +16,23 @@ use crate::snapshot::Snapshot;
 use crate::tls::{BundleInfo, CertificateInfo, CertificateOrigin, unix_now};
 
 const DAY: i64 = 24 * 60 * 60;
-/// Days before the end at which it is said. One counts only for a certificate that lives at least
-/// twice as long: those of a few days are renewed in their last hours.
+/// Days before the expiry at which a line is logged. A mark counts only if the certificate is valid
+/// for at least twice as long: short-lived ones are renewed in their last hours.
 const DAYS: [i64; 5] = [30, 14, 7, 3, 1];
-/// How often the clock is looked at, which an administrator may set.
+/// How often the system clock is read, since an administrator may set it.
 const LOOK_EVERY: i64 = 60;
 
 /// What expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Listener,
-    /// What an upstream is shown.
+    /// A client certificate for an upstream.
     Upstream,
-    /// All authorities of a bundle, by which clients or upstreams are verified.
+    /// A bundle of authorities that verifies clients or upstreams.
     Authorities,
 }
 
-/// One certificate, or a bundle of authorities by the one that lasts longest.
+/// One certificate, or the authority of a bundle that expires last.
 #[derive(Debug, Clone)]
 pub struct Expiring {
     /// The metric's label: its place in the configuration.
@@ -41,14 +41,14 @@ pub struct Expiring {
     pub not_after: i64,
     not_before: i64,
     kind: Kind,
-    /// Whom it is for: its names, or its subject if it has none.
+    /// Its names, or its subject if it has none.
     names: String,
-    /// `None` of one that is made, and made anew, here.
+    /// `None` for a self-signed one, which is renewed here.
     file: Option<PathBuf>,
     fingerprint: [u8; 32],
 }
 
-/// All that may expire in a generation.
+/// Everything in a generation that can expire.
 pub fn expiring(snapshot: &Snapshot) -> Vec<Expiring> {
     let mut all = Vec::new();
     for (name, tls) in snapshot.server_tls() {
@@ -102,7 +102,7 @@ impl Expiring {
         }
     }
 
-    /// The moments at which something is to be said, with the days that are left then.
+    /// When to log, with the days left at that moment.
     fn marks(&self) -> impl Iterator<Item = (i64, i64)> {
         let life = self.not_after - self.not_before;
         let counts = move |days: &i64| *days == 0 || 2 * days * DAY <= life;
@@ -110,11 +110,11 @@ impl Expiring {
         days.map(|days| (self.not_after - days * DAY, days))
     }
 
-    fn say(&self, days: i64) {
+    fn log(&self, days: i64) {
         let (certificate, names) = (&*self.label, &*self.names);
         let file = self.file.as_ref().map(|file| tracing::field::display(file.display()));
         let expires = rfc3339(self.not_after);
-        let cure = match self.kind {
+        let help = match self.kind {
             Kind::Listener | Kind::Upstream => {
                 "renew it and replace its file, which is read again by itself; if an ACME client or \
                  cert-manager does that, see why it did not"
@@ -129,7 +129,7 @@ impl Expiring {
                 names,
                 file,
                 expires,
-                cure,
+                help,
                 "a listener's certificate has expired: clients refuse it"
             ),
             (0, Kind::Upstream) => tracing::error!(
@@ -137,7 +137,7 @@ impl Expiring {
                 names,
                 file,
                 expires,
-                cure,
+                help,
                 "the certificate for an upstream has expired: the upstream refuses it"
             ),
             (0, Kind::Authorities) => tracing::error!(
@@ -145,7 +145,7 @@ impl Expiring {
                 names,
                 file,
                 expires,
-                cure,
+                help,
                 "every authority of a bundle has expired: no peer can be verified"
             ),
             (days, _) => tracing::warn!(
@@ -154,25 +154,25 @@ impl Expiring {
                 file,
                 expires,
                 days,
-                cure,
+                help,
                 "a certificate expires soon"
             ),
         }
     }
 }
 
-/// What was said of each certificate, and when there will be something to say.
+/// What was logged for each certificate, and when to log next.
 #[derive(Default)]
 struct Reported(HashMap<(String, [u8; 32]), i64>);
 
 impl Reported {
-    /// What is to be said now, each with the days that its mark stands for, 0 once it has expired;
-    /// and the seconds until the next mark. Of several marks that were passed the last one counts.
+    /// What to log now, with the days of its mark (0 once expired), and the seconds until the next
+    /// mark. If several marks were passed, only the last one is logged.
     fn look<'a>(&mut self, all: &'a [Expiring], now: i64) -> (Vec<(&'a Expiring, i64)>, i64) {
         let mut reported = HashMap::with_capacity(all.len());
         let mut news = Vec::new();
         let mut next = now + LOOK_EVERY;
-        // One that is made here is made anew here.
+        // Self-signed certificates are renewed by this process.
         for one in all.iter().filter(|one| one.file.is_some()) {
             let key = (one.label.clone(), one.fingerprint);
             let passed = one.marks().filter(|(at, _)| *at <= now).last();
@@ -188,14 +188,14 @@ impl Reported {
     }
 }
 
-/// Says it for as long as the process serves; `changed` when others serve.
+/// Logs expiries while the process serves. `changed` wakes it when other certificates are in use.
 pub async fn watch(published: Arc<ArcSwap<Snapshot>>, changed: Arc<Notify>) {
     let mut reported = Reported::default();
     loop {
         let all = expiring(&published.load());
         let (news, pause) = reported.look(&all, unix_now());
         for (one, days) in news {
-            one.say(days);
+            one.log(days);
         }
         let pause = Duration::from_secs(u64::try_from(pause).unwrap_or(1));
         tokio::select! {
@@ -221,16 +221,16 @@ mod tests {
         }
     }
 
-    /// What is said of a certificate that lives so long, looked at every hour from its begin on.
+    /// The days at which a certificate of this life is logged, if checked every hour.
     fn check(life: i64, expected: &[(i64, i64)]) {
         let one = [certificate("public/0", life * DAY, life * DAY)];
         let mut reported = Reported::default();
-        let mut said = Vec::new();
+        let mut logged = Vec::new();
         for hour in 0..=(life + 1) * 24 {
             let (news, _) = reported.look(&one, hour * DAY / 24);
-            said.extend(news.into_iter().map(|(_, days)| (hour / 24, days)));
+            logged.extend(news.into_iter().map(|(_, days)| (hour / 24, days)));
         }
-        assert_eq!(said, expected, "{life} days");
+        assert_eq!(logged, expected, "{life} days");
     }
 
     #[test]

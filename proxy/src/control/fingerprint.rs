@@ -1,7 +1,7 @@
-//! What the files say, as a number: whether there is anything to reload.
+//! A fingerprint of the files' content: whether there is anything to reload.
 //!
-//! A watched folder tells of much that is not ours, such as an access log beside the
-//! configuration. Computed before a load, so that what changes during it is noticed afterwards.
+//! A watched folder reports changes of other files too, such as an access log beside the
+//! configuration. It is computed before a load, so that a change during the load is noticed later.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
@@ -13,7 +13,7 @@ use portcullis_config::model::Config;
 /// Bytes of one file that are looked at; the loader takes less.
 const MOST: u64 = 16 * 1024 * 1024;
 
-/// A configuration's files and those that they take secrets from.
+/// The files of a configuration, and the files with its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     pub number: u64,
@@ -63,7 +63,7 @@ pub fn of_configuration(path: &Path) -> Fingerprint {
     Fingerprint { number: hasher.finish(), referenced }
 }
 
-/// Which versions of these files stand there, without reading them.
+/// The versions of these files, without reading their content.
 pub fn of_versions<'a>(files: impl IntoIterator<Item = &'a Path>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {

@@ -1,7 +1,7 @@
 //! Everything that is not a request: configurations and certificates that change, signals, names.
 //!
-//! Runs on a runtime of its own and never blocks a worker. Workers hear of it by a published
-//! snapshot or a command. Who calls for it, in which order, is the server's control loop.
+//! Runs on its own runtime and never blocks a worker. It reaches workers by a published snapshot or
+//! a command. The control loop in `server` decides what runs when.
 
 pub mod apply;
 pub mod book;

@@ -1,4 +1,4 @@
-//! One reload: read, build off the data path, publish; or say what is wrong and change nothing.
+//! One reload: read, build off the data path, publish. If anything is wrong: report, change nothing.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::world::WorldError;
 pub struct Reloader {
     loader: Arc<Mutex<Loader>>,
     path: PathBuf,
-    /// Of what was read last, good or not.
+    /// The fingerprint of the last read, valid or not.
     seen: Fingerprint,
     /// The files that policies name in what was read last, good or not.
     policies: PolicyFiles,
@@ -31,15 +31,15 @@ pub struct Reloader {
     begun: Instant,
 }
 
-/// How often it is said that nothing can be read.
+/// How often the log says that no file can be read.
 const REPEAT: Duration = Duration::from_secs(10);
 
 /// Why a reload is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// Somebody asked: a new generation comes even if nothing has changed.
+    /// By request: builds a new generation even if nothing has changed.
     Asked,
-    /// Some file near ours changed.
+    /// A file in a watched folder has changed.
     Noticed,
 }
 
@@ -58,18 +58,18 @@ impl Reloader {
         }
     }
 
-    /// `None` when what was noticed concerns no file of ours.
+    /// `None` if the change concerns no file of the configuration.
     pub async fn reload(
         &mut self,
         publisher: &mut Publisher,
         trigger: Trigger,
     ) -> Option<LastReload> {
-        // Else each file would look as if it were gone, and the configuration wrong.
+        // Without descriptors every file would seem to be missing, and the configuration invalid.
         if let Err(error) = descriptors::spare() {
             return self.put_off(publisher, trigger, &error);
         }
         let path = self.path.clone();
-        // A panic there shows as a change, and the load after it tells.
+        // A panic there counts as a change, and the load reports it.
         let seen = tokio::task::spawn_blocking(move || of_configuration(&path)).await.ok();
         let is_same = !self.policies.changed();
         if trigger == Trigger::Noticed && is_same && seen.as_ref() == Some(&self.seen) {
@@ -81,7 +81,7 @@ impl Reloader {
         Some(self.load(publisher).await)
     }
 
-    /// Without descriptors nothing is known of the files, so what serves goes on. The next look
+    /// Without descriptors no file can be read, so the current configuration stays. The next check
     /// tries again.
     fn put_off(
         &self,
@@ -89,13 +89,13 @@ impl Reloader {
         trigger: Trigger,
         error: &std::io::Error,
     ) -> Option<LastReload> {
-        let cure = descriptors::cure(error);
+        let help = descriptors::help(error);
         let line = self.lines.admit(self.begun.elapsed(), REPEAT);
         if trigger == Trigger::Asked || line.is_some() {
             let suppressed = line.filter(|count| *count > 0);
             tracing::warn!(
                 %error,
-                cure,
+                help,
                 suppressed,
                 "out of descriptors: the configuration is not read, and what serves goes on"
             );
@@ -105,7 +105,7 @@ impl Reloader {
         }
         publisher.metrics.reloaded(ReloadResult::Failure);
         Some(LastReload {
-            problems: format!("out of descriptors: {error}\n{cure}\n"),
+            problems: format!("out of descriptors: {error}\n{help}\n"),
             refused: true,
             ..current(publisher)
         })
@@ -117,8 +117,8 @@ impl Reloader {
         let previous = publisher.published.load_full();
         let metrics = Arc::clone(&publisher.metrics);
         let work = tokio::task::spawn_blocking(move || {
-            // The book comes back from a panic too: without it nothing could be bound any more
-            // beside what is. It is sound then, for an attempt only counts in it.
+            // The book is returned after a panic too: without it no further address could be bound.
+            // It is consistent, because an attempt changes only its counter.
             let attempt = AssertUnwindSafe(|| attempt(&loader, &previous, &mut book, &metrics));
             let attempted = std::panic::catch_unwind(attempt);
             (book, attempted)
@@ -166,9 +166,9 @@ impl Reloader {
         if !problems.is_empty()
             && let Err(error) = descriptors::spare()
         {
-            let cure = descriptors::cure(&error);
-            tracing::error!(%error, cure, "out of descriptors: what serves goes on\n{problems}");
-            // The files were not read as they are: the next look has to see a change.
+            let help = descriptors::help(&error);
+            tracing::error!(%error, help, "out of descriptors: what serves goes on\n{problems}");
+            // The files were not read completely: the next check must see a change.
             self.seen.number = !self.seen.number;
         } else if !problems.is_empty() {
             tracing::error!("the last good configuration stays in force\n{problems}");
@@ -216,12 +216,12 @@ fn current(publisher: &Publisher) -> LastReload {
     LastReload { generation, ..LastReload::default() }
 }
 
-/// Reads certificates again, listener by listener and upstream by upstream, under their own
-/// generations. A bad file keeps its last good version. False when nothing could be read for want
-/// of descriptors.
+/// Reloads certificates, listener by listener and upstream by upstream, each with its own
+/// generation. If a file is invalid, its last valid version stays in use. False if no file could be
+/// read because no descriptor is left.
 pub async fn renew_certificates(publisher: &Publisher) -> bool {
     if descriptors::spare().is_err() {
-        // The configuration, which is looked at next, says so.
+        // The configuration is checked next, and reports it.
         return false;
     }
     let snapshot = publisher.published.load_full();
@@ -252,7 +252,7 @@ pub async fn renew_certificates(publisher: &Publisher) -> bool {
     true
 }
 
-/// Faults of the world as a report, on the places of the configuration that lead to them.
+/// Faults of this machine as a report, at the places in the configuration that cause them.
 pub fn report(faults: &[WorldError]) -> Report {
     let mut report = Report::new();
     for fault in faults {

@@ -1,8 +1,8 @@
-//! Generations that serve no more, until the last request that began under them has ended.
+//! Retired generations, kept until the last request that began under them has ended.
 //!
-//! Whoever lets go of a generation last takes it apart: with ten thousand routes that takes
-//! milliseconds, in which a worker would answer nobody. So one more reference is kept here, and
-//! what nobody else holds goes to a thread that may take its time.
+//! The thread that drops the last reference frees the generation. With ten thousand routes that takes
+//! milliseconds, in which a worker would serve no request. So this list keeps one more reference, and
+//! a background thread frees the generations that nothing else uses.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Retired {
         self.0.is_empty()
     }
 
-    /// Has those taken apart that nobody uses any more. Nothing waits for it.
+    /// Frees unused generations on another thread, and does not wait for it.
     pub fn let_go(&mut self) {
         let unused = self.unused();
         if !unused.is_empty() {
@@ -29,7 +29,7 @@ impl Retired {
         }
     }
 
-    /// One that is held here alone cannot be got hold of again.
+    /// Once this list has the only reference, no other can be created.
     fn unused(&mut self) -> Vec<Arc<Snapshot>> {
         self.0.extract_if(.., |generation| Arc::strong_count(generation) == 1).collect()
     }

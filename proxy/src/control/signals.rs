@@ -1,4 +1,4 @@
-//! The signals that a process obeys.
+//! The signals that the process handles.
 
 use std::io;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// A signal that follows another one so soon is the same wish: `timeout` and some supervisors
+/// A second signal within this time counts as the same request: `timeout` and some supervisors
 /// signal the process and then its group.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// Installed before the first socket listens: whoever sees the port open may send a signal, and
-/// one that nobody handles would end the process.
+/// Installed before the first socket listens: a supervisor may send a signal once the port is open,
+/// and an unhandled signal would end the process.
 pub struct Signals {
     pub hangup: Signal,
     pub reopen: Signal,
@@ -29,7 +29,7 @@ impl Signals {
         })
     }
 
-    /// Either of the two that ask for the end.
+    /// SIGTERM or SIGINT.
     pub async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -37,8 +37,8 @@ impl Signals {
         }
     }
 
-    /// One of them again, from somebody who has lost patience. `first` is when the end was asked
-    /// for by a signal; after a drain by other means the first signal asks for no more than that.
+    /// A further SIGTERM or SIGINT, which ends the drain early. `first` is when the first one came.
+    /// After a drain by other means, the first signal only confirms the drain.
     pub async fn end_now(&mut self, first: Option<Instant>) {
         let mut first = first;
         loop {

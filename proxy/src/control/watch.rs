@@ -27,23 +27,23 @@ impl Watcher {
         let debouncer = new_debouncer(SETTLE, None, move |events: DebounceEventResult| {
             let matters = match events {
                 Ok(events) => events.iter().any(|event| !event.kind.is_access()),
-                // Lost events may have been any.
+                // Events were lost, and any file may have changed.
                 Err(_) => true,
             };
             if matters {
-                // Full means that a message waits already.
+                // The channel is full: a message waits already.
                 let _ = sender.try_send(());
             }
         })?;
         Ok(Self { changed, debouncer, watched: BTreeSet::new() })
     }
 
-    /// Watches the folders of exactly these files. What happened in a folder before it was watched
-    /// counts as noticed.
+    /// Watches the folders of exactly these files. Changes before a folder is watched are not
+    /// reported.
     pub fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
         let wanted: BTreeSet<PathBuf> = files.into_iter().flat_map(folders).collect();
         for gone in self.watched.difference(&wanted) {
-            // A folder that was removed is not watched any more anyway.
+            // A removed folder is no longer watched.
             let _ = self.debouncer.unwatch(gone);
         }
         for new in wanted.difference(&self.watched) {

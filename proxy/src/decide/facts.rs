@@ -18,14 +18,14 @@ pub const LISTENERS_ASKED: usize = 8;
 pub struct Site<'t, 's> {
     pub listener: ListenerId,
     pub table: &'t Table,
-    /// Of requests that no route takes.
+    /// For requests that no route takes.
     pub policies: &'t [Policy],
     /// By which policies tell upstreams who the client is: no client may send these.
     pub identity_headers: &'t [Box<str>],
     /// Its certificates: which of them a name chooses.
     pub tls: Option<&'t ServerTls>,
     pub upgrades: Upgrades,
-    /// Bytes of a request's body, where the route says nothing else.
+    /// The most bytes of a request's body, unless the route sets another limit.
     pub body_limit: u64,
     /// Whether another listener has a route for a request, asked when this one has none.
     pub elsewhere: &'s dyn Fn(&Normalised<'_>) -> bool,
@@ -51,9 +51,9 @@ impl<'t> Site<'t, 'static> {
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     pub head: RequestHead<'a>,
-    /// The client's address, as a trusted peer says or as its socket does; `None` on a Unix socket.
+    /// The client's address: from a trusted peer, or of its socket. `None` on a Unix socket.
     pub client: Option<IpAddr>,
-    /// The client's own connection is encrypted, as a trusted peer says or as seen here.
+    /// The client's connection is encrypted: as a trusted peer says, or as seen here.
     pub tls: bool,
     /// The name that the client asked for in its handshake.
     pub sni: Option<&'a str>,
@@ -63,16 +63,16 @@ pub struct Facts<'a> {
     pub received: Instant,
     /// When the decision is made, or goes on.
     pub now: Instant,
-    /// No request is taken in now: the process is near its limit of memory.
+    /// The process is near its memory limit: it takes no request.
     pub memory_full: bool,
-    /// Uniformly distributed; chooses the backend.
+    /// Uniformly distributed; selects the backend.
     pub random: u64,
-    /// The same; becomes the key of a WebSocket handshake that came by HTTP/2.
+    /// The same; becomes the key of a WebSocket handshake that arrived over HTTP/2.
     pub random_key: u128,
 }
 
 impl<'a> Facts<'a> {
-    /// Of a head alone: over plain text, from nowhere in particular, now.
+    /// For a head alone: over plain text, without a client address, now.
     pub fn of(head: RequestHead<'a>) -> Self {
         let now = Instant::now();
         Self {

@@ -8,7 +8,7 @@ use crate::target::host::{self, Authority};
 use crate::target::path::{self, EncodedSlash};
 
 /// A request in its normal form, with what routing does not look at.
-pub(crate) struct Request<'a> {
+pub(crate) struct NormalisedRequest<'a> {
     pub(crate) seen: Normalised<'a>,
     pub(super) authority: Authority<'a>,
     pub(super) path: PathSource,
@@ -19,7 +19,7 @@ pub(crate) fn normalise<'a>(
     head: &RequestHead<'a>,
     path_scratch: &'a mut Vec<u8>,
     host_scratch: &'a mut Vec<u8>,
-) -> Result<Request<'a>, Rule> {
+) -> Result<NormalisedRequest<'a>, Rule> {
     let written = head.path();
     // A tunnel has no path: nothing here could route it.
     if head.method() == b"CONNECT" {
@@ -43,7 +43,7 @@ pub(super) fn again<'a>(
     source: PathSource,
     path_scratch: &'a [u8],
     host_scratch: &'a mut Vec<u8>,
-) -> Result<Request<'a>, Rule> {
+) -> Result<NormalisedRequest<'a>, Rule> {
     let path = match source {
         PathSource::Head(span) => span.of(head.bytes),
         PathSource::Root => b"/",
@@ -58,7 +58,7 @@ fn join<'a>(
     path: &'a [u8],
     authority: Authority<'a>,
     source: PathSource,
-) -> Request<'a> {
+) -> NormalisedRequest<'a> {
     let seen = Normalised {
         host: authority.host,
         path,
@@ -66,5 +66,5 @@ fn join<'a>(
         query: head.query(),
         fields: head.fields(),
     };
-    Request { seen, authority, path: source }
+    NormalisedRequest { seen, authority, path: source }
 }

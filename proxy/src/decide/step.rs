@@ -1,10 +1,10 @@
-//! What a decision comes to.
+//! The result of a decision.
 
 use std::sync::Arc;
 
 use portcullis_config::model::UpstreamId;
 
-use super::Scratch;
+use super::DecisionScratch;
 use crate::cause::Cause;
 use crate::error::Reason;
 use crate::message::{RequestHead, Span};
@@ -17,7 +17,7 @@ use crate::route::{Forward, Route, Timeouts};
 pub enum Step<'t> {
     Reject(Rejection<'t>),
     Respond(ProxyReply<'t>),
-    /// Answer the question, and go on with [`resume`](super::resume).
+    /// Answer the question, then call [`resume`](super::resume).
     Ask(Pause<'t>),
     Plan(Plan<'t>),
 }
@@ -38,11 +38,11 @@ pub struct ProxyReply<'t> {
     pub status: u16,
     pub content_type: Option<&'t str>,
     pub body: &'t [u8],
-    /// The value of `location` is in the scratch: [`Scratch::location`].
+    /// The value of `location` is in the scratch: [`DecisionScratch::location`].
     pub has_location: bool,
 }
 
-/// A decision that waits for an answer. Its request must not change meanwhile.
+/// A decision that waits for an answer. The request must not change meanwhile.
 #[derive(Debug)]
 pub struct Pause<'t> {
     pub question: Question,
@@ -54,7 +54,7 @@ impl<'t> Pause<'t> {
         self.position.route.ok()
     }
 
-    /// Parts with the question; what is left can be resumed once.
+    /// Splits into the question and the state to resume with, once.
     pub fn ask(self) -> (Question, Resumable<'t>) {
         (self.question, Resumable(self.position))
     }
@@ -64,7 +64,7 @@ impl<'t> Pause<'t> {
 #[derive(Debug)]
 pub struct Resumable<'t>(pub(super) Position<'t>);
 
-/// How far a decision has come.
+/// The state of an unfinished decision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position<'t> {
     /// The route, or why there is none.
@@ -118,7 +118,7 @@ impl<'t> Plan<'t> {
     }
 
     /// The path to send.
-    pub fn path<'a>(&self, head: &RequestHead<'a>, scratch: &'a Scratch) -> &'a [u8] {
+    pub fn path<'a>(&self, head: &RequestHead<'a>, scratch: &'a DecisionScratch) -> &'a [u8] {
         match self.path {
             PathSource::Head(span) => span.of(head.bytes),
             PathSource::Root => b"/",

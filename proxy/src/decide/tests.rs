@@ -25,7 +25,7 @@ fn decided(table: &Table, words: &str, random: u64, tls: bool) -> String {
     let head = request(words);
     let local_port = Some(if tls { 443 } else { 80 });
     let facts = Facts { tls, local_port, random, ..facts(&head) };
-    let mut scratch = Scratch::default();
+    let mut scratch = DecisionScratch::default();
     match decide(&Site::bare(table), &facts, &mut scratch) {
         Step::Reject(it) => it.cause.reason.label().to_owned(),
         Step::Respond(it) if it.has_location => {
@@ -150,7 +150,7 @@ fn a_cookie_keeps_the_backend_while_it_has_a_weight() {
         assert_eq!(decided(&table, &words, random, false), expected, "{upstream}");
         let head = request(&words);
         let facts = Facts { random, ..facts(&head) };
-        match decide(&Site::bare(&table), &facts, &mut Scratch::default()) {
+        match decide(&Site::bare(&table), &facts, &mut DecisionScratch::default()) {
             Step::Plan(plan) => assert_eq!(plan.sticky.unwrap().endpoint, endpoint, "{upstream}"),
             other => panic!("{other:?}"),
         }
@@ -171,7 +171,7 @@ fn hosts_are_handed_on_as_configured() {
     ] {
         let table = one("", edited(|it| it.host = handling.clone())).unwrap();
         let head = request(words);
-        match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
+        match decide(&Site::bare(&table), &facts(&head), &mut DecisionScratch::default()) {
             Step::Plan(plan) => assert_eq!(plan.host, expected),
             other => panic!("{other:?}"),
         }
@@ -330,7 +330,7 @@ fn a_redirect_keeps_the_port_it_came_to() {
         (None, false, "http://a.b:81/x"),
     ] {
         let facts = Facts { tls, local_port, ..facts(&head) };
-        let mut scratch = Scratch::default();
+        let mut scratch = DecisionScratch::default();
         assert!(matches!(decide(&Site::bare(&table), &facts, &mut scratch), Step::Respond(_)));
         assert_eq!(String::from_utf8_lossy(scratch.location()), expected);
     }
@@ -358,7 +358,7 @@ fn a_refusal_after_routing_names_the_route() {
     let table = one("", forward(&[(0, 1)])).unwrap();
     for (words, named) in [("GET h/a%2fb", true), ("GET h/a%00", false)] {
         let head = request(words);
-        match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
+        match decide(&Site::bare(&table), &facts(&head), &mut DecisionScratch::default()) {
             Step::Reject(it) => {
                 assert_eq!(
                     (it.cause.reason, it.route.is_some()),
@@ -379,7 +379,7 @@ fn effective_values_are_the_routes() {
     });
     let table = one("", action).unwrap();
     let head = request("GET h/");
-    match decide(&Site::bare(&table), &facts(&head), &mut Scratch::default()) {
+    match decide(&Site::bare(&table), &facts(&head), &mut DecisionScratch::default()) {
         Step::Plan(plan) => {
             assert_eq!(plan.timeouts().response, Duration::from_millis(1500));
             assert_eq!(plan.timeouts().per_try, Duration::from_secs(5));
@@ -398,7 +398,7 @@ proptest! {
         let table = one("", model::Action::Redirect(bare_redirect())).unwrap();
         let head = HypotheticalHead::try_new("GET", "h", &path, Some(&query), &[]);
         let head = head.unwrap();
-        let mut scratch = Scratch::default();
+        let mut scratch = DecisionScratch::default();
         if let Step::Respond(_) = decide(&Site::bare(&table), &facts(&head), &mut scratch) {
             let location = std::str::from_utf8(scratch.location()).unwrap();
             prop_assert!(location.starts_with("http://h/"));

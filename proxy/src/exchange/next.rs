@@ -1,19 +1,19 @@
-//! What is to become of a client's connection when an exchange has ended.
+//! What happens to a client's connection after an exchange.
 
 use super::Exchange;
 use crate::buffer::{Buffer, HeadBuffer};
 
-/// What is to become of the connection.
+/// What happens to the connection.
 pub enum Next {
-    /// Another request may follow; the buffer holds what came of it already.
+    /// Another request may follow; the buffer holds the bytes of it that have arrived.
     KeepAlive(Option<Buffer>),
-    /// Say goodbye, so that the last response arrives, and close.
+    /// Close in order, so that the last response arrives.
     Close,
-    /// Close at once: the client is gone, or must see that its response is broken off.
+    /// Close at once: the client is gone, or must see that its response is incomplete.
     Abort,
 }
 
-/// Gives the buffer back for the next request, when there may be one.
+/// Returns the buffer for the next request, if there may be one.
 pub fn next(exchange: &mut Exchange<'_>, keep_alive: bool) -> Next {
     if !keep_alive {
         return Next::Close;

@@ -1,13 +1,13 @@
-//! The one record that is left of an exchange, in the counters and in the access log.
+//! The one record of an exchange, in the counters and in the access log.
 
 use tokio::time::Instant;
 
 use super::Exchange;
-use super::view::Seen;
+use super::view::RecordContext;
 use crate::error::Reason;
 use crate::message::RequestHead;
-use crate::observe::access_log::{Record, TlsFacts};
-use crate::observe::things::RequestOutcome;
+use crate::observe::access_log::{Record, TlsRecord};
+use crate::observe::series::RequestOutcome;
 use crate::observe::timeline::Stage;
 
 impl Drop for Exchange<'_> {
@@ -17,7 +17,7 @@ impl Drop for Exchange<'_> {
 }
 
 impl Exchange<'_> {
-    /// Writes the record now, before the buffer with the head goes on to the next request.
+    /// Writes the record now, before the next request reuses the buffer with the head.
     pub fn record(&mut self) {
         if std::mem::replace(&mut self.recorded, true) {
             return;
@@ -41,7 +41,7 @@ impl Exchange<'_> {
         let readable = RequestHead { bytes: &self.scratch.head, parts: &self.scratch.request };
         let head = self.request();
         let named = head.or(self.refused.then_some(readable));
-        let Seen { generation, route, metrics, listener, log_format } =
+        let RecordContext { generation, route, metrics, listener, log_format } =
             self.view.seen(self.route, self.client.listener.id);
         let its_own = matches!(self.reason, None | Some(Reason::ClientAborted));
         let left = (self.client_closed && its_own)
@@ -69,7 +69,7 @@ impl Exchange<'_> {
             trace_id: self.provenance.trace.as_ref().map(|trace| trace.id()),
             forwarded_for: self.provenance.forwarded_for,
             peer: self.client.peer.socket(),
-            tls: tls.map(|tls| TlsFacts { version: tls.version, sni: tls.sni.as_deref() }),
+            tls: tls.map(|tls| TlsRecord { version: tls.version, sni: tls.sni.as_deref() }),
             connection_request: self.number.into(),
             method: named.map_or(b"", |head| head.method()),
             host: named.map_or(b"", |head| head.authority()),

@@ -1,23 +1,23 @@
-//! What an exchange sees of the configuration: all of its generation, then what its record needs.
+//! The configuration as an exchange sees it: first its whole generation, later what its record needs.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::observe::access_log::LogFormat;
-use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::observe::series::{ListenerMetrics, RouteMetrics};
 use crate::route::RouteId;
 use crate::sockets::ListenerId;
 use crate::worker::Current;
 
-/// What an exchange sees of the configuration.
+/// The configuration as an exchange sees it.
 pub(super) enum View {
-    /// Until its plan is made and its response has begun.
+    /// Until the plan is made and the response has begun.
     Whole(Rc<Current>),
-    /// Afterwards: what its record needs, so that an old generation can go.
-    Rest(Box<Rest>),
+    /// Afterwards: only what the record needs, so that an old generation can be freed.
+    Rest(Box<OwnedRecordContext>),
 }
 
-pub(super) struct Rest {
+pub(super) struct OwnedRecordContext {
     generation: u64,
     route: Option<String>,
     metrics: Arc<RouteMetrics>,
@@ -25,8 +25,8 @@ pub(super) struct Rest {
     log_format: LogFormat,
 }
 
-/// What a record needs of the configuration, lent by whoever has it.
-pub(super) struct Seen<'a> {
+/// What a record needs of the configuration, borrowed.
+pub(super) struct RecordContext<'a> {
     pub(super) generation: u64,
     pub(super) route: Option<&'a str>,
     pub(super) metrics: &'a Arc<RouteMetrics>,
@@ -35,11 +35,11 @@ pub(super) struct Seen<'a> {
 }
 
 impl View {
-    /// Lets the generation go.
+    /// Releases the generation.
     pub(super) fn settle(&mut self, route: Option<RouteId>, listener: ListenerId) {
         if let Self::Whole(current) = self {
-            let seen = Seen::of(current, route, listener);
-            let rest = Rest {
+            let seen = RecordContext::of(current, route, listener);
+            let rest = OwnedRecordContext {
                 generation: seen.generation,
                 route: seen.route.map(str::to_owned),
                 metrics: Arc::clone(seen.metrics),
@@ -50,15 +50,15 @@ impl View {
         }
     }
 
-    pub(super) fn seen(&self, route: Option<RouteId>, listener: ListenerId) -> Seen<'_> {
+    pub(super) fn seen(&self, route: Option<RouteId>, listener: ListenerId) -> RecordContext<'_> {
         match self {
-            Self::Whole(current) => Seen::of(current, route, listener),
+            Self::Whole(current) => RecordContext::of(current, route, listener),
             Self::Rest(rest) => rest.seen(),
         }
     }
 }
 
-impl<'a> Seen<'a> {
+impl<'a> RecordContext<'a> {
     fn of(current: &'a Current, route: Option<RouteId>, listener: ListenerId) -> Self {
         let snapshot = &current.snapshot;
         let metrics = route.and_then(|id| snapshot.route_metrics.get(id.0));
@@ -73,9 +73,9 @@ impl<'a> Seen<'a> {
     }
 }
 
-impl Rest {
-    fn seen(&self) -> Seen<'_> {
-        Seen {
+impl OwnedRecordContext {
+    fn seen(&self) -> RecordContext<'_> {
+        RecordContext {
             generation: self.generation,
             route: self.route.as_deref(),
             metrics: &self.metrics,

@@ -20,24 +20,24 @@ pub struct Explanation {
     pub route: Option<String>,
     pub location: Option<String>,
     /// In the order in which they ran.
-    pub phases: Vec<PhaseTold>,
-    pub outcome: Outcome,
-    pub request_headers: EditsTold,
-    pub response_headers: EditsTold,
+    pub phases: Vec<PhaseVerdict>,
+    pub outcome: ExplainedOutcome,
+    pub request_headers: HeaderEditsView,
+    pub response_headers: HeaderEditsView,
     /// All routes of the listener, those that were reached first, in order of precedence.
     pub candidates: Vec<Candidate>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PhaseTold {
+pub struct PhaseVerdict {
     pub phase: &'static str,
     pub verdict: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
-pub enum Outcome {
+pub enum ExplainedOutcome {
     Rejected {
         status: u16,
         reason: &'static str,
@@ -64,16 +64,16 @@ pub enum Outcome {
         path: String,
         /// As sent.
         host: String,
-        upstreams: Vec<ShareTold>,
+        upstreams: Vec<BackendShare>,
         /// A sticky cookie chose, not the weights.
         kept_by_cookie: bool,
-        settings: Vec<SettingTold>,
+        settings: Vec<EffectiveSetting>,
     },
 }
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ShareTold {
+pub struct BackendShare {
     pub upstream: String,
     pub location: String,
     pub share: String,
@@ -82,7 +82,7 @@ pub struct ShareTold {
 /// An effective value and who set it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SettingTold {
+pub struct EffectiveSetting {
     pub name: &'static str,
     pub value: String,
     pub origin: String,
@@ -91,7 +91,7 @@ pub struct SettingTold {
 /// Header edits as written, references unresolved.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EditsTold {
+pub struct HeaderEditsView {
     pub remove: Vec<String>,
     pub set: Vec<String>,
     pub add: Vec<String>,
@@ -110,17 +110,18 @@ impl fmt::Display for Explanation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, host, path, listener, .. } = self;
         writeln!(out, "{method} {host}{path} on listener `{listener}`")?;
-        for PhaseTold { phase, verdict } in &self.phases {
+        for PhaseVerdict { phase, verdict } in &self.phases {
             writeln!(out, "  {phase:<14} {verdict}")?;
         }
-        if let Outcome::Forward { upstreams, settings, kept_by_cookie, .. } = &self.outcome {
+        if let ExplainedOutcome::Forward { upstreams, settings, kept_by_cookie, .. } = &self.outcome
+        {
             let how = if *kept_by_cookie { " (kept by cookie)" } else { "" };
             writeln!(out, "\nupstreams{how}")?;
-            for ShareTold { upstream, location, share } in upstreams {
+            for BackendShare { upstream, location, share } in upstreams {
                 writeln!(out, "  {share:<7} `{upstream}` at {location}")?;
             }
             writeln!(out, "\nsettings")?;
-            for SettingTold { name, value, origin } in settings {
+            for EffectiveSetting { name, value, origin } in settings {
                 writeln!(out, "  {name:<18} {value:<8} ({origin})")?;
             }
         }
@@ -137,7 +138,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-impl EditsTold {
+impl HeaderEditsView {
     fn write(&self, out: &mut fmt::Formatter<'_>, title: &str) -> fmt::Result {
         let edits = [("remove", &self.remove), ("set", &self.set), ("add", &self.add)];
         if edits.iter().all(|(_, lines)| lines.is_empty()) {
@@ -151,7 +152,7 @@ impl EditsTold {
     }
 }
 
-impl Outcome {
+impl ExplainedOutcome {
     /// Before anything is decided.
     pub(super) fn none() -> Self {
         Self::Rejected { status: 0, reason: "", detail: None, grpc_status: None }
@@ -168,7 +169,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ExplainedOutcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected { status, reason, detail, grpc_status } => {

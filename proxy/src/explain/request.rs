@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri, request};
 use portcullis_config::values::{HeaderName, MethodName};
 
-use super::{ExplainError, Question};
+use super::{ExplainError, ExplainRequest};
 use crate::cause::{Cause, Rule};
 use crate::http1::request::{Parsed, RequestRules, parse_request};
 use crate::http2::connect;
@@ -86,7 +86,7 @@ impl Read {
 
 /// Sends the request on paper. A path alone is a request of HTTP/1.0, which need name no host.
 pub(super) fn read(
-    question: &Question<'_>,
+    question: &ExplainRequest<'_>,
     url: &Url<'_>,
     rules: &RequestRules,
 ) -> Result<Read, ExplainError> {
@@ -94,7 +94,7 @@ pub(super) fn read(
     if question.http2 { read_http2(question, url, rules) } else { read_http1(question, url, rules) }
 }
 
-fn check(question: &Question<'_>) -> Result<(), ExplainError> {
+fn check(question: &ExplainRequest<'_>) -> Result<(), ExplainError> {
     if MethodName::parse(question.method).is_err() {
         return Err(ExplainError::Method(question.method.to_owned()));
     }
@@ -115,7 +115,7 @@ fn is_host(name: &str) -> bool {
 }
 
 fn read_http1(
-    question: &Question<'_>,
+    question: &ExplainRequest<'_>,
     url: &Url<'_>,
     rules: &RequestRules,
 ) -> Result<Read, ExplainError> {
@@ -140,7 +140,7 @@ fn read_http1(
 }
 
 fn read_http2(
-    question: &Question<'_>,
+    question: &ExplainRequest<'_>,
     url: &Url<'_>,
     rules: &RequestRules,
 ) -> Result<Read, ExplainError> {
@@ -158,7 +158,10 @@ fn read_http2(
     Ok(Read { bytes, parts, refused, call })
 }
 
-fn http2_head(question: &Question<'_>, url: &Url<'_>) -> Result<request::Parts, ExplainError> {
+fn http2_head(
+    question: &ExplainRequest<'_>,
+    url: &Url<'_>,
+) -> Result<request::Parts, ExplainError> {
     let named = question.headers.iter().find(|(name, _)| is_host(name));
     let authority = named.map_or(url.authority, |(_, host)| host);
     let protocol = question.headers.iter().find(|(name, _)| name == PROTOCOL);
@@ -181,7 +184,7 @@ fn http2_head(question: &Question<'_>, url: &Url<'_>) -> Result<request::Parts, 
     Ok(request.into_parts().0)
 }
 
-fn fill(map: &mut HeaderMap, question: &Question<'_>) -> Result<(), ExplainError> {
+fn fill(map: &mut HeaderMap, question: &ExplainRequest<'_>) -> Result<(), ExplainError> {
     let sent = question.headers.iter().filter(|(name, _)| !is_host(name) && name != PROTOCOL);
     for (name, value) in sent {
         let unfit = || ExplainError::Header(name.clone());
@@ -192,7 +195,7 @@ fn fill(map: &mut HeaderMap, question: &Question<'_>) -> Result<(), ExplainError
 }
 
 /// A body follows, as far as the headers say: a stream of HTTP/2 need not announce one.
-fn announces_body(question: &Question<'_>) -> bool {
+fn announces_body(question: &ExplainRequest<'_>) -> bool {
     let length =
         question.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     length.is_some_and(|(_, length)| length != "0")

@@ -36,7 +36,7 @@ fn shop() -> Config {
     ])
 }
 
-const QUESTION: Question<'_> = Question {
+const QUESTION: ExplainRequest<'_> = ExplainRequest {
     method: "GET",
     url: "",
     headers: &[],
@@ -60,20 +60,20 @@ fn try_ask(
     let world = World::build(config).unwrap();
     let headers: Vec<_> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let bare = Question { method, url, headers: &headers, ..QUESTION };
-    explain(config, &world, &Question { listener, ..bare })
+    let bare = ExplainRequest { method, url, headers: &headers, ..QUESTION };
+    explain(config, &world, &ExplainRequest { listener, ..bare })
 }
 
 #[test]
 fn a_forward_is_told_whole() {
-    let told = ask(
+    let found = ask(
         &shop(),
         "POST",
         "http://Shop.Example/x/../orders//7?q=1",
         &[("X-Forwarded-For", "1.2.3.4"), ("x-channel", "web")],
     );
-    insta::assert_snapshot!("forward", told.to_string());
-    assert!(!serde_json::to_string(&told).unwrap().contains("secret"));
+    insta::assert_snapshot!("forward", found.to_string());
+    assert!(!serde_json::to_string(&found).unwrap().contains("secret"));
 }
 
 #[test]
@@ -87,45 +87,45 @@ fn a_trusted_peer_tells_of_its_client() {
     let world = World::build(&config).unwrap();
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let headers = [header("x-forwarded-for", "203.0.113.5"), header("x-forwarded-proto", "https")];
-    let told = |peer: &str| {
+    let found = |peer: &str| {
         let peer = Some(peer.parse().unwrap());
-        let question = Question { url: "http://h/old", headers: &headers, peer, ..QUESTION };
-        let told = explain(&config, &world, &question).unwrap();
-        let claims = told.phases.iter().find(|told| told.phase == "client claims").unwrap();
-        (claims.verdict.clone(), told.outcome.to_string())
+        let question = ExplainRequest { url: "http://h/old", headers: &headers, peer, ..QUESTION };
+        let found = explain(&config, &world, &question).unwrap();
+        let claims = found.phases.iter().find(|found| found.phase == "client claims").unwrap();
+        (claims.verdict.clone(), found.outcome.to_string())
     };
-    let (claims, outcome) = told("10.0.0.1");
+    let (claims, outcome) = found("10.0.0.1");
     assert_eq!(
         claims,
         "of a trusted peer, for `203.0.113.5`: `x-forwarded-for`, `x-forwarded-proto`"
     );
     assert!(outcome.contains("https://h/old"), "{outcome}");
-    let (claims, outcome) = told("11.0.0.1");
+    let (claims, outcome) = found("11.0.0.1");
     assert_eq!(claims, "removed: `x-forwarded-for`, `x-forwarded-proto`");
     assert!(outcome.contains("http://h:8080/old"), "{outcome}");
 }
 
 #[test]
 fn the_document_is_stable() {
-    let told = ask(&shop(), "GET", "http://h/old?q", &[]);
-    insta::assert_snapshot!("document", serde_json::to_string_pretty(&told).unwrap());
+    let found = ask(&shop(), "GET", "http://h/old?q", &[]);
+    insta::assert_snapshot!("document", serde_json::to_string_pretty(&found).unwrap());
 }
 
 #[test]
 fn a_refusal_says_in_which_phase() {
-    let told = ask(&shop(), "GET", "http://h/a%00", &[]);
-    insta::assert_snapshot!("refused_path", told.to_string());
-    let told = ask(&shop(), "GET", "http://h/nowhere", &[]);
-    insta::assert_snapshot!("no_route", told.to_string());
+    let found = ask(&shop(), "GET", "http://h/a%00", &[]);
+    insta::assert_snapshot!("refused_path", found.to_string());
+    let found = ask(&shop(), "GET", "http://h/nowhere", &[]);
+    insta::assert_snapshot!("no_route", found.to_string());
 }
 
 #[test]
 fn a_cookie_shows_in_the_shares() {
     let affinity = Affinity { backend: upstream_key("u1"), endpoint: 1 };
     let cookie = format!("pin={}", text(&affinity.encode()));
-    let told = ask(&shop(), "POST", "http://shop.example/orders", &[("Cookie", &cookie)]);
-    match told.outcome {
-        Outcome::Forward { upstreams, kept_by_cookie: true, .. } => {
+    let found = ask(&shop(), "POST", "http://shop.example/orders", &[("Cookie", &cookie)]);
+    match found.outcome {
+        ExplainedOutcome::Forward { upstreams, kept_by_cookie: true, .. } => {
             let shares: Vec<_> = upstreams.iter().map(|it| it.share.as_str()).collect();
             assert_eq!(shares, ["0%", "100%"]);
         }
@@ -180,32 +180,32 @@ fn the_wish_for_a_websocket_has_a_verdict() {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     let check = |headers: &[(&str, &str)], expected: Option<&str>| {
-        let told = ask(&live, "GET", "http://h/live", headers);
-        let verdict = told.phases.iter().find(|it| it.phase == "upgrade");
+        let found = ask(&live, "GET", "http://h/live", headers);
+        let verdict = found.phases.iter().find(|it| it.phase == "upgrade");
         assert_eq!(verdict.map(|it| it.verdict.as_str()), expected, "{headers:?}");
-        told.to_string()
+        found.to_string()
     };
-    let told = check(&good, Some("websocket, if the upstream switches"));
+    let found = check(&good, Some("websocket, if the upstream switches"));
     for setting in ["websocket.idleTimeout 300s", "websocket.drain.closeCode 1001"] {
-        assert!(told.contains(setting), "{told}");
+        assert!(found.contains(setting), "{found}");
     }
-    let told = check(&good[..3], Some("refused: websocket-handshake"));
-    assert!(told.contains("400, refused: websocket-handshake"), "{told}");
+    let found = check(&good[..3], Some("refused: websocket-handshake"));
+    assert!(found.contains("400, refused: websocket-handshake"), "{found}");
     check(&[good[0], ("upgrade", "h2c")], Some("dropped: only `websocket` is passed on"));
-    let told = check(&good[1..], None);
-    assert!(!told.contains("websocket."), "{told}");
+    let found = check(&good[1..], None);
+    assert!(!found.contains("websocket."), "{found}");
 }
 
 #[test]
 fn what_is_translated_is_told() {
-    let mut told = route(0, "prefix:/a");
-    let model::Action::Forward(forward) = &mut told.action else { unreachable!() };
+    let mut found = route(0, "prefix:/a");
+    let model::Action::Forward(forward) = &mut found.action else { unreachable!() };
     forward.grpc_web = Some(location(5));
-    let calls = config(vec![told, route(1, "prefix:/b")]);
+    let calls = config(vec![found, route(1, "prefix:/b")]);
     let check = |path: &str, content_type: &str, accept: &str, expected: Option<&str>| {
         let headers = [("content-type", content_type), ("accept", accept)];
-        let told = ask(&calls, "POST", path, &headers);
-        let verdict = told.phases.iter().find(|it| it.phase == "grpc-web");
+        let found = ask(&calls, "POST", path, &headers);
+        let verdict = found.phases.iter().find(|it| it.phase == "grpc-web");
         assert_eq!(verdict.map(|it| it.verdict.as_str()), expected, "{content_type}");
     };
     let (binary, text) = ("application/grpc-web+proto", "application/grpc-web-text");

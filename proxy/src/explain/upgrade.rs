@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_config::location::Sourced;
 use portcullis_config::model::{Upgrades, WebSocket};
 
-use super::SettingTold;
+use super::EffectiveSetting;
 use crate::cause::Rule;
 use crate::decide::{Rejection, Step};
 use crate::message::RequestHead;
@@ -40,15 +40,19 @@ pub(super) fn verdict(
     }
 }
 
-pub(super) fn settings(websocket: &WebSocket) -> Vec<SettingTold> {
-    fn told<T>(name: &'static str, it: &Sourced<T>, value: impl Fn(&T) -> String) -> SettingTold {
-        SettingTold { name, value: value(&it.value), origin: it.origin.to_string() }
+pub(super) fn settings(websocket: &WebSocket) -> Vec<EffectiveSetting> {
+    fn found<T>(
+        name: &'static str,
+        it: &Sourced<T>,
+        value: impl Fn(&T) -> String,
+    ) -> EffectiveSetting {
+        EffectiveSetting { name, value: value(&it.value), origin: it.origin.to_string() }
     }
     let duration = |it: &Duration| format!("{it:?}");
-    let mut settings = vec![told("websocket.idleTimeout", &websocket.idle_timeout, duration)];
-    settings.extend(websocket.max_age.as_ref().map(|age| told("websocket.maxAge", age, duration)));
+    let mut settings = vec![found("websocket.idleTimeout", &websocket.idle_timeout, duration)];
+    settings.extend(websocket.max_age.as_ref().map(|age| found("websocket.maxAge", age, duration)));
     let drain = &websocket.drain;
-    settings.push(told("websocket.drain.closeCode", &drain.close_code, |it| it.get().to_string()));
-    settings.push(told("websocket.drain.jitter", &drain.jitter, duration));
+    settings.push(found("websocket.drain.closeCode", &drain.close_code, |it| it.get().to_string()));
+    settings.push(found("websocket.drain.jitter", &drain.jitter, duration));
     settings
 }

@@ -1,10 +1,10 @@
-//! The head of the response as it goes to the client.
+//! The head of the response to the client.
 
 use http::StatusCode;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::attempt::Target;
+use super::attempt::AttemptTarget;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
 use crate::http1::write::{Line, OutgoingResponse, client_framing, write_response};
@@ -37,18 +37,18 @@ pub(super) fn response_filters(exchange: &mut Exchange<'_>, bytes: &[u8]) -> Sta
     filters
 }
 
-/// The head for the client, whether its connection goes on, and whether only the connection's
-/// end will tell it the end of the body.
+/// The head for the client, whether its connection is kept, and whether only the end of the
+/// connection ends the body.
 pub(super) fn begin_response<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
     bytes: &[u8],
     answered: Instant,
 ) -> Result<(Writing<'c>, bool, bool), Reason> {
     let Parts { request, response, decide, response_out, .. } = &mut *exchange.scratch;
     let framing = client_framing(response.framing, request.version);
     let switching = response.status == 101;
-    // What came behind a request for a WebSocket may be frames: nobody is to read them as requests.
+    // Bytes after a WebSocket request may be frames; they must not be read as requests.
     let spoiled = exchange.handshake.is_some()
         && (exchange.client_spoke
             || exchange.head.as_ref().is_some_and(|head| !head.body().is_empty()));

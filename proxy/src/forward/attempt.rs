@@ -1,7 +1,7 @@
-//! One attempt: an endpoint, a connection to it, and the conversation over that.
+//! One attempt: an endpoint, a connection to it, and the exchange over that connection.
 //!
-//! An attempt is a value that owns all of this, so that another may be alive beside it. What is the
-//! request's own (its head, its body, its timer) stays with the exchange.
+//! An attempt is a value that owns these, so that two attempts can exist at once. The request's own
+//! state (head, body, timer) stays in the exchange.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM, Method};
 use super::outgoing::{begin_http1, begin_http2};
 use super::sending::{drive, take_back};
 use super::stream::{Answered, finish};
-use super::{Failure, Outcome as Forwarded};
+use super::{Failure, ForwardOutcome as Forwarded};
 use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
 use crate::error::Fault;
@@ -26,10 +26,10 @@ use crate::snapshot::HttpListener;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::Picked;
 use crate::upstream::local::LocalUpstream;
-use crate::upstream::outcome::{Outcome, Trial};
+use crate::upstream::outcome::{AttemptOutcome, Trial};
 
 /// Where one attempt goes, and how long it may take.
-pub(super) struct Target<'a> {
+pub(super) struct AttemptTarget<'a> {
     pub(super) listener: &'a HttpListener,
     pub(super) plan: &'a Plan<'a>,
     pub(super) upstream: &'a Rc<LocalUpstream>,
@@ -37,36 +37,36 @@ pub(super) struct Target<'a> {
     /// When this attempt began.
     pub(super) started: Instant,
     pub(super) give_up: Instant,
-    /// When an answer of any attempt is to be there.
+    /// The deadline for a response of any attempt.
     pub(super) answer_by: Instant,
 }
 
-/// A connection to an endpoint, and the books in which the attempt at it is kept.
+/// A connection to an endpoint, and the counters of the attempt.
 pub(super) struct Connected {
     pub(super) upstream: Rc<LocalUpstream>,
     pub(super) connection: Connection,
     pub(super) trial: Trial,
-    /// When the request could begin to leave.
+    /// When the request could be sent.
     ready: Instant,
 }
 
-/// One attempt under way.
+/// An attempt in flight.
 pub(super) struct Attempt<'c> {
     pub(super) connected: Connected,
     /// Its part of the exchange's timer.
     pub(super) watch: Watch<'c>,
-    /// The request, until it has left whole.
+    /// The request, until it is sent completely.
     pub(super) upload: Option<Upload<'c>>,
-    /// Where the heads of its response are read.
+    /// Reads the heads of its response.
     pub(super) heads: HeadReader<'c>,
     /// The last head that was read.
     pub(super) response: ResponseParts,
 }
 
-/// Makes one attempt: until there is an answer, or a short one has gone to the client whole.
+/// Makes one attempt: until its response has begun, or a short one is sent to the client completely.
 pub(super) async fn attempt<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
 ) -> Result<Forwarded<'c>, Failure> {
     let connected = connect(exchange, target).await?;
     let mut attempt = Attempt::begin(exchange, target, connected)?;
@@ -90,8 +90,11 @@ pub(super) async fn attempt<'c>(
 }
 
 /// A connection to the endpoint, or a stream of one.
-async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Connected, Failure> {
-    let Target { upstream, picked, .. } = target;
+async fn connect(
+    exchange: &mut Exchange<'_>,
+    target: &AttemptTarget<'_>,
+) -> Result<Connected, Failure> {
+    let AttemptTarget { upstream, picked, .. } = target;
     let trial = Trial::begin(upstream, picked);
     exchange.endpoint = Some(Rc::clone(trial.endpoint()));
     exchange.timeline.unmark(Mark::Connect);
@@ -99,7 +102,7 @@ async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Con
     let client = exchange.client;
     let ends = || client.ends();
     let acquired = if exchange.handshake.is_some() {
-        // Whatever the upstream speaks otherwise: a tunnel has a connection of HTTP/1 for itself.
+        // A tunnel has its own HTTP/1 connection, whatever protocol the upstream speaks otherwise.
         upstream.acquire_fresh(picked, target.give_up, &ends).await.map(Connection::Http1)
     } else {
         let permitted = |at| waited.set(Some(at));
@@ -124,7 +127,7 @@ async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Con
     if error.may_try_another() {
         return Err(Failure::not_sent(error.reason()));
     }
-    // It never left the queue: no endpoint was tried.
+    // The attempt never left the queue, so no endpoint was tried.
     exchange.attempts -= 1;
     exchange.endpoint = None;
     exchange.upstream = Some(upstream.live.cluster.name.as_str().into());
@@ -133,7 +136,7 @@ async fn connect(exchange: &mut Exchange<'_>, target: &Target<'_>) -> Result<Con
 
 impl Connected {
     /// Ends it without an answer.
-    fn fail(self, outcome: Outcome) {
+    fn fail(self, outcome: AttemptOutcome) {
         self.upstream.discard(self.connection);
         self.trial.record(outcome, Instant::now());
     }
@@ -143,7 +146,7 @@ impl<'c> Attempt<'c> {
     /// Begins to send the request.
     fn begin(
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
         mut connected: Connected,
     ) -> Result<Self, Failure> {
         exchange.upload = Default::default();
@@ -176,7 +179,7 @@ impl<'c> Attempt<'c> {
                 Ok(Self { connected, watch, upload, heads, response })
             }
             Err(failure) => {
-                connected.fail(Outcome::of(failure.cause.reason));
+                connected.fail(AttemptOutcome::of(failure.cause.reason));
                 Err(failure)
             }
         }
@@ -186,13 +189,13 @@ impl<'c> Attempt<'c> {
     async fn hear(
         &mut self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
     ) -> Result<(), Cause> {
         let mut interim = 0;
         loop {
             let Self { upload, watch, heads, response, .. } = self;
             drive(exchange, upload, watch, heads.next(response)).await?;
-            // Stands for any mistake: what a panic leaves behind is seen over real sockets.
+            // A panic on purpose: tests over real sockets look at what it leaves behind.
             #[cfg(test)]
             assert_ne!(response.status, 599, "a test asks for a panic");
             match response.status {
@@ -208,7 +211,7 @@ impl<'c> Attempt<'c> {
         }
     }
 
-    /// Whether the upstream may switch protocols: when it was asked to, and says so rightly.
+    /// Whether the upstream may switch protocols: it was asked to, and its answer is valid.
     fn judge_switch(&self, exchange: &Exchange<'_>) -> Result<(), Cause> {
         let head = ResponseHead { bytes: self.heads.bytes(), parts: &self.response };
         match exchange.handshake.filter(|_| self.upload.is_none()) {
@@ -218,12 +221,12 @@ impl<'c> Attempt<'c> {
         }
     }
 
-    /// When its request could begin to leave.
+    /// When its request could be sent.
     pub(super) fn ready(&self) -> Instant {
         self.connected.ready
     }
 
-    /// Ends it without an answer; what is the request's goes back to the exchange.
+    /// Ends the attempt without a response; the request's state goes back to the exchange.
     fn fail(self, exchange: &mut Exchange<'_>, cause: Cause) -> Failure {
         let Self { connected, upload, mut heads, response, .. } = self;
         exchange.scratch.response = response;
@@ -233,7 +236,8 @@ impl<'c> Attempt<'c> {
             take_back(exchange, upload);
         }
         let refused = heads.was_refused();
-        let outcome = if refused { Outcome::Refused } else { Outcome::of(cause.reason) };
+        let outcome =
+            if refused { AttemptOutcome::Refused } else { AttemptOutcome::of(cause.reason) };
         connected.fail(outcome);
         let unsent = !exchange.upload.begun.get() || refused;
         Failure { cause, not_sent: unsent && cause.reason.fault() == Fault::Upstream }

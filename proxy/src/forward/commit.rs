@@ -1,15 +1,15 @@
-//! The commit: from here on a response is the request's, and no other attempt is made.
+//! The commit: from here on the response is final, and no further attempt is made.
 //!
-//! Before it a response may be dropped, and what was read of the request is kept to be sent again;
-//! behind it nothing of that is.
+//! Before the commit a response may be dropped, and the request's bytes are kept for a retry. After
+//! it neither is possible.
 
 use tokio::time::Instant;
 
 use super::answer::{begin_response, response_filters};
-use super::attempt::{Attempt, Target};
+use super::attempt::{Attempt, AttemptTarget};
 use super::head::HeadReader;
 use super::sending::forget;
-use super::stream::{Begun, End};
+use super::stream::{BodyStreams, ResponseEnd};
 use crate::cause::Cause;
 use crate::exchange::Exchange;
 use crate::message::{Framing, ResponseHead};
@@ -21,16 +21,16 @@ use crate::relay::reader::Reading;
 use crate::relay::request::Upload;
 use crate::relay::response::Download;
 use crate::relay::writer::Writing;
-use crate::relay::{Stage, Watch};
-use crate::upstream::outcome::Outcome;
+use crate::relay::{WaitStage, Watch};
+use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
 /// A response on its way to the client.
 pub(super) struct Response<'c> {
     pub(super) writing: Writing<'c>,
-    /// The client was told that its connection goes on.
+    /// The response says that the client's connection is kept.
     pub(super) keep_alive: bool,
-    /// A close would look like the end of the body.
+    /// A close would look like the end of the body, so the connection is reset on an error.
     pub(super) until_close: bool,
     filters: Stack,
     /// Of what is left of the body.
@@ -43,11 +43,11 @@ pub(super) struct Response<'c> {
 }
 
 impl<'c> Attempt<'c> {
-    /// Makes the response that of the request, and begins to send it.
+    /// Commits the response, and begins to send it.
     pub(super) fn commit(
         &mut self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
     ) -> Result<Response<'c>, Cause> {
         forget(exchange, self.upload.as_mut());
         let answered = self.adopt(exchange);
@@ -66,7 +66,7 @@ impl<'c> Attempt<'c> {
         Ok(response)
     }
 
-    /// What the head says becomes what is known of the exchange, and of the endpoint.
+    /// Records the head in the exchange, and in the endpoint's counters.
     fn adopt(&mut self, exchange: &mut Exchange<'_>) -> Instant {
         let answered = Instant::now();
         let status = self.response.status;
@@ -77,7 +77,7 @@ impl<'c> Attempt<'c> {
             exchange.note("the origin refused the WebSocket handshake");
         }
         let latency = answered - self.ready();
-        self.connected.trial.record(Outcome::Answered { status, latency }, answered);
+        self.connected.trial.record(AttemptOutcome::Answered { status, latency }, answered);
         if exchange.call.is_some() {
             // It stands in the head where there is nothing else.
             let head = ResponseHead { bytes: self.heads.bytes(), parts: &self.response };
@@ -109,31 +109,31 @@ impl<'c> Response<'c> {
         }
     }
 
-    /// The client has taken all of it.
+    /// The client has read all of it.
     pub(super) fn is_passed(&self) -> bool {
         self.passed.is_some()
     }
 
     /// How it has ended, once it is passed.
-    pub(super) fn end(&self) -> End {
-        End { keep_alive: self.keep_alive, at_its_end: self.passed == Some(true) }
+    pub(super) fn end(&self) -> ResponseEnd {
+        ResponseEnd { keep_alive: self.keep_alive, at_its_end: self.passed == Some(true) }
     }
 
     /// Both directions, ready to go on.
     pub(super) fn begin(
         self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
         watch: Watch<'c>,
         upload: Option<Upload<'c>>,
         heads: HeadReader<'c>,
-    ) -> Box<Begun<'c>> {
+    ) -> Box<BodyStreams<'c>> {
         let Self { writing, keep_alive, until_close, filters, framing, upgraded, .. } = self;
         let mut reading = heads.into_body(framing, &mut exchange.scratch.response_head);
         if !filters.is_empty() && !framing.is_empty() {
             reading = Reading::Filtered(Box::new(Filtered::new(reading, filters)));
         }
-        watch.stage.set(Stage::ResponseBody);
+        watch.stage.set(WaitStage::ResponseBody);
         let idle = target.plan.timeouts().idle;
         let pipes = exchange.worker.pipes();
         let download = if exchange.call.is_some() {
@@ -142,6 +142,6 @@ impl<'c> Response<'c> {
             let client_patience = *target.listener.settings.timeouts.body;
             Download::new(reading, writing, pipes, idle, client_patience)
         };
-        Box::new(Begun { watch, upload, download, keep_alive, until_close, upgraded })
+        Box::new(BodyStreams { watch, upload, download, keep_alive, until_close, upgraded })
     }
 }

@@ -1,14 +1,14 @@
-//! Why there is no answer, in the words of whatever carried the request.
+//! Why there is no response, in terms of the connection that carried the request.
 
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::exchange::Exchange;
 use crate::fault::Words;
-use crate::http2::heard::Heard;
+use crate::http2::sniff::SniffedProtocol;
 use crate::upstream::acquire::Connection;
 
-/// Notes what happened to the connection, where that is why there is no answer; a peer that speaks
-/// something else than was expected is a cause of its own.
+/// Notes what happened to the connection, if that is the reason. A peer that speaks another protocol
+/// than expected is a separate cause.
 #[cold]
 pub(super) fn explain(
     exchange: &mut Exchange<'_>,
@@ -29,20 +29,20 @@ pub(super) fn explain(
             cause
         }
         Connection::Http1(_) => cause,
-        Connection::Http2(lease) => match lease.heard() {
-            Heard::Http1 => Rule::Http1FromHttp2.in_response(),
-            Heard::Nothing => {
+        Connection::Http2(lease) => match lease.sniffed() {
+            SniffedProtocol::Http1 => Rule::Http1FromHttp2.in_response(),
+            SniffedProtocol::Nothing => {
                 exchange.note_more(SILENT);
                 cause
             }
-            Heard::Fault { words, silent } => {
+            SniffedProtocol::Fault { words, silent } => {
                 exchange.note(words);
                 if silent {
                     exchange.note_more(SILENT);
                 }
                 cause
             }
-            Heard::Frames => cause,
+            SniffedProtocol::Frames => cause,
         },
     }
 }

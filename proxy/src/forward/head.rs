@@ -23,7 +23,7 @@ use crate::relay::read_some;
 use crate::relay::reader::{Http1Body, Http2Body, Reading};
 use crate::relay::writer::Wire;
 
-/// More interim responses than this are no answer (RFC 9110 sets no bound).
+/// More interim responses than this are an error (RFC 9110 sets no bound).
 pub(super) const MAX_INTERIM: u32 = 16;
 /// What an upstream's head may be: as generous as a listener may be set.
 pub(super) const RESPONSE_RULES: ResponseRules =
@@ -84,7 +84,7 @@ impl HeadReader<'_> {
         }
     }
 
-    /// Goes on behind `length` bytes: a head, or the part of its body that has been taken.
+    /// Continues after `length` bytes: a head, or the part of its body that was taken.
     pub(super) fn skip(&mut self, length: usize) {
         if let Self::Http1(heads) = self {
             if let Some(buffer) = &mut heads.slot {
@@ -111,7 +111,7 @@ impl HeadReader<'_> {
         }
     }
 
-    /// The upstream said that it did nothing with the request.
+    /// The upstream refused the stream without processing the request.
     pub(super) fn was_refused(&self) -> bool {
         matches!(self, Self::Http2(heads) if heads.refused)
     }
@@ -124,7 +124,7 @@ impl HeadReader<'_> {
         }
     }
 
-    /// What the upstream said when it reset the stream.
+    /// The code with which the upstream reset the stream.
     pub(super) fn reset_code(&self) -> Option<h2::Reason> {
         match self {
             Self::Http1(_) => None,

@@ -1,6 +1,6 @@
 //! Interim responses on their way to the client.
 
-use super::attempt::{Attempt, Target};
+use super::attempt::{Attempt, AttemptTarget};
 use super::sending::drive;
 use crate::cause::Cause;
 use crate::error::Reason;
@@ -9,7 +9,7 @@ use crate::http1::simple::write_informational;
 use crate::http1::write::OutgoingResponse;
 use crate::http2::head::outgoing_response;
 use crate::message::{ResponseHead, Version};
-use crate::relay::Stage;
+use crate::relay::WaitStage;
 
 impl<'c> Attempt<'c> {
     /// Passes an interim response on. Half of one cannot be followed by anything, so that a deadline
@@ -17,7 +17,7 @@ impl<'c> Attempt<'c> {
     pub(super) async fn pass_on(
         &mut self,
         exchange: &mut Exchange<'c>,
-        target: &Target<'_>,
+        target: &AttemptTarget<'_>,
     ) -> Result<(), Cause> {
         let head = ResponseHead { bytes: self.heads.bytes(), parts: &self.response };
         let client_patience = *target.listener.settings.timeouts.body;
@@ -36,7 +36,7 @@ impl<'c> Attempt<'c> {
                 let mut bytes = Vec::new();
                 write_informational(&mut bytes, &head);
                 let (stage, until) = (self.watch.stage.get(), self.watch.deadline.wanted());
-                self.watch.expect(Stage::ClientWrite, client_patience);
+                self.watch.expect(WaitStage::ClientWrite, client_patience);
                 let io = &exchange.client.io;
                 let write = async {
                     io.write_all(&bytes, &[], |_| {})
@@ -50,7 +50,7 @@ impl<'c> Attempt<'c> {
         }
         if head.parts.status == 100 && !exchange.upload.complete.get() {
             // Now the body is the client's to send.
-            self.watch.expect(Stage::ClientBody, client_patience);
+            self.watch.expect(WaitStage::ClientBody, client_patience);
         }
         Ok(())
     }

@@ -1,15 +1,15 @@
-//! Forwarding: attempts at an upstream, until one has an answer or none may be made any more;
-//! then the answer's way to the client.
+//! Forwarding: attempts at an upstream, until one has a response or no further attempt is allowed;
+//! then the response to the client.
 //!
-//! A request is sent again only when surely nobody did anything with it (`not-sent`): the connect
-//! failed, a kept connection died before it took the first byte, or the upstream said that it
-//! refused the stream. What was sent of the body must still be here.
+//! A request is sent again only if it was certainly not processed (`not-sent`): the connect failed,
+//! a reused connection broke before it took the first byte, or the upstream refused the stream. The
+//! body that was sent must still be in memory.
 
 use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use self::attempt::{Target, attempt};
+use self::attempt::{AttemptTarget, attempt};
 use self::sending::{keep, rewind};
 pub use self::stream::{Answered, stream};
 use crate::cause::{Cause, Rule};
@@ -35,19 +35,19 @@ mod sending;
 mod stream;
 mod upgrade;
 
-/// Bytes that are kept of a request's body, so that it can be sent again.
+/// Bytes of a request's body that are kept for a retry.
 const KEPT_BODY: usize = 64 * 1024;
 
-/// How far a request came while its generation was needed.
-pub enum Outcome<'c> {
+/// The result of a request up to the point where its generation is released.
+pub enum ForwardOutcome<'c> {
     Ended(Next),
     Answered(Answered<'c>),
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 struct Failure {
     cause: Cause,
-    /// Nothing of the request was sent: another attempt cannot run it twice.
+    /// The request was not processed: another attempt cannot run it twice.
     not_sent: bool,
 }
 
@@ -60,8 +60,8 @@ impl Failure {
         Self { cause: cause.into(), not_sent: true }
     }
 
-    /// Says which of the limits it was that a response did not keep to.
-    fn name_timeout(self, target: &Target<'_>) -> Self {
+    /// Names the timeout that the response has exceeded.
+    fn name_timeout(self, target: &AttemptTarget<'_>) -> Self {
         let rule = match self.cause {
             Cause { reason: Reason::UpstreamTimeout, rule: None } => {
                 let per_try = target.give_up < target.answer_by;
@@ -73,19 +73,19 @@ impl Failure {
     }
 }
 
-/// Sends the request to the planned upstream until its response has begun. Times count from
-/// `routed`: the clock is read where something was waited for, not at every step.
+/// Sends the request to the planned upstream until its response has begun. Timeouts count from
+/// `routed`: the clock is read after a wait, not at every step.
 pub async fn forward<'c>(
     exchange: &mut Exchange<'c>,
     current: &Current,
     listener: &HttpListener,
     plan: &Plan<'_>,
     routed: Instant,
-) -> Outcome<'c> {
+) -> ForwardOutcome<'c> {
     let edits = &plan.route.response_edits;
     let call = exchange.call;
     let Some(upstream) = current.upstreams.get(plan.upstream.0) else {
-        return Outcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
+        return ForwardOutcome::Ended(fail(exchange, edits, Reason::Internal.into()).await);
     };
     let key = pick_key(exchange, upstream, plan);
     let budget = Budget { upstream, key: &key, extra: plan.retries, begun: routed };
@@ -97,31 +97,35 @@ pub async fn forward<'c>(
         Ok(outcome) => outcome,
         Err(failure) => {
             let cause = requests.name(failure.cause);
-            Outcome::Ended(fail(requests.exchange, edits, cause).await)
+            ForwardOutcome::Ended(fail(requests.exchange, edits, cause).await)
         }
     }
 }
 
-/// The request, to be sent until one attempt has an answer.
+/// The request, sent until one attempt has a response.
 struct Requests<'r, 'c> {
     exchange: &'r mut Exchange<'c>,
     listener: &'r HttpListener,
     plan: &'r Plan<'r>,
     upstream: &'r Rc<LocalUpstream>,
-    /// The end of the call, whatever makes progress.
+    /// The deadline of the call, whatever makes progress.
     end: Option<Instant>,
-    /// When an answer of any attempt is to be there.
+    /// The deadline for a response of any attempt.
     give_up: Instant,
 }
 
 impl<'c> Attempts for Requests<'_, 'c> {
-    type Answer = Outcome<'c>;
+    type Answer = ForwardOutcome<'c>;
     type Failure = Failure;
 
-    async fn attempt(&mut self, picked: &Picked, now: Instant) -> Result<Outcome<'c>, Failure> {
+    async fn attempt(
+        &mut self,
+        picked: &Picked,
+        now: Instant,
+    ) -> Result<ForwardOutcome<'c>, Failure> {
         self.exchange.attempts += 1;
         self.exchange.forget_note();
-        let target = Target {
+        let target = AttemptTarget {
             listener: self.listener,
             plan: self.plan,
             upstream: self.upstream,
@@ -135,7 +139,7 @@ impl<'c> Attempts for Requests<'_, 'c> {
     }
 
     fn may_follow(&mut self, failure: &Failure, now: Instant) -> bool {
-        // What the client took to send its body is not the upstream's time.
+        // The time in which the client sent its body does not count for the upstream.
         self.give_up = within(self.end, self.give_up + self.exchange.upload.took.get());
         failure.not_sent && now < self.give_up && rewind(self.exchange)
     }
@@ -143,15 +147,15 @@ impl<'c> Attempts for Requests<'_, 'c> {
     fn no_endpoint(&mut self) -> Failure {
         let cluster = &self.upstream.live.cluster;
         self.exchange.upstream = Some(cluster.name.as_str().into());
-        if let Some(trouble) = cluster.trouble() {
-            self.exchange.note(trouble);
+        if let Some(unresolved) = cluster.unresolved() {
+            self.exchange.note(unresolved);
         }
         Failure::sent(Reason::NoEndpoint)
     }
 }
 
 impl Requests<'_, '_> {
-    /// A call whose time is over ends by that, whatever its last attempt ended by.
+    /// A call past its deadline ends with that reason, whatever its last attempt's reason was.
     fn name(&self, cause: Cause) -> Cause {
         let answerable = !matches!(cause.reason, Reason::NoEndpoint) && cause.reason.status() != 0;
         let over = answerable && self.end.is_some_and(|end| end <= Instant::now());
@@ -163,14 +167,14 @@ fn within(end: Option<Instant>, at: Instant) -> Instant {
     end.map_or(at, |end| end.min(at))
 }
 
-/// Answers with the reason. The connection goes on if the request was read to its end.
+/// Answers with the reason. The connection is kept if the request was read to its end.
 async fn fail(exchange: &mut Exchange<'_>, edits: &Edits, cause: Cause) -> Next {
     let request = &exchange.scratch.request;
     let whole = request.framing.is_empty() || exchange.upload.complete.get();
     let keep_alive = whole && request.keep_alive && !exchange.client.is_ending();
     if cause.reason.status() == 0 {
         exchange.blame(cause);
-        // An answer that came and did not leave is none.
+        // A response that did not reach the client does not count.
         exchange.status = 0;
         return Next::Abort;
     }

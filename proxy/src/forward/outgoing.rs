@@ -1,4 +1,4 @@
-//! The request as it goes to the upstream.
+//! The request to the upstream.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use h2::client::ResponseFuture;
 use tokio::time::Instant;
 
 use super::Failure;
-use super::attempt::Target;
+use super::attempt::AttemptTarget;
 use crate::decide::HostSource;
 use crate::error::Reason;
 use crate::exchange::{ClientEnd, Exchange};
@@ -27,14 +27,14 @@ use crate::relay::writer::{Http1Writing, Http2Writing, Wire, Writing};
 use crate::scratch::Parts;
 
 /// Writes the head for HTTP/1 into `scratch.out`.
-fn encode_request(exchange: &mut Exchange<'_>, target: &Target<'_>, framing: Framing) {
+fn encode_request(exchange: &mut Exchange<'_>, target: &AttemptTarget<'_>, framing: Framing) {
     let mut out = std::mem::take(&mut exchange.scratch.out);
     out.clear();
     outgoing(exchange, target, framing, |head, plan| write_request(&mut out, head, plan));
     exchange.scratch.out = out;
 }
 
-/// What is done to the request's body.
+/// The filters on the request's body.
 fn request_filters(exchange: &Exchange<'_>) -> Stack {
     match exchange.call.and_then(|call| call.web) {
         Some(web) if web.text => Stack::default().with(FromText::default()),
@@ -46,14 +46,14 @@ fn request_filters(exchange: &Exchange<'_>) -> Stack {
 /// framed so.
 fn outgoing<R>(
     exchange: &Exchange<'_>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
     framing: Framing,
     encode: impl FnOnce(&RequestHead<'_>, &OutgoingRequest<'_>) -> R,
 ) -> R {
     let Parts { head: apart, request, decide, .. } = &*exchange.scratch;
     let bytes = exchange.head.as_ref().map_or(&apart[..], |buffer| buffer.head());
     let head = RequestHead { bytes, parts: request };
-    let told = Forwarded::new(
+    let forwarded = Forwarded::new(
         &exchange.provenance,
         &head,
         exchange.client.peer.address().as_bytes(),
@@ -67,7 +67,7 @@ fn outgoing<R>(
     let content_type = web.map(|_| grpc_web::to_service(content_type)).unwrap_or_default();
     let upgrade = exchange.handshake.as_ref();
     let key = upgrade.map(|handshake| [handshake.key()]);
-    let (mut drop, mut lines) = (told.dropped(), told.lines());
+    let (mut drop, mut lines) = (forwarded.dropped(), forwarded.lines());
     if !left[0].is_empty() {
         drop = drop.with(Known::GrpcTimeout);
         lines.push(Line { name: b"grpc-timeout", value: &left });
@@ -80,7 +80,7 @@ fn outgoing<R>(
         }
     }
     if let Some(key) = &key {
-        // Of several protocols that the client offers, this one alone.
+        // Only this protocol, even if the client offers several.
         drop = drop.with(Known::Upgrade);
         lines.push(Line { name: b"upgrade", value: &[b"websocket"] });
         if request.version == Version::Http2 {
@@ -111,7 +111,7 @@ fn outgoing<R>(
 /// is no body, or it came with its head.
 pub(super) fn begin_http1<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
     io: &Rc<Io>,
 ) -> Option<Upload<'c>> {
     let filters = request_filters(exchange);
@@ -145,7 +145,7 @@ pub(super) fn begin_http1<'c>(
 /// Begins to send the request on a stream of HTTP/2: the rest of it, and its response to come.
 pub(super) fn begin_http2<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
     lease: &mut Lease,
 ) -> Result<(Upload<'c>, ResponseFuture), Failure> {
     let tls = target.upstream.live.tls.is_some();
@@ -181,7 +181,7 @@ fn whole_body<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
 /// The head that stands in `writing`, and behind it what is left of the client's body, framed so.
 fn begin_upload<'c>(
     exchange: &mut Exchange<'c>,
-    target: &Target<'_>,
+    target: &AttemptTarget<'_>,
     writing: Writing<'c>,
     framing: Framing,
     filters: Stack,

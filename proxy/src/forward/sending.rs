@@ -1,4 +1,4 @@
-//! A request on its way while its response is waited for, and what ends the waiting.
+//! Sends a request while its response is awaited, and decides what ends the wait.
 
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -13,18 +13,18 @@ use crate::memory::Level;
 use crate::relay::reader::Reading;
 use crate::relay::request::{Upload, UploadError};
 use crate::relay::writer::Writing;
-use crate::relay::{Stage, Watch};
+use crate::relay::{WaitStage, Watch};
 
-/// The request's side of an exchange, polled before whatever waits for the response.
+/// The request's side of an exchange, polled before the response's side.
 pub(super) struct Sending<'a, 'e, 'c> {
-    /// `None` once the whole request has left.
+    /// `None` once the whole request is sent.
     pub(super) upload: &'a mut Option<Upload<'c>>,
     pub(super) watch: &'a Watch<'c>,
     pub(super) exchange: &'a mut Exchange<'e>,
 }
 
 impl Sending<'_, '_, '_> {
-    /// Moves the request on. Ready when the exchange cannot go on.
+    /// Sends more of the request. Ready when the exchange cannot continue.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         if self.upload.is_some() && is_tight(self.exchange) {
             forget(self.exchange, self.upload.as_mut());
@@ -81,8 +81,10 @@ impl Sending<'_, '_, '_> {
             }
             (ClientEnd::Http2 { .. }, _) => Poll::Pending,
             (ClientEnd::Http1, _) => {
-                let waits =
-                    matches!(self.watch.stage.get(), Stage::ResponseHead | Stage::ResponseBody);
+                let waits = matches!(
+                    self.watch.stage.get(),
+                    WaitStage::ResponseHead | WaitStage::ResponseBody
+                );
                 let client = self.exchange.client;
                 if self.upload.is_none()
                     && waits
@@ -94,7 +96,7 @@ impl Sending<'_, '_, '_> {
                         PeerState::Reset => return Poll::Ready(Reason::ClientAborted.into()),
                         // It may have closed its own side alone, and waits for the response.
                         PeerState::Closed => {
-                            closed = self.watch.stage.get() == Stage::ResponseHead;
+                            closed = self.watch.stage.get() == WaitStage::ResponseHead;
                         }
                         PeerState::Silent | PeerState::Sending => {}
                     }
@@ -107,7 +109,7 @@ impl Sending<'_, '_, '_> {
     }
 }
 
-/// What an upload held goes back to the exchange, for another attempt or an answer of our own.
+/// The upload's buffers go back to the exchange, for a retry or an answer of the proxy.
 pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
     exchange.scratch.out = upload.pump.writing.take_out();
     let reading = match upload.pump.reading {
@@ -121,8 +123,8 @@ pub(super) fn take_back(exchange: &mut Exchange<'_>, mut upload: Upload<'_>) {
     }
 }
 
-/// From here on what is read of the request's body is kept for another attempt, up to so many
-/// bytes: until the commit, until there is too much of it, or until memory is short.
+/// From here on the bytes read of the request's body are kept for a retry: until the commit, until
+/// there are more than the limit, or until memory is short.
 pub(super) fn keep(exchange: &mut Exchange<'_>, most: usize) {
     if exchange.scratch.request.framing.is_empty() || is_tight(exchange) {
         return;
@@ -135,12 +137,12 @@ pub(super) fn keep(exchange: &mut Exchange<'_>, most: usize) {
     }
 }
 
-/// Memory is short: what is kept for other attempts is given up.
+/// Memory is short: drops what is kept for a retry.
 fn is_tight(exchange: &Exchange<'_>) -> bool {
     exchange.worker.memory().level() > Level::Enough
 }
 
-/// Back to the beginning of the body, for another attempt. False when not all of it is here.
+/// Rewinds to the beginning of the body for a retry. False if not all of it was kept.
 pub(super) fn rewind(exchange: &mut Exchange<'_>) -> bool {
     match exchange.end.get_mut() {
         ClientEnd::Http1 => exchange.head.as_mut().is_some_and(HeadBuffer::rewind),
@@ -148,7 +150,7 @@ pub(super) fn rewind(exchange: &mut Exchange<'_>) -> bool {
     }
 }
 
-/// No other attempt will be made: what was read of the body is not wanted again.
+/// No further attempt will be made: the kept bytes are dropped.
 pub(super) fn forget(exchange: &mut Exchange<'_>, upload: Option<&mut Upload<'_>>) {
     if let Some(buffer) = &mut exchange.head {
         buffer.forget();

@@ -1,7 +1,7 @@
-//! The answer's way to the client, after the last look at the configuration.
+//! Sends the response to the client, after the generation is released.
 //!
-//! What is needed from here on is in [`Answered`]: a stream that lasts for hours keeps its
-//! upstream alive, not the generation that chose it.
+//! [`Answered`] has all that is needed from here on. A stream that lasts for hours keeps its upstream
+//! alive, not the generation that selected it.
 
 use std::task::Poll;
 
@@ -20,23 +20,23 @@ use crate::relay::writer::Writing;
 use crate::respond;
 use crate::upstream::acquire::Connection;
 use crate::upstream::local::LocalUpstream;
-use crate::upstream::outcome::Outcome;
+use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
-/// An upstream's response, of which the head is there and nothing has been passed on.
+/// An upstream's response whose head is read and not yet forwarded.
 pub struct Answered<'c> {
     pub(super) connected: Connected,
     /// Boxed: it is large, and handed from phase to phase.
-    pub(super) begun: Box<Begun<'c>>,
+    pub(super) begun: Box<BodyStreams<'c>>,
 }
 
-/// Both directions, ready to go on.
-pub(super) struct Begun<'c> {
+/// Both directions of the exchange, ready to continue.
+pub(super) struct BodyStreams<'c> {
     pub(super) watch: Watch<'c>,
-    /// The request, where it has not left whole yet.
+    /// The request, if it is not sent completely.
     pub(super) upload: Option<Upload<'c>>,
     pub(super) download: Download<'c>,
-    /// The client was told that its connection goes on.
+    /// The response says that the client's connection is kept.
     pub(super) keep_alive: bool,
     /// A close would look like the end of the body.
     pub(super) until_close: bool,
@@ -45,21 +45,21 @@ pub(super) struct Begun<'c> {
 }
 
 /// How a response has ended.
-pub(super) struct End {
-    /// The client was told that its connection goes on.
+pub(super) struct ResponseEnd {
+    /// The response says that the client's connection is kept.
     pub(super) keep_alive: bool,
     /// The upstream's connection stands exactly behind it.
     pub(super) at_its_end: bool,
 }
 
-/// Passes the response on to its end, and the rest of the request meanwhile.
+/// Forwards the response to its end, and the rest of the request at the same time.
 pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> Next {
     if let Some(rules) = answered.begun.upgraded {
         return Box::pin(upgrade::tunnel(exchange, answered, rules)).await;
     }
     let Answered { connected, mut begun } = answered;
     let Connected { upstream, connection, trial, .. } = connected;
-    let Begun { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
+    let BodyStreams { watch, upload, download, keep_alive, until_close, upgraded: _ } = &mut *begun;
     let (watch, keep_alive, until_close) = (&*watch, *keep_alive, *until_close);
     let mut settled = false;
     let result = std::future::poll_fn(|cx| {
@@ -81,22 +81,27 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     let cause = match result {
         Ok(()) => {
             if exchange.call.is_some() {
-                let told = download.pump.reading.trailer("grpc-status", grpc::read_status);
-                exchange.grpc_status = told.or(exchange.grpc_status);
+                let status = download.pump.reading.trailer("grpc-status", grpc::read_status);
+                exchange.grpc_status = status.or(exchange.grpc_status);
             }
             exchange.scratch.response_out = download.pump.writing.take_out();
             if let Some(upload) = upload.take() {
                 take_back(exchange, upload);
             }
             let at_its_end = download.pump.reading.is_at_its_end();
-            return finish(exchange, &upstream, connection, &End { keep_alive, at_its_end });
+            return finish(
+                exchange,
+                &upstream,
+                connection,
+                &ResponseEnd { keep_alive, at_its_end },
+            );
         }
         Err(cause) => cause,
     };
     let reason = cause.reason;
     exchange.upstream_reset = download.pump.reading.reset_code();
     upstream.discard(connection);
-    trial.record(Outcome::of(reason), Instant::now());
+    trial.record(AttemptOutcome::of(reason), Instant::now());
     if !exchange.download.begun.get()
         && let Some(next) = answer_instead(exchange, cause, &mut download.pump.writing).await
     {
@@ -113,8 +118,8 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
             }
             return Next::Close;
         }
-        // A reset takes back what waits to be sent: the connection is given a turn, so that the
-        // client sees as much as the log says of it.
+        // A reset drops what waits to be sent. Yielding first lets the connection send it, so that the
+        // client gets the bytes that the log counts.
         tokio::task::yield_now().await;
         writing.reset(h2::Reason::INTERNAL_ERROR);
     }
@@ -125,12 +130,12 @@ pub async fn stream<'c>(exchange: &mut Exchange<'c>, answered: Answered<'c>) -> 
     Next::Abort
 }
 
-/// The client has the whole response: what becomes of both connections.
+/// After the complete response: decides what happens to both connections.
 pub(super) fn finish(
     exchange: &mut Exchange<'_>,
     upstream: &LocalUpstream,
     connection: Connection,
-    end: &End,
+    end: &ResponseEnd,
 ) -> Next {
     let now = Instant::now();
     let complete = exchange.upload.complete.get();
@@ -144,7 +149,7 @@ pub(super) fn finish(
     next(exchange, end.keep_alive && complete)
 }
 
-/// Nothing of the response was seen: the client can still be told why there is none.
+/// The client has seen nothing of the response, so an error can be sent instead.
 async fn answer_instead(
     exchange: &mut Exchange<'_>,
     cause: Cause,

@@ -1,20 +1,20 @@
-//! What becomes of an exchange when its upstream has switched to WebSocket.
+//! The exchange after its upstream has switched to WebSocket.
 
 use tokio::time::Instant;
 
 use super::attempt::Connected;
-use super::stream::{Answered, Begun};
+use super::stream::{Answered, BodyStreams};
 use crate::exchange::{ClientEnd, Exchange, Next};
 use crate::http1::body::Side;
 use crate::message::Framing;
 use crate::relay::reader::{Http1Body, Reading};
-use crate::relay::websocket::{Direction, Finished, Tunnel};
+use crate::relay::websocket::{Direction, Finished, WebSocketTunnel};
 use crate::relay::writer::{Http1Writing, Wire, Writing};
 use crate::upstream::acquire::Connection;
-use crate::upstream::outcome::Outcome;
+use crate::upstream::outcome::AttemptOutcome;
 use crate::websocket::Rules;
 
-/// Passes frames on to the end. The generation that decided is let go before the first one.
+/// Forwards frames to the end. The generation is released before the first one.
 pub(super) async fn tunnel<'c>(
     exchange: &mut Exchange<'c>,
     answered: Answered<'c>,
@@ -22,7 +22,7 @@ pub(super) async fn tunnel<'c>(
 ) -> Next {
     let Answered { connected, begun } = answered;
     let Connected { upstream, connection, trial, .. } = connected;
-    let Begun { download, .. } = *begun;
+    let BodyStreams { download, .. } = *begun;
     let Connection::Http1(own) = &connection else { return Next::Abort };
     let (worker, client) = (exchange.worker, exchange.client);
     let Some((route, metrics)) = exchange.enter_tunnel() else { return Next::Abort };
@@ -30,7 +30,7 @@ pub(super) async fn tunnel<'c>(
     exchange.settle();
     let _open = metrics.websockets(worker.id()).hold();
 
-    // The streams of a connection are told by registrations of their own.
+    // The streams of a connection have their own registrations.
     let mut apart = None;
     let reading = match exchange.end.get_mut() {
         ClientEnd::Http1 => Reading::Lent {
@@ -50,7 +50,7 @@ pub(super) async fn tunnel<'c>(
     let wire = Wire::Upstream(std::rc::Rc::clone(&own.io));
     let writing = Writing::Http1(Http1Writing::new(wire, Vec::new(), Framing::UntilClose));
     let [a, b, c, d, ..] = worker.random().to_be_bytes();
-    let tunnel = Tunnel {
+    let tunnel = WebSocketTunnel {
         client_to_upstream: Direction::new(
             reading,
             writing,
@@ -75,6 +75,6 @@ pub(super) async fn tunnel<'c>(
     let now = Instant::now();
     exchange.finished = Some(now);
     exchange.reason = reason;
-    trial.record(reason.map_or(Outcome::Unjudged, Outcome::of), now);
+    trial.record(reason.map_or(AttemptOutcome::Unjudged, AttemptOutcome::of), now);
     if clean { Next::Close } else { Next::Abort }
 }

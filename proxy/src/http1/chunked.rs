@@ -5,7 +5,7 @@
 
 use super::body::{Decoded, Side};
 use super::syntax::is_text_byte;
-use super::trailers::Trailers;
+use super::trailers::TrailerCollector;
 use crate::cause::{Cause, Rule};
 
 /// Bytes of chunk extensions in a whole message.
@@ -21,7 +21,7 @@ pub struct ChunkedDecoder {
     remaining: u64,
     digits: u8,
     extensions: usize,
-    trailers: Trailers,
+    trailers: TrailerCollector,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl ChunkedDecoder {
             remaining: 0,
             digits: 0,
             extensions: 0,
-            trailers: Trailers::default(),
+            trailers: TrailerCollector::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A request head that nobody sent, in the form that the codec would have produced.
+//! A hypothetical request head, in the form that the codec would have produced.
 
 use super::known::known;
 use super::syntax::elements;

@@ -14,7 +14,7 @@ const MAX_LINES: usize = 64;
 
 /// Collects lines. Nothing is allocated while there are none.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trailers {
+pub(super) struct TrailerCollector {
     /// The kept lines, then the one that is being collected.
     kept: Vec<u8>,
     line_start: usize,
@@ -22,7 +22,7 @@ pub(super) struct Trailers {
     lines: usize,
 }
 
-impl Trailers {
+impl TrailerCollector {
     /// Takes bytes up to and with the next LF; how many, and whether a line ended.
     pub(super) fn collect(
         &mut self,

@@ -1,8 +1,7 @@
 //! HTTP/2 connections to upstreams: one carries the requests of many clients.
 //!
-//! A connection is driven by a task of its own and lives while somebody holds a handle to it or
-//! a stream of it goes on. Knows no endpoint and no cap; what it was opened with is kept until it
-//! has ended.
+//! Each connection has its own task. It lives while a handle to it or a stream of it exists. Knows no
+//! endpoint and no cap; what it was opened with is kept until it has ended.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use http::Request;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::heard::{Heard, Listened};
+use super::sniff::{ProtocolSniffer, SniffedProtocol};
 use super::transport::Transport;
 use crate::io::Io;
 
@@ -43,27 +42,27 @@ struct State {
     quiet_since: Cell<Option<Instant>>,
     /// Wakes those who wait for a stream, or for the end.
     changed: Rc<Notify>,
-    heard: Rc<Listened>,
+    sniffed: Rc<ProtocolSniffer>,
 }
 
 impl Channel {
-    /// Begins to speak HTTP/2 on a connection. `kept` is dropped when it has ended; `changed` is
-    /// told of that, and of each stream that ends.
+    /// Starts HTTP/2 on a connection. `kept` is dropped when the connection has ended. `changed` is
+    /// notified of that, and of each stream that ends.
     pub async fn open(
         io: Rc<Io>,
         changed: Rc<Notify>,
         kept: impl Sized + 'static,
     ) -> Result<Self, h2::Error> {
-        let heard = Rc::<Listened>::default();
+        let sniffed = Rc::<ProtocolSniffer>::default();
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEAD_BYTES)
             .max_send_buffer_size(SEND_BUFFER)
-            .handshake::<_, Bytes>(Transport::sifted(io, Rc::clone(&heard)))
+            .handshake::<_, Bytes>(Transport::sifted(io, Rc::clone(&sniffed)))
             .await?;
-        let state = Rc::new(State { changed, heard, ..State::default() });
+        let state = Rc::new(State { changed, sniffed, ..State::default() });
         state.quiet_since.set(Some(Instant::now()));
         let driven = Rc::clone(&state);
         tokio::task::spawn_local(async move {
@@ -77,7 +76,7 @@ impl Channel {
         Ok(Self { send, state })
     }
 
-    /// Another request may begin: neither side has said goodbye.
+    /// Whether another request may begin: no GOAWAY was sent or received.
     pub fn is_open(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         !self.state.closed.get()
@@ -117,9 +116,9 @@ impl Lease {
         self.reused
     }
 
-    /// What the upstream has been heard to say on the connection.
-    pub fn heard(&self) -> Heard {
-        self.state.heard.what()
+    /// What the upstream has sent on the connection.
+    pub fn sniffed(&self) -> SniffedProtocol {
+        self.state.sniffed.what()
     }
 
     /// Sends a request's head; `whole` when nothing follows it.
@@ -148,8 +147,8 @@ pub fn reset_code(error: &h2::Error) -> Option<h2::Reason> {
     error.reason().filter(|_| error.is_remote() && error.is_reset())
 }
 
-/// Whether an upstream surely did nothing with the request: it refused the stream, or had said
-/// goodbye before it (RFC 9113, section 8.7).
+/// Whether an upstream certainly did not process the request: it refused the stream, or had sent
+/// GOAWAY before it (RFC 9113, section 8.7).
 pub fn is_refused(error: &h2::Error) -> bool {
     error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }

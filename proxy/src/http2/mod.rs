@@ -11,11 +11,11 @@ pub mod connect;
 pub mod fields;
 mod frame;
 pub mod head;
-pub mod heard;
 mod income;
 pub(crate) mod meter;
 pub(crate) mod metered;
 mod sieve;
+pub mod sniff;
 pub(crate) mod transport;
 
 use bytes::Bytes;

@@ -10,22 +10,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frame::HEADER;
-use super::heard::Listened;
 use super::sieve::Sieve;
+use super::sniff::ProtocolSniffer;
 use crate::buffer::Buffer;
 use crate::io::Io;
 
-/// A stream that somebody else owns, with what was read of it already.
+/// A byte stream, with the bytes that were read from it already.
 pub(crate) struct Transport<T> {
     io: T,
     first: Option<Buffer>,
     upstream: Option<Upstream>,
 }
 
-/// What comes from an upstream is sifted and listened to.
+/// Filters and watches the bytes of an upstream.
 struct Upstream {
     sieve: Sieve,
-    heard: Rc<Listened>,
+    sniffed: Rc<ProtocolSniffer>,
 }
 
 impl<T: Deref<Target = Io>> Transport<T> {
@@ -34,8 +34,8 @@ impl<T: Deref<Target = Io>> Transport<T> {
     }
 
     /// The same of an upstream, without the frames that say nothing.
-    pub(super) fn sifted(io: T, heard: Rc<Listened>) -> Self {
-        let upstream = Upstream { sieve: Sieve::new(Instant::now()), heard };
+    pub(super) fn sifted(io: T, sniffed: Rc<ProtocolSniffer>) -> Self {
+        let upstream = Upstream { sieve: Sieve::new(Instant::now()), sniffed };
         Self { io, first: None, upstream: Some(upstream) }
     }
 }
@@ -57,12 +57,12 @@ impl<T: Deref<Target = Io> + Unpin> AsyncRead for Transport<T> {
             return Poll::Ready(Ok(()));
         }
         match &mut this.upstream {
-            Some(Upstream { sieve, heard }) => {
+            Some(Upstream { sieve, sniffed }) => {
                 let before = room.filled().len();
                 let polled = poll_sifted(&this.io, sieve, cx, room);
                 match &polled {
-                    Poll::Ready(Ok(())) => heard.bytes(&room.filled()[before..]),
-                    Poll::Ready(Err(error)) => heard.error(error),
+                    Poll::Ready(Ok(())) => sniffed.bytes(&room.filled()[before..]),
+                    Poll::Ready(Err(error)) => sniffed.error(error),
                     Poll::Pending => {}
                 }
                 polled

@@ -1,4 +1,5 @@
-//! From an accepted socket to a client: who it is, and its handshake, each within its deadline.
+//! From an accepted socket to a client: the PROXY protocol header and the TLS handshake, each within
+//! its deadline.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -9,39 +10,39 @@ use portcullis_config::model::ProxyProtocol;
 use tokio::time::{Instant, timeout_at};
 
 use super::{handshake, plain, refused};
-use crate::client::{Client, Held, TlsFacts};
-use crate::crowd::Place;
+use crate::client::{Client, ConnectionGuard, TlsFacts};
+use crate::connection_balance::ConnectionSlot;
 use crate::deadline::{Deadline, jittered};
 use crate::drain::Registration;
 use crate::io::{Io, Socket};
 use crate::observe::failure::Failure;
 use crate::peer::PeerText;
 use crate::proxy_protocol::{self, Received};
-use crate::snapshot::Live;
-use crate::unserved::{Failed, failure_of_peer};
+use crate::snapshot::LiveListener;
+use crate::unserved::{ConnectionFailure, failure_of_peer};
 use crate::worker::{Bound, Worker};
 
-/// A connection that is registered from its first moment on, so that a drain waits for it.
+/// An accepted connection. It is registered at once, so that a drain waits for it.
 pub(super) struct Admitted {
-    pub(super) place: Place,
+    pub(super) slot: ConnectionSlot,
     pub(super) bound: Rc<Bound>,
     pub(super) registration: Registration,
     pub(super) socket: Socket,
     pub(super) address: Option<SocketAddr>,
 }
 
-/// Learns who the client is and shakes hands, where the listener wants that. `None` when the
-/// client is not to be served.
+/// Reads the PROXY protocol header and does the TLS handshake, if the listener has them. `None` when
+/// the client must not be served.
 pub(super) async fn admit(
     worker: &Worker,
-    listener: &Live,
+    listener: &LiveListener,
     admitted: Admitted,
 ) -> Option<Rc<Client>> {
-    let Admitted { place, bound, registration, socket, address } = admitted;
+    let Admitted { slot, bound, registration, socket, address } = admitted;
     let accepted = Instant::now();
     let metrics = Arc::clone(listener.metrics());
-    let held = Held::begin(place, &metrics, worker.id());
-    let Received { socket, ends: told } = match listener.proxy_protocol() {
+    let held = ConnectionGuard::begin(slot, &metrics, worker.id());
+    let Received { socket, ends: proxy_header } = match listener.proxy_protocol() {
         (ProxyProtocol::Disabled, _) => Received { socket, ends: None },
         (mode, trust) => {
             let trusted = trust.covers(address.map(|address| address.ip()));
@@ -67,24 +68,24 @@ pub(super) async fn admit(
             match received {
                 Ok(received) => received,
                 Err((failure, cause)) => {
-                    Failed::new(failure, &metrics, worker.id(), address).tell(cause);
+                    ConnectionFailure::new(failure, &metrics, worker.id(), address).report(cause);
                     return None;
                 }
             }
         }
     };
-    let address = told.map_or(address, |told| Some(told.source));
+    let address = proxy_header.map_or(address, |proxy_header| Some(proxy_header.source));
     let (io, tls) = match listener.tls() {
         None => (Io::plain(socket), None),
         Some(tls) => {
             let shaken = handshake::shake(socket, tls, listener.handshake_timeout(), &registration);
             let (stream, sni) = match shaken.await {
                 Ok(shaken) => shaken,
-                Err(handshake::Failed { failure, alert, sni, cause, plain_http }) => {
-                    let failed = Failed::new(failure, &metrics, worker.id(), address);
-                    Failed { sni: sni.as_deref(), alert, ..failed }.tell(cause);
+                Err(handshake::HandshakeFailure { failure, alert, sni, cause, plain_http }) => {
+                    let failed = ConnectionFailure::new(failure, &metrics, worker.id(), address);
+                    ConnectionFailure { sni: sni.as_deref(), alert, ..failed }.report(cause);
                     if let Some(socket) = plain_http
-                        && matches!(listener, Live::Http(_))
+                        && matches!(listener, LiveListener::Http(_))
                     {
                         Box::pin(plain::answer(socket, &registration)).await;
                     }
@@ -92,16 +93,16 @@ pub(super) async fn admit(
                 }
             };
             let (_, session) = stream.get_ref();
-            // By the rules of now: the listener may have been configured anew meanwhile.
+            // By the current rules: the listener may have been reloaded during the handshake.
             let current = worker.current_of(&bound);
             let live = current.live(bound.id);
-            let rules = live.as_ref().and_then(Live::tls).unwrap_or(tls);
+            let rules = live.as_ref().and_then(LiveListener::tls).unwrap_or(tls);
             let identity = match rules.peer(session) {
                 Ok(identity) => identity.map(Rc::new),
                 Err(error) => {
                     let failure = failure_of_peer(&error);
-                    let failed = Failed::new(failure, &metrics, worker.id(), address);
-                    Failed { sni: sni.as_deref(), ..failed }.tell(error);
+                    let failed = ConnectionFailure::new(failure, &metrics, worker.id(), address);
+                    ConnectionFailure { sni: sni.as_deref(), ..failed }.report(error);
                     return None;
                 }
             };
@@ -114,13 +115,13 @@ pub(super) async fn admit(
     };
     let ready = Instant::now();
     let deadline = Rc::new(Deadline::at(accepted + listener.head_timeout()));
-    if matches!(listener, Live::Http(_)) {
+    if matches!(listener, LiveListener::Http(_)) {
         registration.expose(&deadline);
     }
     Some(Rc::new(Client {
         io,
         address,
-        told: told.map(Box::new),
+        proxy_header: proxy_header.map(Box::new),
         tls,
         accepted,
         ends_at: listener.max_age().map(|age| accepted + jittered(age, worker.random())),

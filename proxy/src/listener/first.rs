@@ -13,12 +13,12 @@ use crate::io::Socket;
 
 /// The first bytes of a connection.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct FirstBytes {
     bytes: Cell<[u8; Self::MOST]>,
     count: Cell<usize>,
 }
 
-impl Seen {
+impl FirstBytes {
     /// As many as tell which protocol it is.
     const MOST: usize = 8;
     /// How requests begin; no TLS record does.
@@ -70,7 +70,7 @@ impl Seen {
 /// before the answer that the client understands.
 pub(super) struct First<'a> {
     pub(super) socket: Socket,
-    pub(super) seen: &'a Seen,
+    pub(super) seen: &'a FirstBytes,
 }
 
 impl AsyncRead for First<'_> {
@@ -128,7 +128,7 @@ mod tests {
             (b"", false, false),
         ] {
             for cut in 0..=bytes.len() {
-                let seen = Seen::default();
+                let seen = FirstBytes::default();
                 seen.take(&bytes[..cut]);
                 seen.take(&bytes[cut..]);
                 let text = bytes.escape_ascii();

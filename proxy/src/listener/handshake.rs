@@ -1,7 +1,6 @@
 //! The TLS handshake of a client, and what a failed one comes from.
 //!
-//! Knows TLS and its errors. What becomes of a client afterwards, and what is said of a failure,
-//! is done elsewhere.
+//! Knows TLS and its errors. The caller closes the connection and reports the failure.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-use super::first::{First, Seen};
+use super::first::{First, FirstBytes};
 use crate::drain::Registration;
 use crate::io::Socket;
 use crate::observe::failure::Failure;
@@ -23,28 +22,28 @@ use crate::unserved::{failure_of, for_name};
 /// Bytes of the client's ALPN tokens that are shown of a handshake that failed for them.
 const SHOWN_TOKENS: usize = 64;
 
-/// What is known of a handshake that did not end well.
-pub(super) struct Failed {
+/// What is known of a failed handshake.
+pub(super) struct HandshakeFailure {
     pub(super) failure: Failure,
-    /// The client's own, by which it ended the handshake.
+    /// The alert by which the client ended the handshake.
     pub(super) alert: Option<AlertDescription>,
     pub(super) sni: Option<String>,
     pub(super) cause: String,
-    /// Of a client that spoke HTTP without TLS: nothing was written to it yet.
+    /// The socket of a client that sent HTTP without TLS; nothing was written to it yet.
     pub(super) plain_http: Option<Socket>,
 }
 
 /// The session, and the name that the client asked for.
 pub(super) type Done = (TlsStream<Socket>, Option<String>);
 
-/// Shakes hands for at most so long, and not beyond a drain.
+/// Does the handshake within `patience`; a drain ends it too.
 pub(super) async fn shake(
     socket: Socket,
     tls: &ServerTls,
     patience: Duration,
     registration: &Registration,
-) -> Result<Done, Failed> {
-    let seen = Seen::default();
+) -> Result<Done, HandshakeFailure> {
+    let seen = FirstBytes::default();
     let mut asked = Asked::default();
     // Boxed: a handshake's state is large, and gone before the first request.
     let handshake = Box::pin(timeout(patience, hands(socket, tls, &seen, &mut asked)));
@@ -68,7 +67,7 @@ pub(super) async fn shake(
         },
     };
     let Judged { failure, alert, cause, plain_http } = ended;
-    Err(Failed { failure, alert, sni: asked.sni, cause, plain_http })
+    Err(HandshakeFailure { failure, alert, sni: asked.sni, cause, plain_http })
 }
 
 /// What the client asks for in its first message.
@@ -83,7 +82,7 @@ struct Asked {
 async fn hands(
     socket: Socket,
     tls: &ServerTls,
-    seen: &Seen,
+    seen: &FirstBytes,
     asked: &mut Asked,
 ) -> Result<TlsStream<Socket>, (io::Error, Option<Socket>)> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), First { socket, seen });
@@ -145,7 +144,7 @@ fn broken(
     error: &io::Error,
     socket: Option<Socket>,
     tls: &ServerTls,
-    seen: &Seen,
+    seen: &FirstBytes,
     asked: &Asked,
 ) -> Judged {
     let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());

@@ -112,7 +112,7 @@ mod tests {
     fn a_rise_is_said_at_once_and_a_fall_when_it_has_settled() {
         let begin = Instant::now();
         let mut report = Report::default();
-        let mut said = Vec::new();
+        let mut reported = Vec::new();
         for (millis, level) in [
             (0, Level::Enough),
             (10, Level::Tight),
@@ -129,7 +129,7 @@ mod tests {
             (10_061, Level::Enough),
         ] {
             if report.level(level, begin + Duration::from_millis(millis)).is_some() {
-                said.push((millis, level));
+                reported.push((millis, level));
             }
         }
         let expected = [
@@ -139,7 +139,7 @@ mod tests {
             (5_060, Level::Full),
             (10_060, Level::Enough),
         ];
-        assert_eq!(said, expected);
+        assert_eq!(reported, expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From shards to `/metrics`: sums what the workers counted whenever somebody asks.
+//! From shards to `/metrics`: sums the workers' counts at each scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,10 +11,10 @@ use super::failure::{Failure, Group};
 use super::family::Family;
 use super::histogram::Distribution;
 use super::metrics::{Metrics, ReloadResult, locked};
-use super::status;
-use super::things::{
+use super::series::{
     ConnectFailure, EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics,
 };
+use super::status;
 use crate::error::Reason;
 
 /// The body of an answer to `GET /metrics`, of content type [`prometheus::TEXT_FORMAT`].
@@ -129,7 +129,7 @@ impl Samples {
             self.event(Family::UpstreamConnectFailures, &[name, failure.label()], count);
         }
         self.gauge(Family::UpstreamPending, &[name], shards.level(|shard| &shard.pending));
-        self.counter(Family::UpstreamResends, &[name], shards.sum(|shard| &shard.resends));
+        self.counter(Family::UpstreamRetries, &[name], shards.sum(|shard| &shard.retries));
     }
 
     fn endpoint(&mut self, endpoint: &EndpointMetrics) {

@@ -41,9 +41,9 @@ impl Gauge {
     }
 
     /// Counts one until the guard is dropped, so that a panic cannot leave it counted.
-    pub fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> GaugeGuard<'_> {
         self.add(1);
-        Held(self)
+        GaugeGuard(self)
     }
 
     pub fn value(&self) -> i64 {
@@ -54,9 +54,9 @@ impl Gauge {
 /// One thing counted by a [`Gauge`].
 #[derive(Debug)]
 #[must_use = "dropping it at once counts nothing"]
-pub struct Held<'a>(&'a Gauge);
+pub struct GaugeGuard<'a>(&'a Gauge);
 
-impl Drop for Held<'_> {
+impl Drop for GaugeGuard<'_> {
     fn drop(&mut self) {
         self.0.add(-1);
     }

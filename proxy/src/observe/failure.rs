@@ -23,12 +23,12 @@ pub enum Group {
 
 /// Where the cause lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum FaultSide {
     Client,
     Gateway,
 }
 
-impl Side {
+impl FaultSide {
     /// As it stands in the log.
     pub fn label(self) -> &'static str {
         match self {
@@ -68,8 +68,8 @@ macro_rules! failures {
                 match self { $(Self::$name => Group::$group,)* }
             }
 
-            pub fn side(self) -> Side {
-                match self { $(Self::$name => Side::$side,)* }
+            pub fn side(self) -> FaultSide {
+                match self { $(Self::$name => FaultSide::$side,)* }
             }
 
             pub fn loudness(self) -> Loudness {

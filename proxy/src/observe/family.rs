@@ -75,7 +75,7 @@ families! {
         "Connections to the upstream that could not be opened, by reason.";
     UpstreamPending = "portcullis_upstream_pending_requests", GAUGE, ["upstream"],
         "Requests that wait for a connection to the upstream now.";
-    UpstreamResends = "portcullis_upstream_resends_total", COUNTER, ["upstream"],
+    UpstreamRetries = "portcullis_upstream_retries_total", COUNTER, ["upstream"],
         "Attempts after the first of a request.";
 
     EndpointRequests = "portcullis_endpoint_requests_total", COUNTER, ["upstream", "endpoint"],

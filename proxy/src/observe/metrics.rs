@@ -13,17 +13,17 @@ use prometheus::Registry;
 
 use super::collector;
 use super::counter::{Counter, Shards, WorkerId};
-use super::things::{EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics};
+use super::series::{EndpointMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use crate::memory::Memory;
 
 /// The metrics of a process.
 #[derive(Debug)]
 pub struct Metrics {
     workers: usize,
-    pub(super) routes: Table<String, RouteMetrics>,
-    pub(super) listeners: Table<String, ListenerMetrics>,
-    pub(super) upstreams: Table<String, UpstreamMetrics>,
-    pub(super) endpoints: Table<(String, String), EndpointMetrics>,
+    pub(super) routes: SeriesTable<String, RouteMetrics>,
+    pub(super) listeners: SeriesTable<String, ListenerMetrics>,
+    pub(super) upstreams: SeriesTable<String, UpstreamMetrics>,
+    pub(super) endpoints: SeriesTable<(String, String), EndpointMetrics>,
     pub(super) process: Process,
     pub(super) access_log: Arc<AccessLogMetrics>,
     pub(super) unrouted: Arc<RouteMetrics>,
@@ -45,10 +45,10 @@ impl Metrics {
     pub fn new(workers: usize, registry: &Registry) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Arc::new(Self {
             workers,
-            routes: Table::default(),
-            listeners: Table::default(),
-            upstreams: Table::default(),
-            endpoints: Table::default(),
+            routes: SeriesTable::default(),
+            listeners: SeriesTable::default(),
+            upstreams: SeriesTable::default(),
+            endpoints: SeriesTable::default(),
             process: Process::default(),
             access_log: Arc::new(AccessLogMetrics::new(workers)),
             unrouted: Arc::new(RouteMetrics::new("", workers)),
@@ -187,9 +187,9 @@ impl AccessLogMetrics {
     }
 }
 
-/// Things by name for as long as somebody else holds them.
+/// Series by name, for as long as they are used elsewhere.
 #[derive(Debug)]
-pub(super) struct Table<K, T>(Mutex<Entries<K, T>>);
+pub(super) struct SeriesTable<K, T>(Mutex<Entries<K, T>>);
 
 #[derive(Debug)]
 struct Entries<K, T> {
@@ -200,13 +200,13 @@ struct Entries<K, T> {
 
 const SMALLEST_SWEEP: usize = 64;
 
-impl<K, T> Default for Table<K, T> {
+impl<K, T> Default for SeriesTable<K, T> {
     fn default() -> Self {
         Self(Mutex::new(Entries { by_key: BTreeMap::new(), sweep_at: SMALLEST_SWEEP }))
     }
 }
 
-impl<K: Ord, T> Table<K, T> {
+impl<K: Ord, T> SeriesTable<K, T> {
     fn find_or_insert(&self, key: K, make: impl FnOnce() -> T) -> Arc<T> {
         let mut entries = locked(&self.0);
         if let Some(found) = entries.by_key.get(&key).and_then(Weak::upgrade) {
@@ -221,7 +221,7 @@ impl<K: Ord, T> Table<K, T> {
         made
     }
 
-    /// Everything that somebody still serves.
+    /// Every series that is still used.
     pub(super) fn live(&self) -> Vec<Arc<T>> {
         let mut entries = locked(&self.0);
         let mut live = Vec::with_capacity(entries.by_key.len());

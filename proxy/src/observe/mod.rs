@@ -12,17 +12,19 @@ pub mod failure;
 mod family;
 pub mod histogram;
 pub mod metrics;
+pub mod series;
 mod status;
-pub mod things;
 pub mod timeline;
 
-pub use access_log::{AccessLog, AccessLogWorker, Answerer, LogFormat, OpenSink, Record, TlsFacts};
+pub use access_log::{
+    AccessLog, AccessLogWorker, Answerer, LogFormat, OpenSink, Record, TlsRecord,
+};
 pub use clock::Clock;
 pub use collector::exposition;
 pub use counter::WorkerId;
 pub use failure::Failure;
 pub use metrics::{AccessLogMetrics, Metrics, ReloadResult};
-pub use things::{
+pub use series::{
     ConnectFailure, EndpointMetrics, ListenerMetrics, RequestOutcome, RouteMetrics, UpstreamMetrics,
 };
 pub use timeline::{Stage, Timeline};

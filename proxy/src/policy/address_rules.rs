@@ -1,4 +1,4 @@
-//! Which client addresses may come: those of `allow`, or all, without those of `deny`.
+//! Allows clients by address: those in `allow`, or all, except those in `deny`.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ impl Judge for AddressRules {
     }
 }
 
-/// The rule by which a client stays out, of a connection that carries no requests too.
+/// The rule that refuses a client; also used for connections without requests.
 pub fn refusal(settings: &Settings, client: Option<IpAddr>) -> Option<Rule> {
     match settings.judge(client) {
         Judged::Allowed => None,

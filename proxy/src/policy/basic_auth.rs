@@ -1,8 +1,8 @@
-//! Users and passwords by the Basic scheme (RFC 7617), held against a file of hashes.
+//! Users and passwords of the Basic scheme (RFC 7617), checked against a file of hashes.
 //!
-//! A hash is slow on purpose, so it is computed by threads that are no workers, once for each
-//! password that is right: after that its keyed fingerprint is remembered for as long as the file
-//! stays as it is. A user that is not in the file costs as much time as one that is.
+//! A hash is slow on purpose, so other threads compute it, once for each correct password. After
+//! that, its keyed fingerprint is kept while the file is unchanged. An unknown user costs as much time
+//! as a known one.
 
 mod credentials;
 mod known;
@@ -16,7 +16,7 @@ use portcullis_config::values::HeaderName;
 use sha2::{Digest, Sha256};
 
 use self::credentials::Credentials;
-use self::known::Known;
+use self::known::VerifiedPasswords;
 use self::verify::{Entry, decoy, is_quick, verify};
 use super::PolicyFault;
 use super::judge::{Answer, Inspected, Judge, Lists, Question, Verdict};
@@ -29,9 +29,9 @@ pub struct BasicAuth {
     settings: Settings,
     challenge: Box<str>,
     passwords: Passwords,
-    /// What a user that is not there is held against.
+    /// The hash that an unknown user is checked against.
     decoy: Entry,
-    known: Arc<Known>,
+    known: Arc<VerifiedPasswords>,
     /// Of what was read, so that a reload which finds the same keeps what is known.
     digest: [u8; 32],
 }
@@ -139,27 +139,27 @@ impl BasicAuth {
     }
 }
 
-/// The file, as long as it may be and one byte more, which is too long.
+/// Reads the file up to its limit and one byte more, which shows that it is too long.
 fn read(settings: &Settings) -> Result<Vec<u8>, PolicyFault> {
     use std::io::Read as _;
     let mut text = Vec::new();
     // Opening a pipe would wait for its writer.
     if std::fs::metadata(&settings.file.path).is_ok_and(|it| !it.is_file()) {
-        return Err(said(settings, "it is not a regular file".to_owned()));
+        return Err(unreadable(settings, "it is not a regular file".to_owned()));
     }
     let file = std::fs::File::open(&settings.file.path);
     let read = file.and_then(|file| file.take(passwords::FILE_BYTES + 1).read_to_end(&mut text));
     match read {
         Ok(_) if text.len() as u64 > passwords::FILE_BYTES => {
             let limit = passwords::FILE_BYTES >> 20;
-            Err(said(settings, format!("it is larger than {limit} MiB")))
+            Err(unreadable(settings, format!("it is larger than {limit} MiB")))
         }
         Ok(_) => Ok(text),
-        Err(error) => Err(said(settings, error.to_string())),
+        Err(error) => Err(unreadable(settings, error.to_string())),
     }
 }
 
-fn said(settings: &Settings, what: String) -> PolicyFault {
+fn unreadable(settings: &Settings, what: String) -> PolicyFault {
     PolicyFault::Unusable {
         policy: BasicAuth::NAME,
         fault: format!("{}: {what}", settings.file.path.display()),

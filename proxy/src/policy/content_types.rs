@@ -1,4 +1,4 @@
-//! What the body of a request may be: one media type, and one of those that the route takes.
+//! Refuses request bodies unless they have exactly one media type that the route lists.
 
 use portcullis_config::policy::content_types::ContentTypes as Settings;
 
@@ -31,7 +31,7 @@ impl ContentTypes {
         let fields = request.head.fields();
         let mut lines = fields.fields.iter().filter(|field| field.known == Known::ContentType);
         let Some(line) = lines.next() else { return Some(Rule::ContentTypeMissing) };
-        // Two readers could take one each.
+        // With two types, two readers could each use a different one.
         if lines.next().is_some() {
             return Some(Rule::ContentTypeRepeated);
         }

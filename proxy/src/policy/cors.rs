@@ -1,7 +1,7 @@
-//! Cross-origin resource sharing (Fetch, section 3.3): preflights are answered here, and scripts may
-//! read the responses that the route's list of origins lets them.
+//! Cross-origin resource sharing (Fetch, section 3.3): answers preflights, and lets scripts of the
+//! listed origins read responses.
 //!
-//! Of what an upstream says of the same matter nothing goes on: there is one list, the route's.
+//! CORS headers of the upstream are dropped: only the route's list counts.
 
 use portcullis_config::policy::cors::{AllowHeaders, AllowOrigins, Cors as Settings};
 use portcullis_config::values::HeaderName;
@@ -14,7 +14,7 @@ use crate::http1::changes::Changes;
 use crate::http1::syntax::elements;
 use crate::message::Fields;
 
-/// What an upstream may say of it.
+/// The CORS headers that an upstream may send.
 const FIELDS: [&str; 6] = [
     "access-control-allow-origin",
     "access-control-allow-credentials",
@@ -24,7 +24,7 @@ const FIELDS: [&str; 6] = [
     "access-control-max-age",
 ];
 
-/// The lists of a route, with the lines that are the same for every response.
+/// The lists of a route, and the lines that are the same in every response.
 #[derive(Debug)]
 pub struct Cors {
     settings: Settings,
@@ -91,7 +91,7 @@ impl Cors {
         std::str::from_utf8(origin).is_ok_and(|it| self.settings.allow_origins.allows(it))
     }
 
-    /// Why a preflight is not answered with leave.
+    /// Why a preflight is refused.
     fn refusal(&self, origin: Option<&[u8]>, method: &[u8], fields: &Fields<'_>) -> Option<Rule> {
         let Settings { allow_methods, allow_headers, .. } = &self.settings;
         if origin.is_none() {

@@ -1,8 +1,8 @@
-//! What the proxy tells an upstream of the client, and what no client may say of itself.
+//! The header lines that describe the client to an upstream, and the lines that no client may set.
 //!
-//! Every claim that arrived is removed and the lines are written anew: from what a trusted peer
-//! said where there is one, else from what is seen here. Knows neither trust nor connections;
-//! whom to believe is settled in [`provenance`](super::provenance).
+//! Every claim that arrived is removed, and the lines are written anew: from the claims of a trusted
+//! peer, or from what is seen here. Knows neither trust nor connections:
+//! [`provenance`](super::provenance) decides whether the peer is trusted.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -13,7 +13,7 @@ use crate::message::{Known, KnownSet, RequestHead};
 use super::provenance::{Provenance, chain};
 use super::request_id::RequestId;
 
-/// The fields of a client that are never handed on as they came.
+/// The client's fields that are never forwarded as they came.
 pub const CLAIMS: KnownSet = KnownSet::of(&[
     Known::XForwardedFor,
     Known::XForwardedProto,
@@ -30,10 +30,10 @@ pub fn is_claim(name: &[u8]) -> bool {
     CLAIMS.contains(known(name))
 }
 
-/// What is told of a request, in pieces that the head writer copies.
+/// The lines about a request's client, in pieces that the head writer copies.
 #[derive(Debug, Clone)]
 pub struct Forwarded<'a> {
-    /// From left to right, with their separators. Chains are short, a hostile one is bounded.
+    /// From left to right, with their separators. Chains are short, and bounded for a hostile client.
     chain: SmallVec<[&'a [u8]; 8]>,
     proto: [&'a [u8]; 1],
     host: [&'a [u8]; 1],
@@ -44,15 +44,15 @@ pub struct Forwarded<'a> {
 }
 
 impl<'a> Forwarded<'a> {
-    /// `peer` is the address of the peer without port, empty on a Unix socket. Of the host, what
-    /// the client sent is told, which of HTTP/1.0 may be nothing.
+    /// `peer` is the address of the peer without port, empty on a Unix socket. The host is as the
+    /// client sent it; in HTTP/1.0 it may be empty.
     pub fn new(
         provenance: &'a Provenance,
         head: &RequestHead<'a>,
         peer: &'a [u8],
         id: &'a RequestId,
     ) -> Self {
-        let told = |span: crate::message::Span| span.of(head.bytes);
+        let bytes_of = |span: crate::message::Span| span.of(head.bytes);
         let trace = provenance.trace.as_ref();
         let begun = trace.and_then(|trace| trace.begun());
         let mut dropped = CLAIMS;
@@ -63,7 +63,7 @@ impl<'a> Forwarded<'a> {
             dropped = dropped.with(Known::Tracestate);
         }
         Self {
-            chain: if provenance.believed {
+            chain: if provenance.trusted {
                 extended(head, peer)
             } else if peer.is_empty() {
                 SmallVec::new()
@@ -71,15 +71,15 @@ impl<'a> Forwarded<'a> {
                 smallvec![peer]
             },
             proto: [if provenance.tls { b"https" } else { b"http" }],
-            host: [provenance.host.map_or(head.authority(), told)],
-            port: [provenance.port.map_or(b"", told)],
+            host: [provenance.host.map_or(head.authority(), bytes_of)],
+            port: [provenance.port.map_or(b"", bytes_of)],
             id: [id.as_bytes()],
             parent: [begun.unwrap_or_default()],
             dropped,
         }
     }
 
-    /// What of the client's own lines stays behind.
+    /// The client's lines to drop.
     pub fn dropped(&self) -> KnownSet {
         self.dropped
     }
@@ -99,7 +99,7 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-/// The chain as it came, and at its end the peer that brought it.
+/// The chain as it came, followed by the peer.
 fn extended<'a>(head: &RequestHead<'a>, peer: &'a [u8]) -> SmallVec<[&'a [u8]; 8]> {
     let before = chain(head.fields());
     let mut pieces = SmallVec::new();

@@ -1,8 +1,7 @@
-//! gRPC: which requests are calls, what a reason means to their clients, and how long they may
-//! take.
+//! gRPC: which requests are calls, the status for each reason, and the deadline of a call.
 //!
 //! After <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md> and the statuses beside
-//! it. Knows heads and reasons; connections and bodies are others'.
+//! it. Knows heads and reasons, no connections and no bodies.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::grpc_web::Web;
 use crate::error::Reason;
 use crate::message::{Fields, Known};
 
-/// The statuses that the proxy gives itself, by their numbers.
+/// The statuses that the proxy itself sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
@@ -33,7 +32,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As `grpc-status` says it.
+    /// The value of `grpc-status`.
     pub fn text(self) -> &'static str {
         match self {
             Self::Cancelled => "1",
@@ -50,10 +49,10 @@ impl Status {
         }
     }
 
-    /// What a reason means to a client. `reset` is what the upstream said where it broke off.
+    /// The status for a reason. `reset` is the code with which the upstream reset the stream.
     ///
-    /// `UNAVAILABLE` invites clients to try again: it stands for what another moment or another
-    /// endpoint can heal.
+    /// `UNAVAILABLE` makes clients retry: it is used if a later attempt or another endpoint may
+    /// succeed.
     pub fn of(reason: Reason, reset: Option<h2::Reason>) -> Self {
         match reason {
             Reason::BadRequest
@@ -119,26 +118,26 @@ impl Status {
 /// A request that is a call of gRPC.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// When the time is over that the client gave it.
+    /// The deadline that the client set.
     pub deadline: Option<Instant>,
-    /// It comes as gRPC-Web, and is translated.
+    /// The call is gRPC-Web, and is translated.
     pub web: Option<Web>,
 }
 
 impl Call {
-    /// A call, if the head says that it is one.
+    /// The call, if the head is one.
     pub fn of(fields: Fields<'_>, now: impl FnOnce() -> Instant) -> Option<Self> {
         let content_type = fields.known(Known::ContentType)?;
         is_grpc(content_type).then(|| Self { deadline: deadline(fields, now()), web: None })
     }
 
-    /// A call of gRPC-Web, on a route that translates those.
+    /// A gRPC-Web call, on a route that translates them.
     pub fn of_web(fields: Fields<'_>, now: Instant) -> Option<Self> {
         let web = Web::of(fields)?;
         Some(Self { deadline: deadline(fields, now), web: Some(web) })
     }
 
-    /// A call of whose head nothing else is known.
+    /// A call with nothing else known of its head.
     pub fn unread() -> Self {
         Self { deadline: None, web: None }
     }
@@ -166,7 +165,7 @@ pub(super) fn suffix_behind<'a>(name: &[u8], content_type: &'a [u8]) -> Option<&
     (ends && front.eq_ignore_ascii_case(name)).then_some(suffix)
 }
 
-/// What the client is told of a reason, percent-encoded as `grpc-message` wants it.
+/// The text of a reason for the client, percent-encoded as `grpc-message` requires.
 pub fn message(reason: Reason) -> String {
     let mut out = String::new();
     for text in [reason.title(), " (", reason.label(), ")"] {
@@ -204,7 +203,7 @@ pub fn read_status(value: &[u8]) -> Option<u32> {
     })
 }
 
-/// What cannot be read as a time is no time: it is handed on as it came, for the service to judge.
+/// An invalid value is ignored, and forwarded for the service to judge.
 fn deadline(fields: Fields<'_>, now: Instant) -> Option<Instant> {
     let mut given = fields.fields.iter().filter(|field| field.known == Known::GrpcTimeout);
     let (value, None) = (given.next()?.value.of(fields.bytes), given.next()) else { return None };
@@ -298,8 +297,11 @@ mod tests {
     fn what_is_handed_on_is_what_is_left() {
         for nanos in [0, 1, 999, 1_000, 123_456_789, 99_999_999_999, 100_000_000_000] {
             let left = Duration::from_nanos(nanos);
-            let told = parse_timeout(&write_timeout(left)).unwrap();
-            assert!(told <= left && left - told < Duration::from_millis(1), "{left:?}: {told:?}");
+            let found = parse_timeout(&write_timeout(left)).unwrap();
+            assert!(
+                found <= left && left - found < Duration::from_millis(1),
+                "{left:?}: {found:?}"
+            );
         }
         for (seconds, expected) in
             [(1, "1000000u"), (100, "100000m"), (100_000, "100000S"), (u64::MAX, "99999999S")]

@@ -1,4 +1,4 @@
-//! gRPC-Web: what a browser can speak of gRPC, on its way to a service that speaks gRPC.
+//! gRPC-Web, the form of gRPC for browsers, on its way to a service that speaks gRPC.
 //!
 //! After <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>. This file knows heads;
 //! the bodies are in [`filter`](crate::relay::filter::grpc_web).
@@ -81,8 +81,8 @@ mod tests {
             (text, "application/grpc+proto", Some("application/grpc-web-text+proto")),
             (text, "text/html", None),
         ] {
-            let told = to_client(web, said.as_bytes()).map(|pieces| pieces.concat());
-            assert_eq!(told.as_deref(), back.map(str::as_bytes), "{said}");
+            let found = to_client(web, said.as_bytes()).map(|pieces| pieces.concat());
+            assert_eq!(found.as_deref(), back.map(str::as_bytes), "{said}");
         }
     }
 

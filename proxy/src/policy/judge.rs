@@ -1,9 +1,9 @@
 //! What a policy of a route sees of a request, and what it may decide.
 //!
 //! A policy is a value that was compiled with its route. It reads the head in the form that all
-//! protocols share, writes into two lists (lines of the request that goes up, lines of the response
-//! that comes back, a refusal among them), and gives a verdict. It performs no I/O and never waits:
-//! what takes long is a [`Question`] that a driver answers.
+//! protocols share. It may add lines to the request and to the response (also to a refusal), and
+//! returns a verdict. It performs no I/O and never waits: slow work is a [`Question`] that the driver
+//! answers.
 
 use std::net::IpAddr;
 
@@ -13,13 +13,13 @@ use crate::error::Reason;
 use crate::http1::changes::Changes;
 use crate::message::RequestHead;
 
-/// A request of which the route is known.
+/// A request whose route is known.
 #[derive(Debug, Clone, Copy)]
 pub struct Inspected<'a> {
     pub head: RequestHead<'a>,
-    /// In its normal form: lower case, no port. Empty where a client of HTTP/1.0 named none.
+    /// Normalised: lower case, no port. Empty if an HTTP/1.0 request has no host.
     pub host: &'a [u8],
-    /// In its normal form.
+    /// Normalised.
     pub path: &'a [u8],
     /// The client's address; `None` on a Unix socket.
     pub client: Option<IpAddr>,
@@ -30,14 +30,14 @@ pub struct Inspected<'a> {
 /// The two lists of a request.
 #[derive(Debug, Default)]
 pub struct Lists {
-    /// Lines of the request that goes up.
+    /// Lines of the request to the upstream.
     pub request: Changes,
-    /// Lines of the response that comes back, whoever makes it.
+    /// Lines of the response to the client, from the upstream or from the proxy.
     pub response: Changes,
 }
 
 impl Lists {
-    /// Keeps the allocations.
+    /// Empties the lists and keeps their allocations.
     pub fn clear(&mut self) {
         self.request.clear();
         self.response.clear();
@@ -48,14 +48,14 @@ impl Lists {
 pub trait Judge: Sized {
     /// Its key in the configuration, and its name in explanations.
     const NAME: &'static str;
-    /// What the configuration says of it.
+    /// Its settings in the configuration.
     type Settings;
 
-    /// Prepares it. `before` is what the same settings of the same route came to in the generation
-    /// before: what it has learnt is taken over.
+    /// Prepares the policy. `before` is the policy of the same route and the same settings in the
+    /// previous generation; its learnt state is taken over.
     ///
     /// # Errors
-    /// When it cannot be prepared as it is configured.
+    /// If it cannot be prepared as configured.
     fn compile(settings: &Self::Settings, before: Option<&Self>) -> Result<Self, PolicyFault>;
 
     /// The header by which it tells the upstream who the client is. No client may send it, on any
@@ -67,7 +67,7 @@ pub trait Judge: Sized {
     /// Decides on a request. Asked once for each request of its route.
     fn judge(&self, request: &Inspected<'_>, lists: &mut Lists) -> Verdict;
 
-    /// Goes on with the answer to what it asked. Only of a policy that asks.
+    /// Continues with the answer to its question. Called only if the policy asked.
     fn resume(&self, _: &Inspected<'_>, _: &mut Lists, _: Answer) -> Verdict {
         Verdict::Refuse(Reason::Internal.into())
     }
@@ -76,12 +76,12 @@ pub trait Judge: Sized {
 /// What a policy decides.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The next policy is asked.
+    /// The next policy runs.
     Pass,
     Refuse(Cause),
-    /// The request is answered here, with the status of this reason and no body.
+    /// The proxy answers, with the status of this reason and no body.
     Answer(Reason),
-    /// The policy cannot tell without an answer: [`Judge::resume`] is given that.
+    /// The policy needs an answer first: [`Judge::resume`] gets it.
     Ask(Question),
 }
 
@@ -91,13 +91,13 @@ impl Verdict {
     }
 }
 
-/// What must be found out before the decision goes on.
+/// What must be answered before the decision continues.
 pub enum Question {
-    /// It takes longer than a worker may be held up.
+    /// A computation that would block a worker for too long.
     Compute(Work),
 }
 
-/// Work for a thread that is no worker.
+/// Work for a thread that is not a worker.
 pub type Work = Box<dyn FnOnce() -> Answer + Send>;
 
 impl std::fmt::Debug for Question {
@@ -108,11 +108,11 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// What was found out.
+/// The answer to a [`Question`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Yes,
     No,
-    /// It could not be found out in time.
+    /// There was no answer in time.
     Unknown,
 }

@@ -1,9 +1,9 @@
-//! The policies: one file each, prepared when the configuration is, applied per request.
+//! The policies: one file each, prepared with the configuration, applied to each request.
 //!
-//! Those that a route lists under their own key are [`Policy`] values. The list at the end of this
-//! file is their registry, one line each, and the order in which they run. What every request goes through (provenance, request
-//! ids, forwarded fields) stands in files of its own and is called by name. Header edits of the
-//! configuration come last, so that they see (and may remove) what policies add.
+//! A policy that a route has under its own key is a [`Policy`] value. The list at the end of this
+//! file is their registry, one line each, and the order in which they run. Provenance, request ids
+//! and forwarded fields apply to every request; they are in their own files and are called by name.
+//! Header edits of the configuration run last, so that they see (and may remove) what policies add.
 
 pub mod address_rules;
 pub mod basic_auth;
@@ -32,13 +32,13 @@ pub use registry::RoutePolicies;
 pub(crate) use registry::compile_listener;
 
 registry::policies! {
-    // First, so that the responses of all that is refused below have them too.
+    // First, so that the refusals of later policies have these headers too.
     security_headers: SecurityHeaders,
-    // Browsers send preflights without credentials: they are answered before any are asked for.
+    // Browsers send preflights without credentials, so they are answered before authentication.
     cors: Cors,
-    // Costs next to nothing, and needs no identity.
+    // Cheap, and needs no identity.
     address_rules: AddressRules,
     basic_auth: BasicAuth,
-    // Who may not come in learns nothing of what is taken.
+    // After authentication, so that a refused client does not learn which types are accepted.
     content_types: ContentTypes,
 }

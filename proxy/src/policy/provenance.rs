@@ -1,11 +1,10 @@
-//! Where a request comes from: what its peer says of that, as far as the peer is believed.
+//! Where a request comes from: the claims of its peer, if the peer is trusted.
 //!
-//! One pass over the head, without allocating. A peer that the listener does not trust is the
-//! client, and what it claims counts for nothing. Of a trusted one the client is found by going
-//! through `x-forwarded-for` from the right, where each proxy added whom it had met: over trusted
-//! addresses, or by as many as proxies were counted. Knows the head and the listener's trust, no
-//! connection; what becomes of it all on the way to the upstream is
-//! [`forwarded`](super::forwarded).
+//! One pass over the head, without allocating. A peer that the listener does not trust is the client,
+//! and its claims are ignored. Behind a trusted peer, the client is found in `x-forwarded-for` from
+//! the right, where each proxy has appended its peer: past trusted addresses, or past the configured
+//! number of hops. Knows the head and the listener's trust, no connection.
+//! [`forwarded`](super::forwarded) writes the result for the upstream.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,12 +16,12 @@ use crate::http1::host;
 use crate::http1::syntax::elements;
 use crate::message::{Fields, Known, KnownSet, RequestHead, Span};
 
-/// Entries of `x-forwarded-for`, counted from the right, that are looked at and handed on.
+/// Entries of `x-forwarded-for`, from the right, that are read and forwarded.
 pub const CHAIN_ENTRIES: usize = 32;
-/// Bytes of them.
+/// Bytes of these entries.
 pub const CHAIN_BYTES: usize = 4 * 1024;
 
-/// Who is at the other end of the connection.
+/// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     /// `None` on a Unix socket.
@@ -33,13 +32,13 @@ pub struct Peer {
 /// Where a request comes from. Spans are of its head.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Provenance {
-    /// The client that a trusted peer forwards for; else the peer is the client.
+    /// The client that a trusted peer forwards for; otherwise the peer is the client.
     pub forwarded_for: Option<IpAddr>,
-    /// The client's own connection is encrypted, by the word of a trusted peer or as seen here.
+    /// The client's connection is encrypted: as a trusted peer says, or as seen here.
     pub tls: bool,
-    /// What a trusted peer says of the scheme; without it the own connection is the client's.
-    pub told_scheme: bool,
-    pub(super) believed: bool,
+    /// A trusted peer has sent the scheme; otherwise `tls` is that of the connection.
+    pub forwarded_scheme: bool,
+    pub(super) trusted: bool,
     pub(super) host: Option<Span>,
     pub(super) port: Option<Span>,
     request_id: Option<Span>,
@@ -48,39 +47,39 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// `random` is asked for the ids of a trace that begins here.
+    /// `random` gives the ids of a trace that begins here.
     pub fn judge(
         head: &RequestHead<'_>,
         trust: &Trust,
         peer: Peer,
         random: impl FnOnce() -> (u128, u64),
     ) -> Self {
-        let said = Said::of(head.fields());
+        let claims = Claims::of(head.fields());
         let value = |once: Once| once.span().map(|span| (span, span.of(head.bytes)));
-        let parent = value(said.parent).map(|(_, parent)| parent);
-        let trace = Some(Trace::new(parent, said.state_bytes, random));
+        let parent = value(claims.parent).map(|(_, parent)| parent);
+        let trace = Some(Trace::new(parent, claims.state_bytes, random));
         if !trust.covers(peer.address) {
             return Self { tls: peer.tls, trace, ..Self::default() };
         }
         let well_formed = |once: Once, is: fn(&[u8]) -> bool| {
             value(once).filter(|(_, value)| is(value)).map(|(span, _)| span)
         };
-        let told_tls = value(said.proto).and_then(|(_, proto)| is_encrypted(proto));
+        let forwarded_tls = value(claims.proto).and_then(|(_, proto)| is_encrypted(proto));
         Self {
-            forwarded_for: said.chain.then(|| find_client(head.fields(), trust)).flatten(),
-            tls: told_tls.unwrap_or(peer.tls),
-            told_scheme: told_tls.is_some(),
-            believed: true,
-            host: well_formed(said.host, host::is_valid),
-            port: well_formed(said.port, |port| host::port(port).is_some()),
-            request_id: well_formed(said.request_id, RequestId::is_well_formed),
+            forwarded_for: claims.chain.then(|| find_client(head.fields(), trust)).flatten(),
+            tls: forwarded_tls.unwrap_or(peer.tls),
+            forwarded_scheme: forwarded_tls.is_some(),
+            trusted: true,
+            host: well_formed(claims.host, host::is_valid),
+            port: well_formed(claims.port, |port| host::port(port).is_some()),
+            request_id: well_formed(claims.request_id, RequestId::is_well_formed),
             trace,
         }
     }
 
-    /// Whether what the peer says of its client counts.
-    pub fn is_believed(&self) -> bool {
-        self.believed
+    /// Whether the peer is trusted to name its client.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// The id that a trusted peer gave the request.
@@ -88,11 +87,11 @@ impl Provenance {
         RequestId::try_new(self.request_id?.of(head.bytes))
     }
 
-    /// The port that the client used: `own`, unless a trusted peer met the client elsewhere.
+    /// The port that the client used: `own`, unless a trusted peer sends another.
     pub fn port(&self, head: &RequestHead<'_>, own: Option<u16>) -> Option<u16> {
         match self.port {
             Some(port) => std::str::from_utf8(port.of(head.bytes)).ok()?.parse().ok(),
-            None if self.told_scheme => None,
+            None if self.forwarded_scheme => None,
             None => own,
         }
     }
@@ -122,10 +121,10 @@ pub(super) fn chain<'a>(fields: Fields<'a>) -> impl Iterator<Item = &'a [u8]> {
 fn find_client(fields: Fields<'_>, trust: &Trust) -> Option<IpAddr> {
     let mut addresses = chain(fields).map(address);
     match trust {
-        Trust::Nobody => None,
+        Trust::None => None,
         Trust::Proxies(networks) => {
             let mut client = None;
-            // A malformed entry ends the walk with whom the last trusted proxy had met.
+            // A malformed entry ends the search: the client is the last valid address.
             for met in addresses.map_while(|address| address) {
                 client = Some(met);
                 if !networks.contains(met) {
@@ -134,7 +133,7 @@ fn find_client(fields: Fields<'_>, trust: &Trust) -> Option<IpAddr> {
             }
             client
         }
-        // Fewer entries than proxies: not all of them were passed, and the peer is all we know.
+        // Fewer entries than hops: the request has not passed all proxies, so the peer is used.
         Trust::Hops(hops) => {
             (1..hops.get()).try_for_each(|_| addresses.next()?.map(drop))?;
             addresses.next()?
@@ -169,7 +168,7 @@ fn is_encrypted(proto: &[u8]) -> Option<bool> {
     }
 }
 
-/// A field that says something only while it stands once.
+/// A field that counts only if it occurs once.
 #[derive(Debug, Clone, Copy, Default)]
 enum Once {
     #[default]
@@ -194,9 +193,9 @@ impl Once {
     }
 }
 
-/// What a head says of where it comes from, whoever sent it.
+/// The claims of a head about its origin, from any peer.
 #[derive(Debug, Default)]
-struct Said {
+struct Claims {
     chain: bool,
     proto: Once,
     host: Once,
@@ -206,7 +205,7 @@ struct Said {
     state_bytes: usize,
 }
 
-impl Said {
+impl Claims {
     fn of(fields: Fields<'_>) -> Self {
         const CLAIMS: KnownSet = KnownSet::of(&[
             Known::XForwardedFor,
@@ -217,26 +216,26 @@ impl Said {
             Known::Traceparent,
             Known::Tracestate,
         ]);
-        let mut said = Self::default();
+        let mut claims = Self::default();
         if !fields.fields.seen().intersects(CLAIMS) {
-            return said;
+            return claims;
         }
         for field in fields.fields.iter() {
             match field.known {
-                Known::XForwardedFor => said.chain = true,
-                Known::XForwardedProto => said.proto.see(field.value),
-                Known::XForwardedHost => said.host.see(field.value),
-                Known::XForwardedPort => said.port.see(field.value),
-                Known::XRequestId => said.request_id.see(field.value),
-                Known::Traceparent => said.parent.see(field.value),
+                Known::XForwardedFor => claims.chain = true,
+                Known::XForwardedProto => claims.proto.see(field.value),
+                Known::XForwardedHost => claims.host.see(field.value),
+                Known::XForwardedPort => claims.port.see(field.value),
+                Known::XRequestId => claims.request_id.see(field.value),
+                Known::Traceparent => claims.parent.see(field.value),
                 Known::Tracestate => {
-                    let comma = usize::from(said.state_bytes > 0);
-                    said.state_bytes += field.value.of(fields.bytes).len() + comma;
+                    let comma = usize::from(claims.state_bytes > 0);
+                    claims.state_bytes += field.value.of(fields.bytes).len() + comma;
                 }
                 _ => {}
             }
         }
-        said
+        claims
     }
 }
 

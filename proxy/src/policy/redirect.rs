@@ -32,7 +32,7 @@ enum Target {
 
 /// What a request contributes to its location.
 #[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
+pub struct RedirectParts<'a> {
     pub tls: bool,
     /// The listener's port; `None` on a Unix socket.
     pub local_port: Option<u16>,
@@ -70,7 +70,7 @@ impl Redirect {
     ///
     /// # Errors
     /// [`Rule::HostMissing`] when neither the route nor the client names a host.
-    pub fn locate(&self, source: &Source<'_>, out: &mut Vec<u8>) -> Result<(), Rule> {
+    pub fn locate(&self, source: &RedirectParts<'_>, out: &mut Vec<u8>) -> Result<(), Rule> {
         let host = self.host.as_deref().unwrap_or(source.authority.host);
         if host.is_empty() {
             return Err(Rule::HostMissing);
@@ -105,7 +105,7 @@ impl Redirect {
 
     /// The route's port; else the port that belongs to the scheme it names; else the port the
     /// request came to.
-    fn port_of(&self, source: &Source<'_>) -> Option<u16> {
+    fn port_of(&self, source: &RedirectParts<'_>) -> Option<u16> {
         match (self.port, self.scheme) {
             (Some(port), _) => Some(port),
             (None, Some(scheme)) => Some(well_known(scheme)),

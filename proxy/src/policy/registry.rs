@@ -1,6 +1,6 @@
-//! What is made of the list of all policies: whatever is the same for each of them.
+//! Code generated from the list of all policies: what is the same for each of them.
 //!
-//! The list itself stands in the module above, what a policy does in the file of its name.
+//! The list is in the parent module. What a policy does is in the file of its name.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ macro_rules! policies {
         /// A policy of a route, prepared.
         #[derive(Debug, Clone)]
         pub enum Policy {
-            $($variant(std::sync::Arc<registry::Live<$field::$variant>>),)*
+            $($variant(std::sync::Arc<registry::LivePolicy<$field::$variant>>),)*
         }
 
         impl Policy {
@@ -87,7 +87,7 @@ macro_rules! policies {
                         });
                         let policy = <$field::$variant as judge::Judge>::compile(settings, before)?;
                         let settings = std::sync::Arc::clone(settings);
-                        let live = std::sync::Arc::new(registry::Live { policy, settings });
+                        let live = std::sync::Arc::new(registry::LivePolicy { policy, settings });
                         made.push(Policy::$variant(std::sync::Arc::clone(&live)));
                         live
                     }
@@ -103,7 +103,7 @@ pub(super) use policies;
 
 /// A policy with the settings that it was prepared from.
 #[derive(Debug)]
-pub struct Live<P: super::judge::Judge> {
+pub struct LivePolicy<P: super::judge::Judge> {
     pub(super) policy: P,
     pub(super) settings: Arc<portcullis_config::location::Sourced<P::Settings>>,
 }

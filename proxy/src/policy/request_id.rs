@@ -1,12 +1,12 @@
 //! The id of a request: a random UUID (version 4, RFC 9562), or the one that a trusted proxy gave
-//! it. What is no longer than ours is held inline, without allocating. Where the randomness comes from, and whom
-//! to trust, is the caller's matter.
+//! it. An id that is not longer than ours is stored inline, without allocating. The caller supplies
+//! randomness and decides whom to trust.
 
 use std::fmt;
 
 use super::hex::digits;
 
-/// Longer ids are nobody's: they end up in every log line of every service.
+/// Longer ids are refused: an id is written to every log line of every service.
 const LONGEST: usize = 128;
 
 /// A UUID as it is written.

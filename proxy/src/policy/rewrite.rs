@@ -1,7 +1,7 @@
 //! The path that an upstream sees instead of the one that matched. The query is never touched.
 //!
-//! What comes out is normal again: prefixes and whole paths are normalised when they are
-//! prepared, and what a regex makes is normalised, or refused, like a client's path.
+//! The result is normalised again: prefixes and whole paths when they are prepared, the result of a
+//! regex like a client's path, or it is refused.
 
 use portcullis_config::model;
 use regex::Regex;
@@ -48,7 +48,7 @@ impl Rewrite {
         })
     }
 
-    /// Writes the new path into `out`. `*` is nobody's path and stays.
+    /// Writes the new path into `out`. `*` is not a path and stays.
     ///
     /// # Errors
     /// [`Rule::PathRewritten`] when a regex makes something that is no path,

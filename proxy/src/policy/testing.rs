@@ -62,7 +62,7 @@ impl Asking {
 }
 
 /// What came of it: `pass`, or the reason of a refusal or an answer; questions are answered here.
-pub(crate) struct Told {
+pub(crate) struct PolicyAnswer {
     pub(crate) verdict: String,
     /// What the upstream is sent besides.
     pub(crate) request: String,
@@ -73,7 +73,7 @@ pub(crate) struct Told {
     pub(crate) lists: Lists,
 }
 
-pub(crate) fn ask(policy: &Policy, asking: &Asking) -> Told {
+pub(crate) fn ask(policy: &Policy, asking: &Asking) -> PolicyAnswer {
     let mut lists = Lists::default();
     let request = asking.inspected();
     let mut verdict = policy.judge(&request, &mut lists);
@@ -93,5 +93,5 @@ pub(crate) fn ask(policy: &Policy, asking: &Asking) -> Told {
     };
     let text = |lines: &[u8]| String::from_utf8_lossy(lines).replace("\r\n", "|");
     let (request, response) = (text(lists.request.lines()), text(lists.response.lines()));
-    Told { verdict, request, response, questions, lists }
+    PolicyAnswer { verdict, request, response, questions, lists }
 }

@@ -1,7 +1,7 @@
 //! The trace that a request belongs to (W3C Trace Context, level 1).
 //!
 //! The proxy records no span, so it puts none between caller and upstream: a valid `traceparent`
-//! is handed on as it came, since a parent that nobody ever recorded would tear the trace apart.
+//! is forwarded as it came, since a parent span that was never recorded would break the trace.
 //! What is absent or invalid is replaced by a trace that begins here, and `tracestate`, which
 //! belongs to the old one, is dropped. Knows no message; where randomness comes from is the
 //! caller's matter.
@@ -87,8 +87,8 @@ fn valid(value: &[u8]) -> Option<[u8; LENGTH]> {
     (formed && ends).then_some(*known)
 }
 
-/// Sampled, because whoever sent no trace cannot have asked not to sample it: services record as
-/// if the trace had begun with them.
+/// Sampled, because a client that sent no trace has not asked to skip sampling: services record as
+/// if the trace had begun there.
 fn begin((trace, span): (u128, u64)) -> [u8; LENGTH] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
     // Neither may be zero.

@@ -5,14 +5,14 @@
 use portcullis_config::model::ProxyProtocol;
 use tokio::io::AsyncReadExt;
 
-use super::{Ends, HeaderError, LONGEST, Parsed, parse};
+use super::{ConnectionAddresses, HeaderError, LONGEST, ParsedHeader, parse};
 use crate::io::Socket;
 
 /// A socket behind its header.
 pub struct Received {
     /// Its next byte is the client's first.
     pub socket: Socket,
-    pub ends: Option<Ends>,
+    pub ends: Option<ConnectionAddresses>,
 }
 
 /// Why a connection is not served.
@@ -30,7 +30,7 @@ pub enum Refused {
     Socket(std::io::Error),
 }
 
-/// Reads the header that `mode` wants of this peer. Nothing is read of one who is not believed.
+/// Reads the header that `mode` wants of this peer. Nothing is read from an untrusted peer.
 pub async fn receive(
     socket: Socket,
     mode: ProxyProtocol,
@@ -49,7 +49,7 @@ async fn read(mut socket: Socket, mode: ProxyProtocol) -> Result<Received, Refus
     let mut bytes = Vec::with_capacity(256);
     loop {
         let parsed = match parse(&bytes)? {
-            Parsed::Incomplete => {
+            ParsedHeader::Incomplete => {
                 // Room for one byte more than the longest header: it is either whole or refused.
                 let room = (LONGEST + 1 - bytes.len()).min(bytes.capacity().max(256));
                 let mut limited = (&mut socket).take(room as u64);
@@ -61,12 +61,12 @@ async fn read(mut socket: Socket, mode: ProxyProtocol) -> Result<Received, Refus
                     return Err(Refused::Closed);
                 }
                 // It has closed its side: what there is, is all there will be.
-                Parsed::Absent
+                ParsedHeader::Absent
             }
             parsed => parsed,
         };
         return match parsed {
-            Parsed::Header { length, ends } => {
+            ParsedHeader::Header { length, ends } => {
                 Ok(Received { socket: socket.with_unread(&bytes[length..]), ends })
             }
             _ if mode == ProxyProtocol::Require => Err(Refused::Absent),

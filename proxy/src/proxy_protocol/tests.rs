@@ -30,14 +30,17 @@ fn v6_ends() -> Vec<u8> {
 }
 
 /// `source destination`, `none`, `absent`, `incomplete`, `malformed` or `long`.
-fn told(bytes: &[u8]) -> String {
+fn found(bytes: &[u8]) -> String {
     match parse(bytes) {
-        Ok(Parsed::Header { ends: Some(Ends { source, destination }), .. }) => {
+        Ok(ParsedHeader::Header {
+            ends: Some(ConnectionAddresses { source, destination }),
+            ..
+        }) => {
             format!("{source} {destination}")
         }
-        Ok(Parsed::Header { ends: None, .. }) => "none".to_owned(),
-        Ok(Parsed::Absent) => "absent".to_owned(),
-        Ok(Parsed::Incomplete) => "incomplete".to_owned(),
+        Ok(ParsedHeader::Header { ends: None, .. }) => "none".to_owned(),
+        Ok(ParsedHeader::Absent) => "absent".to_owned(),
+        Ok(ParsedHeader::Incomplete) => "incomplete".to_owned(),
         Err(HeaderError::Malformed) => "malformed".to_owned(),
         Err(HeaderError::TooLong) => "long".to_owned(),
     }
@@ -125,7 +128,7 @@ fn table() -> Vec<(Vec<u8>, &'static str)> {
 #[test]
 fn what_is_a_header_and_what_is_none() {
     for (bytes, expected) in table() {
-        assert_eq!(told(&bytes), expected, "{}", bytes.escape_ascii());
+        assert_eq!(found(&bytes), expected, "{}", bytes.escape_ascii());
     }
 }
 
@@ -135,15 +138,15 @@ fn a_verdict_does_not_depend_on_where_the_bytes_are_cut() {
     for (bytes, expected) in table() {
         let whole = [&bytes[..], b"GET / HTTP/1.1\r\n\r\n"].concat();
         for cut in 0..=whole.len() {
-            let verdict = told(&whole[..cut]);
+            let verdict = found(&whole[..cut]);
             assert!(
                 verdict == "incomplete" || verdict == expected,
                 "{verdict} of {}",
                 whole[..cut].escape_ascii()
             );
         }
-        assert_eq!(told(&whole), expected, "{}", whole.escape_ascii());
-        if let Ok(Parsed::Header { length, .. }) = parse(&whole) {
+        assert_eq!(found(&whole), expected, "{}", whole.escape_ascii());
+        if let Ok(ParsedHeader::Header { length, .. }) = parse(&whole) {
             assert_eq!(length, bytes.len());
         }
     }
@@ -158,14 +161,16 @@ fn what_is_written_reads_back() {
         ("192.0.2.7:1", "[2001:db8::1]:2", "[::ffff:192.0.2.7]:1 [2001:db8::1]:2"),
         ("[2001:db8::7]:1", "192.0.2.7:2", "[2001:db8::7]:1 [::ffff:192.0.2.7]:2"),
     ] {
-        let ends =
-            Ends { source: source.parse().unwrap(), destination: destination.parse().unwrap() };
+        let ends = ConnectionAddresses {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        };
         for version in [ProxyVersion::V1, ProxyVersion::V2] {
-            assert_eq!(told(&write(version, Some(ends))), expected, "{version:?}");
+            assert_eq!(found(&write(version, Some(ends))), expected, "{version:?}");
         }
     }
     for version in [ProxyVersion::V1, ProxyVersion::V2] {
-        assert_eq!(told(&write(version, None)), "none");
+        assert_eq!(found(&write(version, None)), "none");
     }
 }
 
@@ -179,7 +184,7 @@ proptest! {
             _ => START_V2,
         };
         let bytes = [start, &rest].concat();
-        if let Ok(Parsed::Header { length, .. }) = parse(&bytes) {
+        if let Ok(ParsedHeader::Header { length, .. }) = parse(&bytes) {
             prop_assert!(length <= bytes.len() && length <= LONGEST);
         }
     }

@@ -36,7 +36,7 @@ enum End {
     Open,
     /// Said by the next frame that leaves.
     Due(Option<HeaderMap>),
-    Said,
+    Sent,
 }
 
 impl Http2Writing {
@@ -56,7 +56,7 @@ impl Http2Writing {
 
     /// A request whose head has left; `whole` when that was all of it.
     pub fn request(stream: SendStream<Bytes>, whole: bool) -> Self {
-        let end = if whole { End::Said } else { End::Open };
+        let end = if whole { End::Sent } else { End::Open };
         Self { state: Head::Sent(stream), pending: Bytes::new(), end }
     }
 
@@ -72,11 +72,11 @@ impl Http2Writing {
     /// its head has not left, or its end has.
     pub fn break_off(&mut self, trailers: HeaderMap) -> bool {
         let Head::Sent(stream) = &mut self.state else { return false };
-        if matches!(self.end, End::Said) || stream.send_trailers(trailers).is_err() {
+        if matches!(self.end, End::Sent) || stream.send_trailers(trailers).is_err() {
             return false;
         }
         self.pending = Bytes::new();
-        self.end = End::Said;
+        self.end = End::Sent;
         true
     }
 
@@ -113,7 +113,7 @@ impl Http2Writing {
             self.state = Head::Sent(stream);
             progress(0);
             if whole {
-                self.end = End::Said;
+                self.end = End::Sent;
             }
         }
         let Head::Sent(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
@@ -135,12 +135,12 @@ impl Http2Writing {
             stream.send_data(part, last).map_err(io::Error::other)?;
             progress(count);
             if last {
-                self.end = End::Said;
+                self.end = End::Sent;
             }
         }
-        match std::mem::replace(&mut self.end, End::Said) {
+        match std::mem::replace(&mut self.end, End::Sent) {
             End::Open => self.end = End::Open,
-            End::Said => {}
+            End::Sent => {}
             End::Due(None) => {
                 stream.send_data(Bytes::new(), true).map_err(io::Error::other)?;
             }

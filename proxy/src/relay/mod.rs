@@ -1,7 +1,7 @@
-//! Bodies on their way from one side to the other.
+//! Moves bodies from one side to the other.
 //!
-//! Streaming with back-pressure: nothing is read while what was read has not been written, so a
-//! body of any length takes one buffer. Knows framing, not routing.
+//! Streaming with back-pressure: nothing more is read until what was read is written, so a body of
+//! any length needs one buffer. Knows framing, not routing.
 
 use std::cell::Cell;
 use std::io;
@@ -31,7 +31,7 @@ pub mod writer;
 
 /// What an exchange is waiting for, so that an expired deadline has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum WaitStage {
     ClientBody,
     UpstreamWrite,
     ResponseHead,
@@ -39,7 +39,7 @@ pub enum Stage {
     ClientWrite,
 }
 
-impl Stage {
+impl WaitStage {
     pub fn timeout(self) -> Cause {
         match self {
             Self::ClientBody => Reason::BodyTimeout.into(),
@@ -51,29 +51,29 @@ impl Stage {
     }
 }
 
-/// Bytes per second below which a peer counts as standing still, however often it moves.
+/// A peer below this rate, in bytes per second, counts as making no progress.
 const SLOWEST: u64 = 100;
 
-/// What must have moved within `patience` for it to begin anew.
+/// The bytes that restart `patience`.
 pub(crate) fn least(patience: Duration) -> u64 {
     (patience.as_secs() * SLOWEST).max(1)
 }
 
-/// The deadline of an exchange together with what it stands for at the moment.
+/// The deadline of an exchange, and what it currently waits for.
 pub struct Watch<'a> {
     pub deadline: &'a Deadline,
-    pub stage: Cell<Stage>,
-    /// The end of everything, whatever makes progress.
+    pub stage: Cell<WaitStage>,
+    /// The last deadline, whatever makes progress.
     end: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
     pub fn new(deadline: &'a Deadline, end: Option<Instant>) -> Self {
-        Self { deadline, stage: Cell::new(Stage::ResponseHead), end }
+        Self { deadline, stage: Cell::new(WaitStage::ResponseHead), end }
     }
 
     /// From now on `stage` has `patience` to make progress.
-    pub fn expect(&self, stage: Stage, patience: Duration) {
+    pub fn expect(&self, stage: WaitStage, patience: Duration) {
         self.stage.set(stage);
         self.set(Instant::now() + patience);
     }
@@ -91,9 +91,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The same for the side that sends the request. Once its response has begun, the response's
-    /// waits have the word: they fail only when both sides stand still.
-    pub fn expect_upload(&self, stage: Stage, until: Instant) {
+    /// The same for the side that sends the request. Once the response has begun, its waits decide:
+    /// they fail only if both sides make no progress.
+    pub fn expect_upload(&self, stage: WaitStage, until: Instant) {
         if self.is_answered() {
             if until > self.deadline.wanted() {
                 self.set(until);
@@ -105,7 +105,7 @@ impl<'a> Watch<'a> {
     }
 
     fn is_answered(&self) -> bool {
-        matches!(self.stage.get(), Stage::ResponseBody | Stage::ClientWrite)
+        matches!(self.stage.get(), WaitStage::ResponseBody | WaitStage::ClientWrite)
     }
 }
 

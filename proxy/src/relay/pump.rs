@@ -1,31 +1,31 @@
-//! Moves a body from a reader to a writer, either way and between any two protocols.
+//! Moves a body from a reader to a writer, in either direction and between any two protocols.
 //!
-//! Nothing is read while what was read has not been written, so a body of any length takes one
-//! buffer. What differs between bodies (whose patience, which error, what is counted) is a
-//! [`Policy`]; this file knows neither clients nor upstreams, and no deadline.
+//! Nothing more is read until what was read is written, so a body of any length needs one buffer.
+//! What differs between bodies (timeouts, errors, counters) is in [`PumpHooks`]. This file knows
+//! neither clients nor upstreams, and no deadline.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use super::reader::{Filled, Piece, Reading, Rest};
-use super::spliced::{Broken, Carried, Spliced};
+use super::spliced::{BrokenSide, Carried, Spliced};
 use super::writer::Writing;
 use crate::buffer::HeadBuffer;
 use crate::cause::Cause;
 use crate::io::Io;
 use crate::pipe::PipePool;
 
-/// A body without an announced end that has moved so many bytes goes on through a pipe, if both
-/// sockets are plain TCP: small exchanges are not worth one.
+/// After this many bytes, a body of unannounced length continues through a kernel pipe, if both
+/// sockets are plain TCP. For less, a pipe costs more than it saves.
 pub(super) const SPLICE_AFTER: u64 = 64 * 1024;
-/// How much is moved in one turn, so that one body does not keep its worker from the others.
+/// Bytes moved in one turn, so that one body does not starve the others of its worker.
 const TURN: usize = 4 * 1024 * 1024;
-/// What a step counts as besides its bytes: pieces may be tiny.
+/// The cost of a step in addition to its bytes, because pieces may be tiny.
 const STEP: usize = 64;
 
-/// What the one who moves a body decides and counts.
-pub trait Policy {
-    /// Whether these bytes may go on. Asked again for those that the writer did not take.
+/// What the caller of a pump decides and counts.
+pub trait PumpHooks {
+    /// Whether these bytes may be forwarded. Called again for bytes that the writer did not take.
     fn admit(&mut self, _data: &[u8]) -> Result<(), Cause> {
         Ok(())
     }
@@ -33,16 +33,16 @@ pub trait Policy {
     /// The writer has taken these bytes of the body.
     fn took(&mut self, data: &[u8]) -> Result<(), Cause>;
 
-    /// So many bytes of the body went from socket to socket.
+    /// This many bytes of the body went through a kernel pipe.
     fn passed(&mut self, count: usize);
 
-    /// Bytes have left, framing and head included; 0 of a head that has no bytes of its own.
+    /// Bytes were sent, including framing and head; 0 for a head without bytes of its own.
     fn left(&mut self, count: usize);
 
     /// More of the body was read.
     fn filled(&mut self) {}
 
-    /// Whether what has left by this writer need not be kept to be sent again.
+    /// Whether bytes sent by this writer need not be kept for a retry.
     fn forgets(&self, _writing: &Writing<'_>) -> bool {
         false
     }
@@ -50,27 +50,27 @@ pub trait Policy {
     /// Body bytes moved so far.
     fn moved(&self) -> u64;
 
-    /// Nothing moves any more until this.
+    /// Nothing moves until this happens.
     fn wait(&mut self, what: Wait);
 }
 
-/// What the pump stands still for.
+/// What the pump waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     Source,
     Sink,
-    /// Others, who have their turn. It goes on by itself.
+    /// Yields to other tasks, and continues by itself.
     Turn,
 }
 
-/// Why a body does not come to its end.
+/// Why a body did not reach its end.
 #[derive(Debug)]
 pub enum Halt {
     /// The body breaks the rules of its framing, or of a filter.
     Malformed(Cause),
-    /// The policy does not let it pass.
+    /// The hooks refused it.
     Refused(Cause),
-    /// Its source ended before the body did, or broke.
+    /// The source ended early, or broke.
     Short,
     /// What follows the body does not fit into the buffer.
     Full,
@@ -90,13 +90,13 @@ impl<'c> Pump<'c> {
         Self { reading, writing, spliced: Spliced::new(pipes) }
     }
 
-    /// Goes on until the whole body has left. `pinned` is the buffer with the message's head,
-    /// where the body is read behind that.
+    /// Runs until the whole body is sent. `pinned` is the buffer with the message's head, if the body
+    /// is read after it.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         pinned: &mut Option<HeadBuffer>,
-        policy: &mut impl Policy,
+        policy: &mut impl PumpHooks,
     ) -> Poll<Result<(), Halt>> {
         let mut done = 0;
         while done < TURN {
@@ -133,12 +133,12 @@ impl<'c> Pump<'c> {
         waits(policy, Wait::Turn)
     }
 
-    /// Sends what was read, then waits for more. How many bytes have gone on past this process.
+    /// Sends what was read, then waits for more. Returns how many bytes went through a kernel pipe.
     fn poll_more(
         &mut self,
         cx: &mut Context<'_>,
         pinned: &mut Option<HeadBuffer>,
-        policy: &mut impl Policy,
+        policy: &mut impl PumpHooks,
     ) -> Poll<Result<usize, Halt>> {
         let flushed = self.writing.poll_flush(cx, &mut |count| policy.left(count));
         if flushed.map_err(Halt::Sink)?.is_pending() {
@@ -160,8 +160,8 @@ impl<'c> Pump<'c> {
             }
             Poll::Ready(Ok(Carried::Unfit)) => self.reading.poll_fill(cx, pinned),
             Poll::Ready(Ok(Carried::Eof)) => Poll::Ready(Ok(Filled::Eof)),
-            Poll::Ready(Err(Broken::Source)) => return Poll::Ready(Err(Halt::Short)),
-            Poll::Ready(Err(Broken::Sink)) => {
+            Poll::Ready(Err(BrokenSide::Source)) => return Poll::Ready(Err(Halt::Short)),
+            Poll::Ready(Err(BrokenSide::Sink)) => {
                 return Poll::Ready(Err(Halt::Sink(io::ErrorKind::BrokenPipe.into())));
             }
             Poll::Pending if self.spliced.holds_some() => return waits(policy, Wait::Sink),
@@ -189,7 +189,7 @@ fn worth_a_pipe(unread: Option<(&Io, Rest)>, moved: u64) -> Option<(&Io, u64)> {
     }
 }
 
-fn waits<T>(policy: &mut impl Policy, what: Wait) -> Poll<T> {
+fn waits<T>(policy: &mut impl PumpHooks, what: Wait) -> Poll<T> {
     policy.wait(what);
     Poll::Pending
 }

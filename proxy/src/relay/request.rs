@@ -1,4 +1,4 @@
-//! A request on its way to the upstream: its head, then its body as it comes.
+//! Sends a request to the upstream: its head, then its body as it arrives.
 
 use std::cell::Cell;
 use std::io;
@@ -8,25 +8,25 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::messages::Messages;
-use super::pump::{Halt, Policy, Pump, Wait};
+use super::pump::{Halt, Pump, PumpHooks, Wait};
 use super::reader::Reading;
 use super::writer::Writing;
-use super::{Stage, Watch, least};
+use super::{WaitStage, Watch, least};
 use crate::buffer::HeadBuffer;
 use crate::cause::{Cause, Rule};
 use crate::error::Reason;
 use crate::pipe::PipePool;
 
-/// A body up to here that never keeps anybody waiting counts as there from the start, in however
-/// many pieces it comes: as much as is read with a head of HTTP/1.
+/// A body up to this size that arrives without a wait counts as present from the start, in however
+/// many pieces it comes: as much as is read with an HTTP/1 head.
 const WITH_ITS_HEAD: u64 = 64 * 1024;
 
-/// Why a request did not reach the upstream whole.
+/// Why a request did not reach the upstream completely.
 #[derive(Debug)]
 pub enum UploadError {
-    /// The client broke its own framing, went away, or was too slow or too large.
+    /// The client's framing was invalid, or the client left, was too slow, or sent too much.
     Client(Cause),
-    /// The upstream does not take more. Its answer may be there all the same.
+    /// The upstream takes no more bytes. It may still have sent a response.
     Upstream(io::Error),
 }
 
@@ -44,21 +44,20 @@ struct Progress {
     messages: Messages,
 }
 
-/// What holds for a body from a client.
+/// The rules for a body from a client.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadRules {
-    /// Bytes that a body may have.
+    /// The most bytes of a body.
     pub limit: u64,
     pub patience: Duration,
-    /// How long both sides may be quiet once the response has begun; of a call, from its start.
+    /// How long both sides may be silent once the response has begun; for a call, from its start.
     pub idle: Duration,
-    /// A call of gRPC: a stream of messages that lives by `idle`, and of which `limit` is what
-    /// each message may have.
+    /// A gRPC call: a stream of messages that is limited by `idle`; `limit` holds for each message.
     pub call: bool,
-    /// How long the upstream has for its answer once a body that was waited for has been sent.
+    /// How long the upstream has for its response, once a body that was waited for is sent.
     pub answer_patience: Duration,
-    /// When the attempt began, and when there is to be an answer of whichever attempt: what the
-    /// client takes to send its body is not the upstream's time, and added.
+    /// When the attempt began, and the deadline for a response of any attempt. The time in which the
+    /// client sends its body does not count for the upstream, and is added.
     pub started: Instant,
     pub answer_by: Instant,
     /// The client waits for a 100 before it sends its body: until then the response is awaited.
@@ -69,17 +68,17 @@ pub struct UploadRules {
 pub struct UploadCounters {
     /// Decoded body bytes taken from the client.
     pub body: Cell<u64>,
-    /// Some byte of the request has left for the upstream.
+    /// A byte of the request was sent to the upstream.
     pub begun: Cell<bool>,
     /// More of it was waited for than came with its head.
     pub waited: Cell<bool>,
-    /// How long that took, from the begin of the attempt.
+    /// How long that took, from the start of the attempt.
     pub took: Cell<Duration>,
-    /// The whole request has left.
+    /// The whole request is sent.
     pub complete: Cell<bool>,
 }
 
-/// What the upload stands still for; a deadline is set when that changes, not at every look.
+/// What the upload waits for. A deadline is set when this changes, not at every poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
     Nothing,
@@ -88,12 +87,12 @@ enum Waits {
     Client,
 }
 
-/// How fast a body comes. A client that sends a byte now and then does not hold a connection
-/// for ever: its time begins anew only with so many bytes.
+/// How fast a body arrives. Its timeout restarts only after a number of bytes, so that a client that
+/// sends a byte now and then cannot hold a connection for ever.
 #[derive(Default)]
 struct Pace {
     until: Option<Instant>,
-    /// Where in the body the time began.
+    /// The position in the body at which the timeout started.
     from: u64,
 }
 
@@ -126,7 +125,7 @@ impl<'c> Upload<'c> {
         Self { pump: Pump::new(reading, writing, pipes), progress }
     }
 
-    /// Goes on until the whole request has left. `pinned` holds what was read behind the head.
+    /// Runs until the whole request is sent. `pinned` holds the bytes read after the head.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -147,7 +146,7 @@ impl<'c> Upload<'c> {
     }
 }
 
-/// A body that is cut short is its sender's fault, whatever its framing.
+/// A truncated body is the sender's fault, whatever its framing.
 fn blame(halt: Halt) -> UploadError {
     match halt {
         Halt::Malformed(cause) | Halt::Refused(cause) => UploadError::Client(cause),
@@ -157,12 +156,12 @@ fn blame(halt: Halt) -> UploadError {
     }
 }
 
-/// What holds while a request is moved.
+/// The state while a request is sent.
 struct FromClient<'a, 'w> {
     progress: &'a mut Progress,
     watch: &'a Watch<'w>,
     counters: &'a UploadCounters,
-    /// Bytes have left since the last wait.
+    /// Bytes were sent since the last wait.
     moved: bool,
 }
 
@@ -177,7 +176,7 @@ impl FromClient<'_, '_> {
     }
 }
 
-impl Policy for FromClient<'_, '_> {
+impl PumpHooks for FromClient<'_, '_> {
     fn admit(&mut self, data: &[u8]) -> Result<(), Cause> {
         let rules = &mut self.progress.rules;
         rules.held_back = false;
@@ -204,7 +203,7 @@ impl Policy for FromClient<'_, '_> {
         self.counters.begun.set(true);
     }
 
-    /// What has left there cannot be refused any more.
+    /// Bytes sent there cannot be refused any more.
     fn forgets(&self, writing: &Writing<'_>) -> bool {
         matches!(writing, Writing::Http1(_))
     }
@@ -213,8 +212,8 @@ impl Policy for FromClient<'_, '_> {
         self.counters.body.get()
     }
 
-    /// Sets the deadline of what is waited for. The first write is part of the attempt, whose
-    /// deadline stands already.
+    /// Sets the deadline of a wait. The first write is part of the attempt, whose deadline is set
+    /// already.
     fn wait(&mut self, what: Wait) {
         let UploadRules { call, idle, patience, .. } = self.progress.rules;
         let before = self.progress.waits;
@@ -224,7 +223,7 @@ impl Policy for FromClient<'_, '_> {
             Wait::Sink => {
                 self.progress.waits = Waits::Upstream;
                 let patience = if call { idle } else { patience };
-                self.watch.expect_upload(Stage::UpstreamWrite, Instant::now() + patience);
+                self.watch.expect_upload(WaitStage::UpstreamWrite, Instant::now() + patience);
             }
             Wait::Turn if before == Waits::Head => {}
             Wait::Source | Wait::Turn => {
@@ -233,13 +232,13 @@ impl Policy for FromClient<'_, '_> {
                 }
                 self.progress.waits = Waits::Client;
                 if !self.progress.rules.held_back {
-                    // A stream may be quiet, and its messages short.
+                    // A stream may be silent, and its messages short.
                     let streams = call || self.watch.is_answered();
                     let (patience, least) =
                         if streams { (idle, 1) } else { (patience, least(patience)) };
                     let body = self.counters.body.get();
                     let until = self.progress.pace.until(body, patience, least);
-                    self.watch.expect_upload(Stage::ClientBody, until);
+                    self.watch.expect_upload(WaitStage::ClientBody, until);
                 }
             }
         }
@@ -255,8 +254,8 @@ impl Progress {
             let UploadRules { answer_patience, started, answer_by, .. } = self.rules;
             let took = now.saturating_duration_since(started);
             counters.took.set(took);
-            if stage != Stage::ResponseHead {
-                watch.stage.set(Stage::ResponseHead);
+            if stage != WaitStage::ResponseHead {
+                watch.stage.set(WaitStage::ResponseHead);
                 watch.set((now + answer_patience).min(answer_by + took));
             }
         }

@@ -1,13 +1,13 @@
-//! A response on its way to the client: its head, then its body as it comes.
+//! Sends a response to the client: its head, then its body as it arrives.
 
 use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::pump::{Halt, Policy, Pump, Wait};
+use super::pump::{Halt, Pump, PumpHooks, Wait};
 use super::reader::Reading;
 use super::writer::Writing;
-use super::{Stage, Watch, least};
+use super::{WaitStage, Watch, least};
 use crate::cause::Cause;
 use crate::error::Reason;
 use crate::pipe::PipePool;
@@ -18,16 +18,16 @@ pub struct Download<'c> {
     patience: Patience,
 }
 
-/// How long both sides may stand still, and how far the response has come.
+/// How long each side may make no progress, and how far the response is sent.
 struct Patience {
     /// How long the upstream may be silent.
     upstream: Duration,
-    /// How long the client may take nothing.
+    /// How long the client may read nothing.
     client: Duration,
     waits: Waits,
-    /// Bytes taken by the client since its time began.
+    /// Bytes read by the client since its timeout started.
     moved: u64,
-    /// What it must have taken for its time to begin anew.
+    /// The bytes that restart its timeout.
     least: u64,
 }
 
@@ -35,7 +35,7 @@ struct Patience {
 pub struct DownloadCounters {
     /// Body bytes taken for the client, without their framing.
     pub body: Cell<u64>,
-    /// Some byte of the response has left for the client.
+    /// A byte of the response was sent to the client.
     pub begun: Cell<bool>,
 }
 
@@ -64,13 +64,13 @@ impl<'c> Download<'c> {
         Self { pump: Pump::new(reading, writing, pipes), patience }
     }
 
-    /// Of a stream of messages: any progress is enough.
+    /// For a stream of messages, any progress is enough.
     pub fn of_call(mut self) -> Self {
         self.patience.least = 1;
         self
     }
 
-    /// Goes on until the body's own end has been written.
+    /// Runs until the end of the body is written.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -91,16 +91,16 @@ fn blame(halt: Halt) -> Cause {
     }
 }
 
-/// What holds while a response is moved.
+/// The state while a response is sent.
 struct FromUpstream<'a, 'w> {
     patience: &'a mut Patience,
     watch: &'a Watch<'w>,
     counters: &'a DownloadCounters,
-    /// Bytes that have left since the last wait.
+    /// Bytes sent since the last wait.
     moved: u64,
 }
 
-impl Policy for FromUpstream<'_, '_> {
+impl PumpHooks for FromUpstream<'_, '_> {
     fn took(&mut self, data: &[u8]) -> Result<(), Cause> {
         self.counters.body.set(self.counters.body.get() + data.len() as u64);
         Ok(())
@@ -124,8 +124,8 @@ impl Policy for FromUpstream<'_, '_> {
         self.counters.body.get()
     }
 
-    /// Sets the deadline of what is waited for. A client's time begins anew only with so many
-    /// bytes: one that reads a byte now and then does not hold a connection for ever.
+    /// Sets the deadline of a wait. A client's timeout restarts only after a number of bytes, so that a
+    /// client that reads a byte now and then cannot hold a connection for ever.
     fn wait(&mut self, what: Wait) {
         let waits = match what {
             Wait::Sink => Waits::Client,
@@ -135,14 +135,14 @@ impl Policy for FromUpstream<'_, '_> {
         let changed = std::mem::replace(&mut self.patience.waits, waits) != waits;
         if waits == Waits::Upstream {
             if changed {
-                self.watch.expect(Stage::ResponseBody, upstream);
+                self.watch.expect(WaitStage::ResponseBody, upstream);
             }
             return;
         }
         self.patience.moved += std::mem::take(&mut self.moved);
         if changed || self.patience.moved >= least {
             self.patience.moved = 0;
-            self.watch.expect(Stage::ClientWrite, client);
+            self.watch.expect(WaitStage::ClientWrite, client);
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Carried {
 
 /// Whose socket broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
+pub enum BrokenSide {
     Source,
     Sink,
 }
@@ -56,7 +56,7 @@ impl<'c> Spliced<'c> {
         cx: &mut Context<'_>,
         source: Option<(&Io, u64)>,
         sink: Option<&Io>,
-    ) -> Poll<Result<Carried, Broken>> {
+    ) -> Poll<Result<Carried, BrokenSide>> {
         let (Some((from, left)), Some(to)) = (source, sink) else {
             return Poll::Ready(Ok(Carried::Unfit));
         };
@@ -64,7 +64,7 @@ impl<'c> Spliced<'c> {
             if let Some(pipe) = &mut self.pipe {
                 let gone = || Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
                 let drained = to.tcp(|to| pipe.poll_drain(cx, to)).unwrap_or_else(gone);
-                let count = ready!(drained).map_err(|_| Broken::Sink)?;
+                let count = ready!(drained).map_err(|_| BrokenSide::Sink)?;
                 if pipe.is_empty() {
                     self.pipe = None;
                 }
@@ -73,7 +73,7 @@ impl<'c> Spliced<'c> {
             if self.unfit || left < LEAST || !(from.is_bare() && to.is_bare()) {
                 return Poll::Ready(Ok(Carried::Unfit));
             }
-            ready!(from.poll_readable(cx)).map_err(|_| Broken::Source)?;
+            ready!(from.poll_readable(cx)).map_err(|_| BrokenSide::Source)?;
             let Some(mut pipe) = self.pipes.take() else {
                 return Poll::Ready(Ok(Carried::Unfit));
             };
@@ -86,7 +86,7 @@ impl<'c> Spliced<'c> {
                     self.unfit = true;
                 }
                 None => self.unfit = true,
-                Some(Err(_)) => return Poll::Ready(Err(Broken::Source)),
+                Some(Err(_)) => return Poll::Ready(Err(BrokenSide::Source)),
             }
         }
     }

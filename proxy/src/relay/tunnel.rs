@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pump::{Halt, Policy, Pump, Wait};
+use super::pump::{Halt, Pump, PumpHooks, Wait};
 use super::reader::{Http1Body, Reading};
-pub use super::spliced::Broken;
+pub use super::spliced::BrokenSide;
 use super::writer::{Http1Writing, Wire, Writing};
 use crate::buffer::{Buffer, BufferPool};
 use crate::cause::Cause;
@@ -52,7 +52,7 @@ pub struct Early {
 
 /// How a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum TunnelEnd {
     /// Both sides have closed, and have everything.
     Closed,
     /// The client's connection broke; the upstream's is reset.
@@ -65,11 +65,11 @@ pub enum End {
 }
 
 /// How one direction ended.
-pub type Ended = Result<(), Broken>;
+pub type Ended = Result<(), BrokenSide>;
 
 impl Tunnel<'_> {
     /// Runs to the end. Dropping it in between leaves both connections as they are.
-    pub async fn run(&self, early: Early) -> End {
+    pub async fn run(&self, early: Early) -> TunnelEnd {
         let Counters { from_client, from_upstream } = self.counters;
         self.moved(from_client, 0);
         let mut up = Way::new(self, self.client, self.upstream, early.from_client, from_client);
@@ -81,14 +81,14 @@ impl Tunnel<'_> {
             }
             ready!(self.deadline.poll_expired(cx));
             let expired = self.until.is_some_and(|until| Instant::now() >= until);
-            Poll::Ready(if expired { End::Expired } else { End::Idle })
+            Poll::Ready(if expired { TunnelEnd::Expired } else { TunnelEnd::Idle })
         })
         .await;
         match end {
-            End::Closed | End::Idle => {}
-            End::ClientBroke => self.upstream.reset_on_close(),
-            End::UpstreamBroke => self.client.reset_on_close(),
-            End::Expired => self.cut(),
+            TunnelEnd::Closed | TunnelEnd::Idle => {}
+            TunnelEnd::ClientBroke => self.upstream.reset_on_close(),
+            TunnelEnd::UpstreamBroke => self.client.reset_on_close(),
+            TunnelEnd::Expired => self.cut(),
         }
         end
     }
@@ -121,7 +121,7 @@ struct Bytes<'a> {
     counter: &'a Cell<u64>,
 }
 
-impl Policy for Bytes<'_> {
+impl PumpHooks for Bytes<'_> {
     fn took(&mut self, _: &[u8]) -> Result<(), Cause> {
         Ok(())
     }
@@ -172,24 +172,26 @@ impl<'a> Way<'a> {
     fn poll_to_end(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if !self.emptied {
             ready!(self.pump.poll(cx, &mut None, &mut self.bytes)).map_err(|halt| match halt {
-                Halt::Sink(_) => Broken::Sink,
-                Halt::Malformed(_) | Halt::Refused(_) | Halt::Short | Halt::Full => Broken::Source,
+                Halt::Sink(_) => BrokenSide::Sink,
+                Halt::Malformed(_) | Halt::Refused(_) | Halt::Short | Halt::Full => {
+                    BrokenSide::Source
+                }
             })?;
             self.emptied = true;
         }
-        self.pump.writing.poll_close(cx, &mut |_| {}).map_err(|_| Broken::Sink)
+        self.pump.writing.poll_close(cx, &mut |_| {}).map_err(|_| BrokenSide::Sink)
     }
 }
 
 /// A side that cannot be read is gone, and so is its tunnel. One that only takes no more may
 /// still have something to say, and is heard to its end.
-pub fn verdict(up: Option<Ended>, down: Option<Ended>) -> Option<End> {
+pub fn verdict(up: Option<Ended>, down: Option<Ended>) -> Option<TunnelEnd> {
     match (up, down) {
-        (Some(Err(Broken::Source)), _) => Some(End::ClientBroke),
-        (_, Some(Err(Broken::Source))) => Some(End::UpstreamBroke),
-        (Some(_), Some(Err(Broken::Sink))) => Some(End::ClientBroke),
-        (Some(Err(Broken::Sink)), Some(Ok(()))) => Some(End::UpstreamBroke),
-        (Some(Ok(())), Some(Ok(()))) => Some(End::Closed),
+        (Some(Err(BrokenSide::Source)), _) => Some(TunnelEnd::ClientBroke),
+        (_, Some(Err(BrokenSide::Source))) => Some(TunnelEnd::UpstreamBroke),
+        (Some(_), Some(Err(BrokenSide::Sink))) => Some(TunnelEnd::ClientBroke),
+        (Some(Err(BrokenSide::Sink)), Some(Ok(()))) => Some(TunnelEnd::UpstreamBroke),
+        (Some(Ok(())), Some(Ok(()))) => Some(TunnelEnd::Closed),
         (None, _) | (_, None) => None,
     }
 }

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::reader::{Data, Filled, Piece, Reading, Trailers};
-use super::tunnel::{Broken, End, Ended, verdict};
+use super::tunnel::{BrokenSide, Ended, TunnelEnd, verdict};
 use super::writer::Writing;
 use crate::deadline::{Deadline, jittered};
 use crate::drain::Registration;
@@ -25,7 +25,7 @@ use crate::websocket::frames::{Frames, close_frame};
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a tunnel has of its own.
-pub struct Tunnel<'a> {
+pub struct WebSocketTunnel<'a> {
     pub client_to_upstream: Direction<'a>,
     pub upstream_to_client: Direction<'a>,
     pub deadline: &'a Deadline,
@@ -42,7 +42,7 @@ pub struct Tunnel<'a> {
 pub struct Finished {
     /// `None` when both sides have simply said goodbye.
     pub reason: Option<Reason>,
-    /// Neither side was left in the midst of something.
+    /// Neither side was cut within a frame.
     pub clean: bool,
 }
 
@@ -50,9 +50,9 @@ pub struct Finished {
 struct Clock {
     idle: Instant,
     age: Option<Instant>,
-    /// It was told to end, and does so then.
-    told: Option<(Instant, Reason)>,
-    /// Goodbyes are being said, until then.
+    /// When and why the tunnel ends after it was asked to.
+    ending: Option<(Instant, Reason)>,
+    /// Close frames are exchanged until then.
     closing: Option<(Instant, Option<Reason>)>,
 }
 
@@ -61,12 +61,12 @@ impl Clock {
         if let Some((until, _)) = self.closing {
             return until;
         }
-        let times = [self.age, self.told.map(|(at, _)| at)];
+        let times = [self.age, self.ending.map(|(at, _)| at)];
         times.into_iter().flatten().fold(self.idle, Instant::min)
     }
 
     fn due(&self, now: Instant) -> Option<Reason> {
-        match (self.told, self.age) {
+        match (self.ending, self.age) {
             (Some((at, reason)), _) if at <= now => Some(reason),
             (_, Some(age)) if age <= now => Some(Reason::MaxAge),
             _ if self.idle <= now => Some(Reason::TunnelIdle),
@@ -75,14 +75,14 @@ impl Clock {
     }
 }
 
-impl Tunnel<'_> {
+impl WebSocketTunnel<'_> {
     /// Runs to the end.
     pub async fn run(mut self) -> Finished {
         let begun = Instant::now();
         let mut clock = Clock {
             idle: begun + self.rules.idle,
             age: self.rules.max_age.map(|age| begun + jittered(age, self.random)),
-            told: None,
+            ending: None,
             closing: None,
         };
         self.deadline.set(clock.next());
@@ -111,7 +111,7 @@ impl Tunnel<'_> {
             let now = Instant::now();
             match clock.closing {
                 Some((until, reason)) if until <= now => {
-                    return Poll::Ready(Finished { reason, clean: self.is_told() });
+                    return Poll::Ready(Finished { reason, clean: self.has_sent_closes() });
                 }
                 Some(_) => {}
                 None => {
@@ -130,12 +130,12 @@ impl Tunnel<'_> {
         if clock.closing.is_some() {
             return;
         }
-        if self.is_said() {
-            // The goodbyes have been said: what is left to do is to close.
+        if self.both_closed() {
+            // Both Close frames have passed: only the close is left.
             clock.closing = Some((Instant::now() + CLOSE_PATIENCE, None));
-        } else if clock.told.is_none() {
+        } else if clock.ending.is_none() {
             let (reason, most) = if self.listener.poll_draining(cx) {
-                // Whoever drains waits only so long: the last tunnel needs time for its goodbye.
+                // The drain waits for a limited time; the last tunnel needs time for its Close frame.
                 let patience = self.listener.patience();
                 let most = patience.map_or(Duration::MAX, |patience| patience / 2);
                 match self.listener.is_dismissed() {
@@ -148,14 +148,14 @@ impl Tunnel<'_> {
                 return;
             };
             let wait = spread(self.rules.jitter.min(most), self.random);
-            clock.told = Some((Instant::now() + wait, reason));
+            clock.ending = Some((Instant::now() + wait, reason));
         } else {
             return;
         }
         self.deadline.set(clock.next());
     }
 
-    /// Begins to say goodbye, unless a side does so already.
+    /// Begins to send Close frames, unless a side has sent one.
     fn close(&mut self) {
         let directions = [&mut self.client_to_upstream, &mut self.upstream_to_client];
         if directions.iter().any(|one| one.frames.has_closed()) {
@@ -167,28 +167,28 @@ impl Tunnel<'_> {
     }
 
     /// Both sides have said goodbye.
-    fn is_said(&self) -> bool {
+    fn both_closed(&self) -> bool {
         self.client_to_upstream.frames.has_closed() && self.upstream_to_client.frames.has_closed()
     }
 
-    fn finished(&self, end: End, clock: &Clock) -> Finished {
+    fn finished(&self, end: TunnelEnd, clock: &Clock) -> Finished {
         let reason = match (clock.closing, end) {
-            // We have ended it, whatever the sides make of that.
+            // The proxy has ended it, whatever the sides do after that.
             (Some((_, Some(reason))), _) => Some(reason),
-            // How sockets end behind the goodbyes matters to nobody.
-            _ if self.is_said() => None,
-            (_, End::Closed) => None,
-            (_, End::ClientBroke) => Some(Reason::ClientAborted),
-            (_, End::UpstreamBroke) => Some(Reason::UpstreamReset),
-            (_, End::Idle | End::Expired) => Some(Reason::Internal),
+            // After both Close frames, it does not matter how the sockets end.
+            _ if self.both_closed() => None,
+            (_, TunnelEnd::Closed) => None,
+            (_, TunnelEnd::ClientBroke) => Some(Reason::ClientAborted),
+            (_, TunnelEnd::UpstreamBroke) => Some(Reason::UpstreamReset),
+            (_, TunnelEnd::Idle | TunnelEnd::Expired) => Some(Reason::Internal),
         };
-        Finished { reason, clean: end == End::Closed }
+        Finished { reason, clean: end == TunnelEnd::Closed }
     }
 
-    fn is_told(&self) -> bool {
-        [&self.client_to_upstream, &self.upstream_to_client]
-            .iter()
-            .all(|one| one.frames.has_closed() || matches!(one.flow, Flow::Told | Flow::Ending))
+    fn has_sent_closes(&self) -> bool {
+        [&self.client_to_upstream, &self.upstream_to_client].iter().all(|one| {
+            one.frames.has_closed() || matches!(one.flow, Flow::CloseSent | Flow::Ending)
+        })
     }
 }
 
@@ -207,8 +207,8 @@ pub struct Direction<'a> {
     mask: Option<[u8; 4]>,
     frames: Frames,
     flow: Flow,
-    /// What is left of a Close frame of ours.
-    goodbye: SmallVec<[u8; 8]>,
+    /// The unsent rest of the proxy's Close frame.
+    close_frame_left: SmallVec<[u8; 8]>,
     ended: Option<Ended>,
 }
 
@@ -218,12 +218,12 @@ enum Flow {
     Open,
     /// They pass until the frame under way has ended.
     Stopping,
-    /// A Close frame of ours is leaving.
-    Telling,
+    /// The proxy's Close frame is being sent.
+    SendingClose,
     /// It has left. Nothing passes any more; what comes is searched for the answer to the one
     /// that was sent the other way.
-    Told,
-    /// Nothing more will come, and the other side is told so.
+    CloseSent,
+    /// The source has ended; the other side's write end is closed.
     Ending,
 }
 
@@ -241,7 +241,7 @@ impl<'a> Direction<'a> {
             mask,
             frames: Frames::default(),
             flow: Flow::Open,
-            goodbye: SmallVec::new(),
+            close_frame_left: SmallVec::new(),
             ended: None,
         }
     }
@@ -249,7 +249,7 @@ impl<'a> Direction<'a> {
     fn close(&mut self, code: u16) {
         if self.flow == Flow::Open {
             self.flow = Flow::Stopping;
-            self.goodbye = close_frame(code, self.mask);
+            self.close_frame_left = close_frame(code, self.mask);
         }
     }
 
@@ -268,17 +268,19 @@ impl<'a> Direction<'a> {
         loop {
             if self.flow == Flow::Stopping && self.frames.is_between() {
                 let closed = self.frames.has_closed();
-                self.flow = if closed { Flow::Told } else { Flow::Telling };
+                self.flow = if closed { Flow::CloseSent } else { Flow::SendingClose };
             }
             match self.flow {
-                Flow::Open | Flow::Stopping | Flow::Told => ready!(self.poll_piece(cx, moved))?,
-                Flow::Telling => {
+                Flow::Open | Flow::Stopping | Flow::CloseSent => {
+                    ready!(self.poll_piece(cx, moved))?
+                }
+                Flow::SendingClose => {
                     ready!(self.poll_goodbye(cx))?;
-                    self.flow = Flow::Told;
+                    self.flow = Flow::CloseSent;
                 }
                 Flow::Ending => {
                     self.writing.end(Trailers::None);
-                    return self.writing.poll_close(cx, &mut |_| {}).map_err(|_| Broken::Sink);
+                    return self.writing.poll_close(cx, &mut |_| {}).map_err(|_| BrokenSide::Sink);
                 }
             }
         }
@@ -287,7 +289,7 @@ impl<'a> Direction<'a> {
     fn poll_piece(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Ended> {
         let Self { reading, writing, frames, .. } = self;
         let mut progress = |count: usize| *moved |= count > 0;
-        match reading.piece(&mut None).map_err(|_| Broken::Source)? {
+        match reading.piece(&mut None).map_err(|_| BrokenSide::Source)? {
             Piece::End(_) => self.flow = Flow::Ending,
             Piece::Data(data) => {
                 let bytes = data.as_slice();
@@ -295,11 +297,11 @@ impl<'a> Direction<'a> {
                     Flow::Stopping => Data::Slice(&bytes[..frames.rest_of(bytes)]),
                     _ => data,
                 };
-                let count = if self.flow == Flow::Told {
+                let count = if self.flow == Flow::CloseSent {
                     bytes.len()
                 } else {
                     let written = writing.poll_data(cx, part, &mut progress);
-                    let count = ready!(written).map_err(|_| Broken::Sink)?;
+                    let count = ready!(written).map_err(|_| BrokenSide::Sink)?;
                     self.counter.set(self.counter.get() + count as u64);
                     count
                 };
@@ -308,15 +310,15 @@ impl<'a> Direction<'a> {
                 progress(count);
             }
             Piece::Starved => {
-                ready!(writing.poll_flush(cx, &mut progress)).map_err(|_| Broken::Sink)?;
-                if self.flow == Flow::Told && frames.has_closed() {
+                ready!(writing.poll_flush(cx, &mut progress)).map_err(|_| BrokenSide::Sink)?;
+                if self.flow == Flow::CloseSent && frames.has_closed() {
                     self.flow = Flow::Ending;
                     return Poll::Ready(Ok(()));
                 }
-                match ready!(reading.poll_fill(cx, &mut None)).map_err(|_| Broken::Source)? {
+                match ready!(reading.poll_fill(cx, &mut None)).map_err(|_| BrokenSide::Source)? {
                     Filled::Some => {}
-                    Filled::Eof => reading.finish_on_eof().map_err(|_| Broken::Source)?,
-                    Filled::Full => return Poll::Ready(Err(Broken::Source)),
+                    Filled::Eof => reading.finish_on_eof().map_err(|_| BrokenSide::Source)?,
+                    Filled::Full => return Poll::Ready(Err(BrokenSide::Source)),
                 }
             }
         }
@@ -324,11 +326,12 @@ impl<'a> Direction<'a> {
     }
 
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        while !self.goodbye.is_empty() {
-            let written = self.writing.poll_data(cx, Data::Slice(&self.goodbye), &mut |_| {});
-            let count = ready!(written).map_err(|_| Broken::Sink)?;
-            self.goodbye.drain(..count);
+        while !self.close_frame_left.is_empty() {
+            let written =
+                self.writing.poll_data(cx, Data::Slice(&self.close_frame_left), &mut |_| {});
+            let count = ready!(written).map_err(|_| BrokenSide::Sink)?;
+            self.close_frame_left.drain(..count);
         }
-        self.writing.poll_flush(cx, &mut |_| {}).map_err(|_| Broken::Sink)
+        self.writing.poll_flush(cx, &mut |_| {}).map_err(|_| BrokenSide::Sink)
     }
 }

@@ -1,9 +1,9 @@
 //! Which route a request takes: the live routes and their table.
 //!
-//! Everything here is immutable once built and shared between workers; a lookup allocates
-//! nothing. Live state (endpoints, counters) is not known here: a route names its upstreams by
-//! [`UpstreamId`](portcullis_config::model::UpstreamId), and whoever keeps more for each route
-//! keeps it in a list by [`RouteId`].
+//! A built table is immutable and shared between workers; a lookup allocates nothing. Routes know no
+//! live state (endpoints, counters): a route names its upstreams by
+//! [`UpstreamId`](portcullis_config::model::UpstreamId), and other modules keep their state for each
+//! route in a list by [`RouteId`].
 
 pub mod backends;
 mod compile;
@@ -35,7 +35,7 @@ use backends::Backends;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub usize);
 
-/// A route in its live form: everything that can be prepared before a request comes is.
+/// A route in its live form, with everything prepared that does not depend on a request.
 #[derive(Debug)]
 pub struct Route {
     pub id: RouteId,
@@ -47,7 +47,7 @@ pub struct Route {
     pub policies: RoutePolicies,
     pub request_edits: Edits,
     pub response_edits: Edits,
-    /// `%2F` in a path is handed on instead of refused.
+    /// `%2F` in a path is forwarded, not refused.
     pub allow_encoded_slash: bool,
     /// Overrides the listener's body limit.
     pub body_limit: Option<u64>,
@@ -67,7 +67,7 @@ pub struct Forward {
     pub rewrite: Option<Rewrite>,
     pub host: HostHandling,
     pub timeouts: Timeouts,
-    /// Extra tries of a request that surely was not sent.
+    /// Retries of a request that was certainly not sent.
     pub retries: u8,
     /// All of its upstreams speak HTTP/2: the messages of a call are followed on their way.
     pub follows_messages: bool,
@@ -83,6 +83,6 @@ pub struct Timeouts {
     pub response: Duration,
     /// One attempt's share of it.
     pub per_try: Duration,
-    /// Without one byte in either direction, once the response has begun.
+    /// How long both directions may be silent, once the response has begun.
     pub idle: Duration,
 }

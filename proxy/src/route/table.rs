@@ -45,7 +45,7 @@ pub struct Table {
 
 /// What became of a candidate.
 #[derive(Debug, Clone, Copy)]
-pub enum Verdict<'t> {
+pub enum RouteVerdict<'t> {
     /// All conditions hold and nothing more specific took the request.
     Taken,
     /// All conditions hold, but this more specific route took the request.
@@ -90,16 +90,16 @@ impl Table {
 
     /// All routes, each once, in the order in which [`Table::visit`] would come to them if every
     /// host and path matched; a route of several hosts stands where its most specific one does.
-    /// Hosts and paths of equal rank are told by name.
+    /// Hosts and paths of equal rank are ordered by name.
     pub fn in_order(&self) -> Vec<&Arc<Route>> {
         let mut wildcards: Vec<_> = self.wildcards.iter().collect();
         wildcards.sort_by_key(|(suffix, _)| (Reverse(suffix.len()), &**suffix));
         let mut exact: Vec<_> = self.exact.iter().collect();
         exact.sort_by_key(|(host, _)| &***host);
         let hosts = exact.into_iter().chain(wildcards).map(|(_, paths)| paths);
-        let mut told = std::collections::HashSet::new();
+        let mut found = std::collections::HashSet::new();
         let candidates = hosts.chain(std::iter::once(&self.any)).flat_map(Paths::in_order);
-        candidates.filter(|route| told.insert(route.id)).collect()
+        candidates.filter(|route| found.insert(route.id)).collect()
     }
 
     /// The route of a request.
@@ -139,19 +139,19 @@ impl Table {
 
     /// Every candidate by host and path, in order of precedence, with what became of it. A route
     /// that is reached by several of its hosts is told once.
-    pub fn explain(&self, request: &Normalised<'_>) -> Vec<(&Arc<Route>, Verdict<'_>)> {
-        let mut candidates: Vec<(&Arc<Route>, Verdict<'_>)> = Vec::new();
+    pub fn explain(&self, request: &Normalised<'_>) -> Vec<(&Arc<Route>, RouteVerdict<'_>)> {
+        let mut candidates: Vec<(&Arc<Route>, RouteVerdict<'_>)> = Vec::new();
         let mut taken = None;
         let _ = self.visit(request, |route| {
             if candidates.iter().any(|(seen, _)| seen.id == route.id) {
                 return ControlFlow::<()>::Continue(());
             }
             let verdict = match (route.matcher.conditions(request), taken) {
-                (Err(mismatch), _) => Verdict::Lost(mismatch),
-                (Ok(()), Some(winner)) => Verdict::Outranked(winner),
+                (Err(mismatch), _) => RouteVerdict::Lost(mismatch),
+                (Ok(()), Some(winner)) => RouteVerdict::Outranked(winner),
                 (Ok(()), None) => {
                     taken = Some(route);
-                    Verdict::Taken
+                    RouteVerdict::Taken
                 }
             };
             candidates.push((route, verdict));

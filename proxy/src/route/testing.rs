@@ -152,7 +152,7 @@ pub(crate) fn config(routes: Vec<model_route::Route>) -> Config {
             handshake: seconds(1),
         },
         header_underscores: Underscores::Reject,
-        trust: Trust::Nobody,
+        trust: Trust::None,
         proxy_protocol: portcullis_config::model::ProxyProtocol::Disabled,
         upgrades: Default::default(),
     };

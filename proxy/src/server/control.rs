@@ -9,41 +9,41 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Server, StartError};
 use crate::admin::Shared;
-use crate::admin::handle::{Handle, Request};
+use crate::admin::handle::{ControlRequest, Handle};
 use crate::control::fingerprint::of_versions;
 use crate::control::reload::{Reloader, Trigger, renew_certificates};
 use crate::control::signals::Signals;
 use crate::control::watch::Watcher;
 
-/// How often self-signed certificates are looked at, which grow old without a change.
+/// How often self-signed certificates are checked: they age without a change of a file.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
-/// How often files are looked at although none was seen to change: some file systems do not tell,
-/// and a folder that was replaced is not watched any more.
+/// How often files are checked without a reported change: some file systems report none, and a
+/// replaced folder is no longer watched.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How often generations that serve no more are looked at.
+/// How often retired generations are checked.
 const RETIRE_EVERY: Duration = Duration::from_millis(100);
 
-/// How long nothing is loaded before the memory that it took is given back.
+/// How long after the last load its memory is returned to the system.
 const CALM: Duration = Duration::from_secs(1);
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ShutdownOutcome {
     /// Nothing was cut off.
     Drained,
-    /// The drain timeout came first, or a second signal, later than an echo.
+    /// The drain timeout passed, or a second signal came.
     Cut,
 }
 
 pub struct Control {
     server: Server,
     reloader: Reloader,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<ControlRequest>,
     handle: Handle,
     shared: Arc<Shared>,
     signals: Signals,
-    /// Of the certificate files, when they were read last by this loop.
+    /// The fingerprint of the certificate files at their last reload by this loop.
     certificates: Option<u64>,
 }
 
@@ -72,8 +72,8 @@ impl Control {
         self.handle.clone()
     }
 
-    /// Serves until a signal or the admin API asks for the end.
-    pub async fn run(mut self) -> End {
+    /// Serves until a signal or the admin API asks to end.
+    pub async fn run(mut self) -> ShutdownOutcome {
         self.answer();
         let (changed, mut changes) = mpsc::channel(1);
         let mut watcher = Watcher::new(changed)
@@ -118,8 +118,8 @@ impl Control {
                 _ = look.tick() => Some((Trigger::Noticed, None)),
                 Some(()) = changes.recv() => Some((Trigger::Noticed, None)),
                 request = self.requests.recv() => match request {
-                    Some(Request::Reload(answer)) => Some((Trigger::Asked, Some(answer))),
-                    Some(Request::Drain) | None => None,
+                    Some(ControlRequest::Reload(answer)) => Some((Trigger::Asked, Some(answer))),
+                    Some(ControlRequest::Drain) | None => None,
                 },
             };
             let Some((trigger, answer)) = trigger else { break None };
@@ -138,23 +138,23 @@ impl Control {
                 self.answer();
             }
             if let Some(answer) = answer {
-                // Whoever asked may have gone.
+                // The caller may have disconnected.
                 let _ = answer.send(last);
             }
         };
         self.end(signalled).await
     }
 
-    /// Answers at the status and admin addresses of the generation that serves.
+    /// Serves the status and admin addresses of the current generation.
     fn answer(&mut self) {
         self.shared.set_bound(self.server.addresses());
         self.server.publisher.book.control.serve(&self.shared);
     }
 
-    /// A configuration is built on a thread for what may block, and let go of on any.
+    /// Runs a build on a thread that may block.
     async fn give_back(&self) {
         let give_back = self.server.give_back;
-        // It only ends early when the runtime does.
+        // It ends early only if the runtime shuts down.
         let _ = tokio::task::spawn_blocking(give_back).await;
         give_back();
     }
@@ -166,19 +166,23 @@ impl Control {
         watcher.follow(paths.map(AsRef::as_ref));
     }
 
-    async fn end(mut self, signalled: Option<Instant>) -> End {
-        // Status listeners and the admin API answer to the last; who asks for more is told.
+    async fn end(mut self, signalled: Option<Instant>) -> ShutdownOutcome {
+        // Status listeners and the admin API answer to the end, and refuse further commands.
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
         let config = Arc::clone(&self.server.publisher.published.load().config);
         let patience = *config.shutdown.drain_timeout;
         tracing::info!(?patience, "draining");
         let enough = self.signals.end_now(signalled);
-        if self.server.drain(patience, enough).await { End::Drained } else { End::Cut }
+        if self.server.drain(patience, enough).await {
+            ShutdownOutcome::Drained
+        } else {
+            ShutdownOutcome::Cut
+        }
     }
 }
 
-/// Ends at that moment, or never.
+/// Ends at that moment; never if there is none.
 async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,

@@ -1,4 +1,4 @@
-//! The thread of a worker: its runtime, and the commands that it obeys until their queue is closed.
+//! The thread of a worker: its runtime, and the loop that runs commands until their queue is closed.
 
 use std::io;
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
-use crate::ebb::GiveBack;
+use crate::idle_trim::GiveBack;
 use crate::listener::{self, Acceptor};
 use crate::worker::{Command, Setup, Worker, upkeep};
 
@@ -34,11 +34,12 @@ pub(super) fn run(
 
 fn obey(worker: &Rc<Worker>, command: Command) {
     match command {
-        Command::Listen { id, socket, inbox, crowd, snapshot } => match Acceptor::new(socket) {
+        Command::Listen { id, socket, handover, balancer, snapshot } => match Acceptor::new(socket)
+        {
             Ok(acceptor) => {
-                let bound = worker.listen(id, crowd, snapshot);
+                let bound = worker.listen(id, balancer, snapshot);
                 let worker = Rc::clone(worker);
-                tokio::task::spawn_local(listener::accept(worker, bound, acceptor, inbox));
+                tokio::task::spawn_local(listener::accept(worker, bound, acceptor, handover));
             }
             Err(error) => tracing::error!(%error, "a socket could not be registered"),
         },

@@ -1,6 +1,6 @@
-//! What accepting asks of a listener, whatever becomes of its connections.
+//! What the accept loop needs from a listener of either kind.
 //!
-//! Knows the kinds of listeners by their settings alone.
+//! Knows only the settings of each kind.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use portcullis_config::model::{ProxyProtocol, Trust};
 
 use super::HttpListener;
 use super::stream::StreamListener;
-use crate::observe::things::ListenerMetrics;
+use crate::observe::series::ListenerMetrics;
 use crate::tls::ServerTls;
 
 /// A listener that workers serve.
 #[derive(Clone)]
-pub enum Live {
+pub enum LiveListener {
     Http(Arc<HttpListener>),
     Stream(Arc<StreamListener>),
 }
@@ -23,13 +23,13 @@ pub enum Live {
 macro_rules! of_both {
     ($live:expr, $listener:ident => $value:expr) => {
         match $live {
-            Live::Http($listener) => $value,
-            Live::Stream($listener) => $value,
+            LiveListener::Http($listener) => $value,
+            LiveListener::Stream($listener) => $value,
         }
     };
 }
 
-impl Live {
+impl LiveListener {
     pub fn name(&self) -> &Arc<str> {
         of_both!(self, listener => &listener.name)
     }
@@ -56,7 +56,7 @@ impl Live {
         of_both!(self, listener => (listener.settings.proxy_protocol, &listener.settings.trust))
     }
 
-    /// How long a client may take for what comes before its first request.
+    /// How long a client may take before its first request.
     pub fn head_timeout(&self) -> Duration {
         of_both!(self, listener => *listener.settings.timeouts.head)
     }
@@ -65,7 +65,7 @@ impl Live {
         of_both!(self, listener => *listener.settings.timeouts.handshake)
     }
 
-    /// How long a client may stand still in the middle of something.
+    /// How long a client may make no progress in a message.
     pub fn patience(&self) -> Duration {
         match self {
             Self::Http(listener) => *listener.settings.timeouts.body,

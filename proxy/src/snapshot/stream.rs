@@ -1,7 +1,7 @@
-//! Listeners and routes of tunnels in their live form, and the route of a name.
+//! Listeners and routes of tunnels in their live form, and the lookup of a route by server name.
 //!
-//! A route of the same name is the same in every generation: what passes through it outlives
-//! reloads until it is gone. Knows no connection.
+//! A route of the same name is the same in every generation. Its tunnels outlive reloads until the
+//! route is removed. Knows no connection.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use portcullis_config::values::HostPattern;
 
 use crate::cause::Rule;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::{ListenerMetrics, RouteMetrics};
+use crate::observe::series::{ListenerMetrics, RouteMetrics};
 use crate::policy::address_rules;
 use crate::policy::sticky::upstream_key;
 use crate::route::backends::Backends;
@@ -26,7 +26,7 @@ use crate::tls::ServerTls;
 /// The live form of a `tcp` or `tls-passthrough` listener.
 pub struct StreamListener {
     pub id: sockets::ListenerId,
-    /// Which one of its configuration.
+    /// Its index in the configuration.
     pub index: ListenerId,
     pub name: Arc<str>,
     pub settings: model::StreamListener,
@@ -37,7 +37,7 @@ pub struct StreamListener {
 
 /// A route in its live form.
 pub struct StreamRoute {
-    /// Its place among those of its generation.
+    /// Its index among the routes of its generation.
     pub index: usize,
     pub name: Arc<str>,
     pub listeners: Vec<ListenerId>,
@@ -45,13 +45,13 @@ pub struct StreamRoute {
     pub backends: Backends,
     pub policies: RoutePolicies,
     pub idle: Duration,
-    /// Extra tries of a connect.
+    /// Further connect attempts.
     pub retries: u8,
     pub metrics: Arc<RouteMetrics>,
 }
 
 impl StreamRoute {
-    /// The rule by which a client stays out, if one does.
+    /// The rule that refuses this client, if one does.
     pub fn refusal(&self, listener: ListenerId, client: Option<SocketAddr>) -> Option<Rule> {
         let rules = self.policies.at(listener).address_rules.get()?;
         address_rules::refusal(rules, client.map(|address| address.ip()))
@@ -69,7 +69,7 @@ pub fn compile(config: &Config, metrics: &Metrics) -> Vec<Arc<StreamRoute>> {
             name: route.name.as_str().into(),
             listeners: route.listeners.clone(),
             sni: route.sni.clone(),
-            // The configuration has made sure that some backend has a weight.
+            // The configuration guarantees that some backend has a weight.
             backends: Backends::try_new(&route.backends, name)?,
             policies: route.policies.clone(),
             idle: *route.idle,
@@ -80,8 +80,8 @@ pub fn compile(config: &Config, metrics: &Metrics) -> Vec<Arc<StreamRoute>> {
     routes.collect()
 }
 
-/// The routes of one listener, by the name that a client asks for: exact, then the longest
-/// wildcard, then those that take any. Of equals the first of the file.
+/// The routes of one listener by server name: the exact name, then the longest wildcard, then routes
+/// for any name. The order of the file breaks ties.
 #[derive(Default)]
 pub struct SniTable {
     exact: HashMap<Box<[u8]>, Arc<StreamRoute>, RandomState>,

@@ -8,11 +8,11 @@ mod record;
 
 use crate::client::Client;
 use crate::error::Reason;
-use crate::relay::tunnel::{Early, End, Tunnel};
-use crate::upstream::outcome::Outcome;
+use crate::relay::tunnel::{Early, Tunnel, TunnelEnd};
+use crate::upstream::outcome::AttemptOutcome;
 use crate::worker::Worker;
 use open::Opened;
-use record::Facts;
+use record::TunnelFacts;
 use std::rc::Rc;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// it: it goes on until the process ends.
 pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
     let current = worker.current_of(&client.listener);
-    let mut facts = Facts::begin(worker, client, current.snapshot.generation);
+    let mut facts = TunnelFacts::begin(worker, client, current.snapshot.generation);
     // Boxed: what opening needs is gone before the first byte passes.
     let opened = Box::pin(open::open(&current, &mut facts)).await;
     // From here on the generation is not needed, and may die.
@@ -34,7 +34,7 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
     }
 }
 
-async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
+async fn relay(facts: &TunnelFacts, opened: Opened) -> Option<Reason> {
     let (worker, client) = (&facts.worker, &facts.client);
     let Opened { connection, trial, metrics, early, gone, idle } = opened;
     let shard = metrics.of(worker.id());
@@ -52,11 +52,11 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
     let reason = tokio::select! {
         biased;
         end = tunnel.run(early) => match end {
-            End::Closed => None,
-            End::ClientBroke => Some(Reason::ClientAborted),
-            End::UpstreamBroke => Some(Reason::UpstreamReset),
-            End::Idle => Some(Reason::TunnelIdle),
-            End::Expired => Some(Reason::MaxAge),
+            TunnelEnd::Closed => None,
+            TunnelEnd::ClientBroke => Some(Reason::ClientAborted),
+            TunnelEnd::UpstreamBroke => Some(Reason::UpstreamReset),
+            TunnelEnd::Idle => Some(Reason::TunnelIdle),
+            TunnelEnd::Expired => Some(Reason::MaxAge),
         },
         () = gone.draining() => {
             tunnel.cut();
@@ -68,7 +68,7 @@ async fn relay(facts: &Facts, opened: Opened) -> Option<Reason> {
         }
     };
     if reason == Some(Reason::UpstreamReset) {
-        trial.record(Outcome::TunnelReset, Instant::now());
+        trial.record(AttemptOutcome::TunnelReset, Instant::now());
     }
     drop(trial);
     shard.closed.increment();

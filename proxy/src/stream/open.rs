@@ -11,21 +11,21 @@ use std::time::Duration;
 use portcullis_config::model::StreamKind;
 use tokio::time::Instant;
 
-use super::record::Facts;
+use super::record::TunnelFacts;
 use crate::buffer::Buffer;
 use crate::client::Client;
 use crate::drain::Registration;
 use crate::error::Reason;
 use crate::observe::failure;
-use crate::observe::things::UpstreamMetrics;
+use crate::observe::series::UpstreamMetrics;
 use crate::relay::read_some;
 use crate::snapshot::stream::StreamRoute;
 use crate::tls::hello::{Hello, HelloReader};
-use crate::unserved::Failed;
+use crate::unserved::ConnectionFailure;
 use crate::upstream::attempts::{Attempts, Budget, try_each};
 use crate::upstream::balance::{PickKey, Picked, hash_of_peer};
 use crate::upstream::local::LocalUpstream;
-use crate::upstream::outcome::{Outcome, Trial};
+use crate::upstream::outcome::{AttemptOutcome, Trial};
 use crate::upstream::pool::PooledConnection;
 use crate::worker::{Current, Worker};
 
@@ -41,7 +41,7 @@ pub(super) struct Opened {
     pub(super) idle: Duration,
 }
 
-pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Opened, Reason> {
+pub(super) async fn open(current: &Rc<Current>, facts: &mut TunnelFacts) -> Result<Opened, Reason> {
     let client = Rc::clone(&facts.client);
     let Some(listener) = current.stream(client.listener.id) else { return Err(Reason::Draining) };
     let early = match listener.settings.kind {
@@ -57,8 +57,9 @@ pub(super) async fn open(current: &Rc<Current>, facts: &mut Facts) -> Result<Ope
                     _ => failure::Failure::HandshakeMalformed,
                 };
                 let worker = facts.worker.id();
-                let failed = Failed::new(failure, &listener.metrics, worker, client.address);
-                failed.tell(match failure {
+                let failed =
+                    ConnectionFailure::new(failure, &listener.metrics, worker, client.address);
+                failed.report(match failure {
                     failure::Failure::HandshakeTimeout => {
                         "no whole first message of TLS came in time"
                     }
@@ -140,7 +141,7 @@ async fn read_hello(
 /// the wait for a place under its cap included.
 struct Connecting<'a> {
     upstream: &'a LocalUpstream,
-    facts: &'a mut Facts,
+    facts: &'a mut TunnelFacts,
 }
 
 /// Why there is no connection.
@@ -166,7 +167,7 @@ impl Attempts for Connecting<'_> {
         let error = match trial.connected(acquired) {
             Ok(connection) => {
                 let connected = Instant::now();
-                trial.record(Outcome::Connected { took: connected - now }, connected);
+                trial.record(AttemptOutcome::Connected { took: connected - now }, connected);
                 facts.connected = Some(connected);
                 facts.detail = None;
                 return Ok((connection, trial));
@@ -192,7 +193,7 @@ impl Attempts for Connecting<'_> {
     fn no_endpoint(&mut self) -> Failure {
         let cluster = &self.upstream.live.cluster;
         self.facts.upstream = Some(cluster.name.as_str().into());
-        self.facts.detail = cluster.trouble().map(Cow::Owned);
+        self.facts.detail = cluster.unresolved().map(Cow::Owned);
         Failure { reason: Reason::NoEndpoint, of_endpoint: false }
     }
 }
@@ -200,7 +201,7 @@ impl Attempts for Connecting<'_> {
 async fn connect(
     upstream: &LocalUpstream,
     route: &StreamRoute,
-    facts: &mut Facts,
+    facts: &mut TunnelFacts,
 ) -> Result<(PooledConnection, Trial), Reason> {
     let hash = upstream.live.hash_key().and_then(|key| hash_of_peer(key, facts.client.ip()));
     let key = PickKey { hash, sticky: None };

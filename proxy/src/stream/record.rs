@@ -11,15 +11,15 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::error::Reason;
-use crate::observe::access_log::{TlsFacts, TunnelRecord};
-use crate::observe::things::RequestOutcome;
+use crate::observe::access_log::{TlsRecord, TunnelRecord};
+use crate::observe::series::RequestOutcome;
 use crate::policy::request_id::RequestId;
 use crate::relay::tunnel::Counters;
 use crate::snapshot::stream::StreamRoute;
 use crate::upstream::local::LocalEndpoint;
 use crate::worker::Worker;
 
-pub(super) struct Facts {
+pub(super) struct TunnelFacts {
     pub(super) worker: Rc<Worker>,
     pub(super) client: Rc<Client>,
     id: RequestId,
@@ -45,7 +45,7 @@ struct Ended {
     reason: Option<Reason>,
 }
 
-impl Facts {
+impl TunnelFacts {
     pub(super) fn begin(worker: Rc<Worker>, client: Rc<Client>, generation: u64) -> Self {
         Self {
             id: RequestId::from_random(worker.random_128()),
@@ -70,7 +70,7 @@ impl Facts {
     }
 }
 
-impl Drop for Facts {
+impl Drop for TunnelFacts {
     fn drop(&mut self) {
         let reason = match &self.ended {
             Some(ended) => ended.reason,
@@ -101,7 +101,7 @@ impl Drop for Facts {
             generation: self.generation,
             listener: &self.client.listener_name,
             client: self.client.peer.socket(),
-            tls: tls.map(|tls| TlsFacts { version: tls.version, sni: None }),
+            tls: tls.map(|tls| TlsRecord { version: tls.version, sni: None }),
             sni,
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: match &self.endpoint {

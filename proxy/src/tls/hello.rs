@@ -85,7 +85,7 @@ mod tests {
         bytes
     }
 
-    fn told(reader: &mut HelloReader, bytes: &[u8]) -> String {
+    fn found(reader: &mut HelloReader, bytes: &[u8]) -> String {
         match reader.feed(bytes) {
             Ok(Hello::Incomplete) => "incomplete".to_owned(),
             Ok(Hello::Whole { name }) => name.unwrap_or("no name".to_owned()),
@@ -118,16 +118,16 @@ mod tests {
         ] {
             // Early data may follow in the same segment.
             let more = [&hello[..], &[0x17, 3, 3, 0, 1, 0]].concat();
-            assert_eq!(told(&mut HelloReader::default(), &more), expected);
+            assert_eq!(found(&mut HelloReader::default(), &more), expected);
             for cut in 0..hello.len() {
                 let mut reader = HelloReader::default();
-                assert_eq!(told(&mut reader, &hello[..cut]), "incomplete", "at {cut}");
-                assert_eq!(told(&mut reader, hello), expected, "at {cut}");
+                assert_eq!(found(&mut reader, &hello[..cut]), "incomplete", "at {cut}");
+                assert_eq!(found(&mut reader, hello), expected, "at {cut}");
             }
             let mut reader = HelloReader::default();
-            let told: Vec<_> =
-                (1..=hello.len()).map(|end| told(&mut reader, &hello[..end])).collect();
-            assert_eq!(told.last().map(String::as_str), Some(expected), "byte by byte");
+            let found: Vec<_> =
+                (1..=hello.len()).map(|end| found(&mut reader, &hello[..end])).collect();
+            assert_eq!(found.last().map(String::as_str), Some(expected), "byte by byte");
         }
     }
 
@@ -154,7 +154,7 @@ mod tests {
             ("more than is taken", endless, "long"),
             ("a length that is not meant", in_records(&claims_much, 300), "invalid"),
         ] {
-            assert_eq!(told(&mut HelloReader::default(), &bytes), expected, "{what}");
+            assert_eq!(found(&mut HelloReader::default(), &bytes), expected, "{what}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What the process log says of a connection that ends before it is served.
+//! Reports a connection that ended before it was served.
 //!
 //! Every failure is counted; a line is written at most once in each interval of its kind
-//! ([`Failure::interval`]). Nothing here is reached by a connection that is served.
+//! ([`Failure::interval`]). Connections that are served never get here.
 
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
@@ -11,24 +11,24 @@ use rustls::AlertDescription;
 use super::handshake::alert_name;
 use crate::observe::counter::WorkerId;
 use crate::observe::failure::{Failure, Group, Loudness};
-use crate::observe::things::ListenerMetrics;
+use crate::observe::series::ListenerMetrics;
 
-/// Characters of a cause that are written.
+/// Longer causes are cut, in characters.
 const LONGEST_CAUSE: usize = 240;
 
-/// One failure with what is known of its connection.
-pub struct Failed<'a> {
+/// A failure, and what is known of its connection.
+pub struct ConnectionFailure<'a> {
     pub failure: Failure,
     pub listener: &'a ListenerMetrics,
     pub worker: WorkerId,
     pub client: Option<SocketAddr>,
     /// The name that the client asked for.
     pub sni: Option<&'a str>,
-    /// The client's.
+    /// The alert that the client sent.
     pub alert: Option<AlertDescription>,
 }
 
-impl<'a> Failed<'a> {
+impl<'a> ConnectionFailure<'a> {
     pub fn new(
         failure: Failure,
         listener: &'a ListenerMetrics,
@@ -38,9 +38,9 @@ impl<'a> Failed<'a> {
         Self { failure, listener, worker, client, sni: None, alert: None }
     }
 
-    /// Counts it, and writes a line unless there was one in the same interval. What a client chose stands in
-    /// the cause only in escaped form.
-    pub fn tell(&self, cause: impl Display) {
+    /// Counts the failure, and logs it unless the interval had a line already. The cause must contain
+    /// bytes of the client only in escaped form.
+    pub fn report(&self, cause: impl Display) {
         let Some(suppressed) = self.listener.failed(self.worker, self.failure) else { return };
         let suppressed = Some(suppressed).filter(|count| *count > 0);
         let (listener, reason) = (self.listener.name(), self.failure.label());

@@ -1,11 +1,11 @@
-//! What a failed handshake comes from: the errors of TLS as the closed list of failures.
+//! Maps the errors of TLS to the closed list of failures.
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::observe::failure::Failure;
 use crate::tls::{PeerRefused, ServerTls};
 
-/// The failure, and the client's alert if it is one.
+/// The failure, and the alert if the client sent one.
 pub(crate) fn failure_of(error: &Error) -> (Failure, Option<AlertDescription>) {
     let failure = match error {
         Error::AlertReceived(alert) => return (of_alert(*alert), Some(*alert)),
@@ -32,7 +32,7 @@ pub(crate) fn failure_of(error: &Error) -> (Failure, Option<AlertDescription>) {
     (failure, None)
 }
 
-/// The same where it may be that no certificate is for the name that the client asked for.
+/// The same, if the listener may have no certificate for the name that the client asked for.
 pub(crate) fn for_name(
     failure: Failure,
     alert: Option<AlertDescription>,
@@ -40,7 +40,7 @@ pub(crate) fn for_name(
     tls: &ServerTls,
 ) -> Failure {
     use AlertDescription as Alert;
-    // What clients say of a certificate for other names.
+    // The alerts that clients send for a certificate of other names.
     let may_be_of_name = matches!(
         alert,
         Some(Alert::BadCertificate | Alert::CertificateUnknown | Alert::UnrecognisedName)
@@ -87,7 +87,7 @@ fn of_alert(alert: AlertDescription) -> Failure {
     }
 }
 
-/// Of a session whose client is not let in after its handshake.
+/// The failure of a client that is refused after its handshake.
 pub(crate) fn failure_of_peer(refused: &PeerRefused) -> Failure {
     match refused {
         PeerRefused::Missing => Failure::ClientCertificateMissing,
@@ -97,7 +97,7 @@ pub(crate) fn failure_of_peer(refused: &PeerRefused) -> Failure {
     }
 }
 
-/// As RFC 8446 writes it.
+/// The name in RFC 8446.
 pub(super) fn alert_name(alert: AlertDescription) -> &'static str {
     use AlertDescription as Alert;
     match alert {

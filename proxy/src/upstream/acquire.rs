@@ -1,5 +1,5 @@
-//! From an endpoint to a connection, or to a stream of one: what is there already, or a new one
-//! under the cap.
+//! From an endpoint to a connection, or to a stream of one: a pooled one, or a new one under the
+//! connection cap.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::fault::Words;
 use crate::http2::client::{Channel, Lease};
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
-use crate::observe::things::UpstreamMetrics;
-use crate::proxy_protocol::{self, Ends};
+use crate::observe::series::UpstreamMetrics;
+use crate::proxy_protocol::{self, ConnectionAddresses};
 use crate::upstream::balance::Picked;
 use crate::upstream::connect::{ConnectError, Offer, connect};
 use crate::upstream::local::LocalUpstream;
@@ -21,9 +21,9 @@ use crate::upstream::pool::{Granted, Permit, PooledConnection};
 
 /// What carries one request to an endpoint.
 pub enum Connection {
-    /// A connection of its own for as long as the exchange lasts.
+    /// A connection that this exchange has for itself.
     Http1(PooledConnection),
-    /// A stream of a connection that others use too.
+    /// A stream of a shared connection.
     Http2(Lease),
 }
 
@@ -37,7 +37,7 @@ impl Connection {
     }
 }
 
-/// An open HTTP/2 connection's place under the cap, and in the counters.
+/// An open HTTP/2 connection's permit under the cap, and its counters.
 struct Place {
     _permit: Permit,
     metrics: Arc<UpstreamMetrics>,
@@ -59,7 +59,7 @@ impl Drop for Place {
     }
 }
 
-/// Why there is no connection to send a request on. Nothing of it was sent.
+/// Why there is no connection for a request. Nothing of the request was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
     #[error("no connection under the cap: {}", .0.label())]
@@ -92,21 +92,21 @@ impl AcquireError {
         }
     }
 
-    /// Another endpoint may do better; a cap is the whole upstream's.
+    /// Another endpoint may succeed. A cap holds for the whole upstream.
     pub fn may_try_another(&self) -> bool {
         matches!(self, Self::Connect(_))
     }
 }
 
 impl LocalUpstream {
-    /// A connection to the endpoint, or a stream of one. An upstream that wants to be told of
-    /// `client` has a new connection for each.
+    /// A connection to the endpoint, or a stream of one. An upstream with PROXY protocol gets a new
+    /// connection for each `client`.
     pub async fn acquire(
         &self,
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         mut permitted: impl FnMut(Instant),
     ) -> Result<Connection, AcquireError> {
         if self.may_speak_http2() {
@@ -116,7 +116,7 @@ impl LocalUpstream {
         }
     }
 
-    /// Whether HTTP/2 is or may turn out to be spoken: until the first handshake nobody knows.
+    /// Whether the upstream speaks HTTP/2, or may: with `auto` the first handshake decides.
     fn may_speak_http2(&self) -> bool {
         let config = &self.live.cluster.config;
         match config.protocol {
@@ -135,7 +135,7 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         permitted: &mut impl FnMut(Instant),
     ) -> Result<Connection, AcquireError> {
         let shard = self.live.metrics.of(self.worker);
@@ -149,7 +149,7 @@ impl LocalUpstream {
                 return Ok(Connection::Http2(lease));
             }
             if !self.may_speak_http2() {
-                // Somebody's handshake has settled it meanwhile.
+                // Another request's handshake has decided it meanwhile.
                 let own = self.acquire_own(picked, deadline, now, client, permitted).await;
                 return own.map(Connection::Http1);
             }
@@ -163,7 +163,7 @@ impl LocalUpstream {
                 let wanted = cluster.config.protocol == UpstreamProtocol::Http2;
                 if !wanted && agreed != Some(HttpProtocol::Http2) {
                     self.multiplex.learn(HttpProtocol::Http1);
-                    let own = permit.connected(io, picked.id).lent(&self.lent);
+                    let own = permit.connected(io, picked.id).checked_out(&self.checked_out);
                     return Ok(Connection::Http1(own));
                 }
                 let place = Place::take(permit, &self.live.metrics, self.worker);
@@ -178,7 +178,7 @@ impl LocalUpstream {
             }
             let _pending = shard.pending.hold();
             let _waiting = cluster.try_pend().ok_or(AcquireError::Cap(Reason::UpstreamOverflow))?;
-            // Behind an opening that is under way there is nothing that a place would be good for.
+            // A connection is being opened; another permit would be of no use.
             let opening = self.multiplex.is_opening(picked.id);
             let either = async {
                 if opening {
@@ -197,13 +197,13 @@ impl LocalUpstream {
         }
     }
 
-    /// A connection that nobody else uses meanwhile, whatever is spoken on it.
+    /// An exclusive connection, of either protocol.
     pub async fn acquire_own(
         &self,
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
         if self.live.cluster.config.proxy_protocol.is_none()
@@ -211,19 +211,18 @@ impl LocalUpstream {
             && let Some(connection) = self.checkout(picked.id, now)
         {
             permitted(now);
-            return Ok(connection.lent(&self.lent));
+            return Ok(connection.checked_out(&self.checked_out));
         }
-        // Boxed, as whatever only some requests come to: its state, with a handshake in it, does
-        // not weigh on the others.
+        // Boxed, because few requests get here: the state of a handshake is large.
         Box::pin(self.acquire_more(picked, deadline, client, Offer::Http, permitted)).await
     }
 
-    /// A connection that nothing has been said on yet, and that is never lent again: for a tunnel.
+    /// A new connection for a tunnel. It never goes back to the pool.
     pub async fn acquire_fresh(
         &self,
         picked: &Picked,
         deadline: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
     ) -> Result<PooledConnection, AcquireError> {
         self.acquire_more(picked, deadline, client, Offer::Nothing, |_| {}).await
     }
@@ -232,7 +231,7 @@ impl LocalUpstream {
         &self,
         picked: &Picked,
         deadline: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         offer: Offer,
         mut permitted: impl FnMut(Instant),
     ) -> Result<PooledConnection, AcquireError> {
@@ -240,7 +239,7 @@ impl LocalUpstream {
         let cluster = &self.live.cluster;
         let alone = cluster.config.proxy_protocol.is_some() || offer == Offer::Nothing;
         let mut permit = self.pool.try_open(cluster);
-        // What is idle leads elsewhere: its place is worth more than itself.
+        // An idle connection to another endpoint is closed to free its permit.
         if permit.is_none() && self.evict_one() {
             permit = self.pool.try_open(cluster);
         }
@@ -252,11 +251,11 @@ impl LocalUpstream {
             let granted = self.pool.wait(cluster, picked.id, deadline).await;
             match granted.map_err(AcquireError::Cap)? {
                 Granted::Open(permit) => break permit,
-                // Somebody else's, who is done with it: only its place is of use.
+                // A pooled connection was handed over, but only its permit can be used.
                 Granted::Kept(connection) if alone => self.close(connection),
                 Granted::Kept(connection) => {
                     permitted(Instant::now());
-                    return Ok(connection.lent(&self.lent));
+                    return Ok(connection.checked_out(&self.checked_out));
                 }
             }
             permit = self.pool.try_open(cluster);
@@ -264,7 +263,7 @@ impl LocalUpstream {
         let now = Instant::now();
         permitted(now);
         let io = self.connect(picked, deadline, now, client, offer).await?;
-        let connection = permit.connected(io, picked.id).lent(&self.lent);
+        let connection = permit.connected(io, picked.id).checked_out(&self.checked_out);
         Ok(if alone { connection.for_one_client() } else { connection })
     }
 
@@ -273,7 +272,7 @@ impl LocalUpstream {
         picked: &Picked,
         deadline: Instant,
         now: Instant,
-        client: &dyn Fn() -> Option<Ends>,
+        client: &dyn Fn() -> Option<ConnectionAddresses>,
         offer: Offer,
     ) -> Result<Rc<Io>, ConnectError> {
         let shard = self.live.metrics.of(self.worker);

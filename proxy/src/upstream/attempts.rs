@@ -1,7 +1,7 @@
-//! The one loop that tries endpoints, whatever is to be done with one: a request, a tunnel.
+//! The one loop that tries endpoints, for requests and for tunnels.
 //!
-//! It knows how many attempts may be made and where; what an attempt does, and whether the next one
-//! could do harm, is its caller's.
+//! The loop knows how many attempts are allowed and which endpoints are left. Its caller knows what an
+//! attempt does, and whether another one is safe.
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::upstream::balance::{PickKey, Picked};
 use crate::upstream::local::LocalUpstream;
 
-/// Endpoints that are remembered as tried.
+/// The most endpoints that are remembered as tried.
 const MAX_TRIED: usize = 8;
 
-/// What is tried.
+/// The attempts of one caller.
 pub(crate) trait Attempts {
     type Answer;
     type Failure;
@@ -24,8 +24,7 @@ pub(crate) trait Attempts {
         now: Instant,
     ) -> Result<Self::Answer, Self::Failure>;
 
-    /// Whether another attempt may follow this one without harm, and in time. Where it may, what
-    /// it needs has been made ready.
+    /// Whether another attempt is safe and in time. If so, this has prepared it.
     fn may_follow(&mut self, failure: &Self::Failure, now: Instant) -> bool;
 
     /// The upstream has no endpoint.
@@ -36,18 +35,18 @@ pub(crate) trait Attempts {
 pub(crate) struct Budget<'a> {
     pub(crate) upstream: &'a LocalUpstream,
     pub(crate) key: &'a PickKey,
-    /// Attempts besides the first one.
+    /// Attempts after the first one.
     pub(crate) extra: u8,
     pub(crate) begun: Instant,
 }
 
 impl Budget<'_> {
-    fn count_resend(&self) {
-        self.upstream.live.metrics.of(self.upstream.worker()).resends.increment();
+    fn count_retry(&self) {
+        self.upstream.live.metrics.of(self.upstream.worker()).retries.increment();
     }
 }
 
-/// Tries one endpoint after the other, until one attempt has an answer or none may follow.
+/// Tries endpoints until one attempt has an answer or no further one is allowed.
 pub(crate) async fn try_each<A: Attempts>(
     budget: &Budget<'_>,
     attempts: &mut A,
@@ -68,7 +67,7 @@ pub(crate) async fn try_each<A: Attempts>(
             return Err(failure);
         }
         left -= 1;
-        budget.count_resend();
+        budget.count_retry();
         if tried.len() < MAX_TRIED {
             tried.push(picked.id);
         }
@@ -82,7 +81,7 @@ mod tests {
     use super::*;
     use crate::upstream::fixture::{local, numbered, upstream};
 
-    /// Fails so often, for as long as that does no harm.
+    /// Fails `times` attempts; after `harmless` attempts no other may follow.
     struct Fails {
         times: usize,
         harmless: usize,
@@ -109,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_go_on_until_one_succeeds_or_none_may_follow() {
-        for (endpoints, extra, times, harmless, expected, resends) in [
+        for (endpoints, extra, times, harmless, expected, retries) in [
             (3, 2, 0, 9, Ok(1), 0),
             (3, 2, 2, 9, Ok(3), 2),
             (3, 2, 3, 9, Err("failed"), 2),
@@ -125,7 +124,7 @@ mod tests {
             let key = PickKey::default();
             let budget = Budget { upstream: &upstream, key: &key, extra, begun: Instant::now() };
             assert_eq!(try_each(&budget, &mut fails).await, expected);
-            assert_eq!(upstream.live.metrics.of(upstream.worker()).resends.value(), resends);
+            assert_eq!(upstream.live.metrics.of(upstream.worker()).retries.value(), retries);
             let mut distinct = fails.seen.clone();
             distinct.sort_unstable();
             distinct.dedup();

@@ -16,7 +16,7 @@ use crate::upstream::acquire::{AcquireError, Connection};
 use crate::upstream::attempts::{Attempts, Budget, try_each};
 use crate::upstream::balance::{PickKey, Picked};
 use crate::upstream::local::LocalUpstream;
-use crate::upstream::outcome::{Outcome, Trial};
+use crate::upstream::outcome::{AttemptOutcome, Trial};
 
 mod http1;
 mod http2;
@@ -62,16 +62,16 @@ pub enum CallError {
 
 impl CallError {
     /// What it says of the endpoint.
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> AttemptOutcome {
         match self {
             // The first was noted as it happened; the rest is between our caller and us.
             Self::Acquire(_) | Self::NoEndpoint | Self::TooLarge(_) | Self::Target => {
-                Outcome::Unjudged
+                AttemptOutcome::Unjudged
             }
-            Self::Timeout => Outcome::Timeout,
-            Self::Stream(error) if is_refused(error) => Outcome::Refused,
-            Self::Broke(_) | Self::Truncated | Self::Stream(_) => Outcome::Reset,
-            Self::Malformed(_) => Outcome::Invalid,
+            Self::Timeout => AttemptOutcome::Timeout,
+            Self::Stream(error) if is_refused(error) => AttemptOutcome::Refused,
+            Self::Broke(_) | Self::Truncated | Self::Stream(_) => AttemptOutcome::Reset,
+            Self::Malformed(_) => AttemptOutcome::Invalid,
         }
     }
 }
@@ -149,7 +149,7 @@ impl Attempts for Calls<'_> {
         match answer {
             Ok(Answer { response, reuse }) => {
                 let status = response.status().as_u16();
-                trial.record(Outcome::Answered { status, latency: now - began }, now);
+                trial.record(AttemptOutcome::Answered { status, latency: now - began }, now);
                 match reuse {
                     Reuse::Yes(seconds) => upstream.release(connection, seconds, now),
                     Reuse::No => upstream.discard(connection),

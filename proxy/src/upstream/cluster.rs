@@ -102,9 +102,9 @@ impl Cluster {
         self.store.status()
     }
 
-    /// Why there may be no endpoint: the name that does not resolve. Read where a request fails.
-    pub fn trouble(&self) -> Option<String> {
-        self.store.trouble().load().as_deref().cloned()
+    /// Why there may be no endpoint: the name that does not resolve. Read when a request fails.
+    pub fn unresolved(&self) -> Option<String> {
+        self.store.unresolved().load().as_deref().cloned()
     }
 
     /// The right to open one connection, if `max_connections` has room.

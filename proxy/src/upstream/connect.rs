@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use crate::error::Reason;
 use crate::fault::{self, Words};
 use crate::io::{Io, Socket};
-use crate::observe::things::ConnectFailure;
+use crate::observe::series::ConnectFailure;
 use crate::tls::ClientTls;
 use crate::upstream::endpoint::{Endpoint, EndpointAddress};
 

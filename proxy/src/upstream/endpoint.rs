@@ -80,7 +80,7 @@ pub(super) enum TableKind {
 
 /// An endpoint before it is known whether it was there already.
 #[derive(Debug, Clone)]
-pub(super) struct Candidate {
+pub(super) struct ResolvedEndpoint {
     pub(super) address: EndpointAddress,
     pub(super) host: String,
     pub(super) authority: String,
@@ -94,7 +94,7 @@ impl EndpointSet {
     pub(super) fn following(
         previous: &Self,
         cluster: &str,
-        candidates: impl IntoIterator<Item = Candidate>,
+        candidates: impl IntoIterator<Item = ResolvedEndpoint>,
         table: TableKind,
     ) -> Self {
         let mut endpoints: Vec<Endpoint> = Vec::new();
@@ -106,7 +106,7 @@ impl EndpointSet {
                 twin.weight = twin.weight.saturating_add(candidate.weight);
             } else if endpoints.len() < MAX_ENDPOINTS {
                 places.insert(id, endpoints.len());
-                let Candidate { address, host, authority, weight, added_at } = candidate;
+                let ResolvedEndpoint { address, host, authority, weight, added_at } = candidate;
                 endpoints.push(Endpoint { address, host, authority, weight, id, added_at });
             } else {
                 tracing::warn!(
@@ -138,7 +138,7 @@ impl EndpointSet {
     }
 }
 
-fn identity(cluster: &str, candidate: &Candidate) -> u64 {
+fn identity(cluster: &str, candidate: &ResolvedEndpoint) -> u64 {
     let address = candidate.address.to_string();
     hash::stable(&[cluster.as_bytes(), address.as_bytes(), candidate.host.as_bytes()])
 }
@@ -147,8 +147,8 @@ fn identity(cluster: &str, candidate: &Candidate) -> u64 {
 mod tests {
     use super::*;
 
-    fn candidate(address: &str, weight: u16) -> Candidate {
-        Candidate {
+    fn candidate(address: &str, weight: u16) -> ResolvedEndpoint {
+        ResolvedEndpoint {
             address: EndpointAddress::Tcp(address.parse().unwrap()),
             host: "api".to_owned(),
             authority: "api".to_owned(),
@@ -183,7 +183,10 @@ mod tests {
     #[test]
     fn identity_tells_clusters_and_names_apart() {
         let id = |cluster: &str, host: &str| {
-            identity(cluster, &Candidate { host: host.to_owned(), ..candidate("10.0.0.1:80", 1) })
+            identity(
+                cluster,
+                &ResolvedEndpoint { host: host.to_owned(), ..candidate("10.0.0.1:80", 1) },
+            )
         };
         assert_ne!(id("a", "api"), id("b", "api"));
         assert_ne!(id("a", "api"), id("a", "web"));

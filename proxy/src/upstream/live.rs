@@ -6,7 +6,7 @@ use portcullis_config::model::{self, BalancePolicy, HashKey};
 
 use super::cluster::Cluster;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::UpstreamMetrics;
+use crate::observe::series::UpstreamMetrics;
 use crate::tls::ClientTls;
 use crate::world::WorldError;
 

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
-use crate::observe::things::EndpointMetrics;
+use crate::observe::series::EndpointMetrics;
 use crate::upstream::acquire::Connection;
 use crate::upstream::balance::{Balancer, Picked};
 use crate::upstream::live::LiveUpstream;
 use crate::upstream::multiplex::Multiplex;
-use crate::upstream::pool::{LentCount, Pool, PooledConnection, Returned};
+use crate::upstream::pool::{CheckedOutCount, Pool, PooledConnection, Returned};
 
 /// An endpoint with its counters.
 pub struct LocalEndpoint {
@@ -29,7 +29,7 @@ pub struct LocalUpstream {
     pub live: Arc<LiveUpstream>,
     pub balancer: Rc<Balancer>,
     pub(super) pool: Rc<Pool>,
-    pub(super) lent: Rc<LentCount>,
+    pub(super) checked_out: Rc<CheckedOutCount>,
     pub(super) multiplex: Rc<Multiplex>,
     endpoints: RefCell<AHashMap<u64, Rc<LocalEndpoint>>>,
     metrics: Arc<Metrics>,
@@ -48,7 +48,7 @@ impl LocalUpstream {
         Self {
             balancer: Rc::new(Balancer::new(&live.cluster, seed)),
             pool: Rc::new(pool),
-            lent: Rc::new(LentCount { metrics: Arc::clone(&live.metrics), worker }),
+            checked_out: Rc::new(CheckedOutCount { metrics: Arc::clone(&live.metrics), worker }),
             multiplex: Rc::default(),
             endpoints: RefCell::default(),
             metrics,
@@ -61,13 +61,14 @@ impl LocalUpstream {
     pub fn succeed(&self, live: Arc<LiveUpstream>) -> Self {
         let keep_alive = &live.cluster.config.keep_alive;
         self.pool.configure(*keep_alive.max_idle, *keep_alive.idle_timeout);
-        let strange = !live.trusts_like(&self.live) || live.cluster.config.proxy_protocol.is_some();
-        if strange {
-            // Connections that were trusted by other rules, or told of nobody, are not lent again.
+        let incompatible =
+            !live.trusts_like(&self.live) || live.cluster.config.proxy_protocol.is_some();
+        if incompatible {
+            // Not reused: verified by other rules, or opened without a PROXY protocol header.
             self.count_idle(|| self.pool.sweep(Instant::now(), |_| false));
         }
-        let spoken = |live: &LiveUpstream| live.cluster.config.protocol;
-        let multiplex = if strange || spoken(&live) != spoken(&self.live) {
+        let protocol = |live: &LiveUpstream| live.cluster.config.protocol;
+        let multiplex = if incompatible || protocol(&live) != protocol(&self.live) {
             Rc::default()
         } else {
             Rc::clone(&self.multiplex)
@@ -81,7 +82,7 @@ impl LocalUpstream {
             balancer,
             pool: Rc::clone(&self.pool),
             // The metrics of a name are the same in every generation.
-            lent: Rc::clone(&self.lent),
+            checked_out: Rc::clone(&self.checked_out),
             multiplex,
             endpoints: RefCell::new(self.endpoints.take()),
             metrics: Arc::clone(&self.metrics),
@@ -108,7 +109,7 @@ impl LocalUpstream {
         }))
     }
 
-    /// Takes a connection back after a complete exchange.
+    /// Checks a connection in after a complete exchange.
     pub fn release(&self, connection: Connection, peer_timeout: Option<u32>, now: Instant) {
         let Connection::Http1(connection) = connection else { return };
         let timeout = peer_timeout.map(|seconds| std::time::Duration::from_secs(seconds.into()));
@@ -162,7 +163,7 @@ impl LocalUpstream {
         self.count_idle(|| self.pool.sweep(now, is_current));
         let idle = *self.live.cluster.config.keep_alive.idle_timeout;
         self.multiplex.sweep(now, idle, is_current);
-        // Requests of other workers may wait for places that nobody needs here.
+        // Requests of other workers may wait for permits that this worker does not need.
         let mut wanted = self.live.cluster.pending_requests();
         while wanted > 0 && !self.pool.has_waiters() && self.evict_one() {
             wanted -= 1;
@@ -170,7 +171,7 @@ impl LocalUpstream {
         self.endpoints.borrow_mut().retain(|id, _| is_current(*id));
     }
 
-    /// Keeps the gauges true over whatever `change` does to the pool.
+    /// Updates the gauges after `change` has modified the pool.
     fn count_idle(&self, change: impl FnOnce()) {
         let before = i64::try_from(self.pool.idle_count()).unwrap_or(i64::MAX);
         change();

@@ -1,8 +1,9 @@
-//! Where requests go: clusters of endpoints, how their addresses are found and how one is chosen.
+//! Upstreams: clusters of endpoints, the discovery of their addresses, balancing, connection pools
+//! and attempts.
 //!
-//! `cluster` and `endpoint` are process-wide and shared, `discovery` feeds them from the control
-//! runtime, `balance` is what each worker keeps for itself. Nothing here opens a connection or
-//! knows a protocol.
+//! `cluster` and `endpoint` are shared by the process, and `discovery` updates them from the control
+//! runtime. `balance`, `pool` and `local` are the state of one worker. `acquire` opens connections.
+//! No module here knows routes or clients.
 
 pub mod acquire;
 pub(crate) mod attempts;

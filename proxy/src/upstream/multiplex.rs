@@ -65,7 +65,7 @@ impl Multiplex {
         Some(channel.lease())
     }
 
-    /// The right to open a connection, unless somebody is about to.
+    /// The right to open a connection, unless another request is opening one.
     pub(super) fn try_opening(self: &Rc<Self>, endpoint: u64) -> Option<Opening> {
         let mut endpoints = self.endpoints.borrow_mut();
         let opening = &mut endpoints.entry(endpoint).or_default().opening;

@@ -1,6 +1,6 @@
-//! What attempts at an endpoint come to: told to its balancer and its counters in this one place.
+//! Records the outcome of attempts, in this one place: in the endpoint's balancer and counters.
 //!
-//! Knows no protocol: whoever makes an attempt says what came of it.
+//! Knows no protocol: the caller that makes an attempt reports its outcome.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,37 +9,37 @@ use tokio::time::Instant;
 
 use crate::error::{Fault, Reason};
 use crate::observe::counter::WorkerId;
-use crate::observe::things::ConnectFailure;
+use crate::observe::series::ConnectFailure;
 use crate::upstream::acquire::AcquireError;
 use crate::upstream::balance::{self, InFlight, Picked};
 use crate::upstream::local::{LocalEndpoint, LocalUpstream};
 
-/// What an attempt came to, as far as that says something of its endpoint.
+/// The outcome of an attempt, as far as it concerns its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// There was no connection.
+pub enum AttemptOutcome {
+    /// No connection could be opened.
     NoConnection(ConnectFailure),
-    /// A connection to pass bytes on stood after so long: all that is known of its endpoint's speed.
+    /// A tunnel's connection was opened in this time, which is all that is known of the latency.
     Connected { took: Duration },
-    /// The head of a response came, so long after the request had begun to leave.
+    /// The head of a response came; `latency` counts from the first byte sent.
     Answered { status: u16, latency: Duration },
-    /// The endpoint refused the stream and did nothing with it.
+    /// The endpoint refused the stream without processing it.
     Refused,
-    /// The connection or the stream ended in the midst of the exchange.
+    /// The connection or the stream ended during the exchange.
     Reset,
-    /// The endpoint did not say, or go on saying, in time what it had to.
+    /// The endpoint did not send its response, or the rest of it, in time.
     Timeout,
-    /// What it said is no response to the request.
+    /// The endpoint's bytes are not a valid response.
     Invalid,
-    /// It reset a connection whose bytes were passed on. That is how some protocols say goodbye: a
-    /// failure for the counters, and no word on the endpoint's speed.
+    /// The endpoint reset a tunnel. Some protocols end like this, so it counts as a failure, but the
+    /// balancer ignores it.
     TunnelReset,
-    /// Somebody else is to blame: the client, or this proxy.
+    /// The client or this proxy is at fault, not the endpoint.
     Unjudged,
 }
 
-impl Outcome {
-    /// Of an exchange that ended for this reason.
+impl AttemptOutcome {
+    /// The outcome of an exchange that ended for this reason.
     pub fn of(reason: Reason) -> Self {
         match reason {
             _ if reason.fault() != Fault::Upstream => Self::Unjudged,
@@ -50,7 +50,7 @@ impl Outcome {
     }
 }
 
-/// One attempt as its endpoint's books have it. It counts as under way until it is dropped.
+/// The record of one attempt at an endpoint. It counts as in flight until it is dropped.
 pub struct Trial {
     endpoint: Rc<LocalEndpoint>,
     in_flight: InFlight,
@@ -69,39 +69,39 @@ impl Trial {
         &self.endpoint
     }
 
-    /// Counts the attempt, unless it never left the queue in front of the endpoint.
+    /// Counts the attempt, unless it failed in the queue before the endpoint.
     pub fn connected<T>(&self, acquired: Result<T, AcquireError>) -> Result<T, AcquireError> {
         let requests = &self.endpoint.metrics.of(self.worker).requests;
         match &acquired {
             Ok(_) => requests.increment(),
             Err(AcquireError::Connect(error)) => {
                 requests.increment();
-                self.record(Outcome::NoConnection(error.failure()), Instant::now());
+                self.record(AttemptOutcome::NoConnection(error.failure()), Instant::now());
             }
             Err(AcquireError::Cap(_)) => {}
         }
         acquired
     }
 
-    /// Takes down what the attempt, or another part of it, came to.
-    pub fn record(&self, outcome: Outcome, now: Instant) {
+    /// Records the outcome of the attempt, or of a part of it.
+    pub fn record(&self, outcome: AttemptOutcome, now: Instant) {
         let shard = self.endpoint.metrics.of(self.worker);
         let failure = match outcome {
-            Outcome::Unjudged => return,
-            Outcome::TunnelReset => return shard.failures.increment(),
-            Outcome::Connected { took } => {
-                let seen = balance::Outcome { latency: Some(took), failed: false };
+            AttemptOutcome::Unjudged => return,
+            AttemptOutcome::TunnelReset => return shard.failures.increment(),
+            AttemptOutcome::Connected { took } => {
+                let seen = balance::Observation { latency: Some(took), failed: false };
                 return self.in_flight.observe(seen, now);
             }
-            Outcome::Answered { status, latency } => {
-                let seen = balance::Outcome { latency: Some(latency), failed: status >= 500 };
+            AttemptOutcome::Answered { status, latency } => {
+                let seen = balance::Observation { latency: Some(latency), failed: status >= 500 };
                 return self.in_flight.observe(seen, now);
             }
-            Outcome::NoConnection(_)
-            | Outcome::Refused
-            | Outcome::Reset
-            | Outcome::Timeout
-            | Outcome::Invalid => balance::Outcome { latency: None, failed: true },
+            AttemptOutcome::NoConnection(_)
+            | AttemptOutcome::Refused
+            | AttemptOutcome::Reset
+            | AttemptOutcome::Timeout
+            | AttemptOutcome::Invalid => balance::Observation { latency: None, failed: true },
         };
         shard.failures.increment();
         self.in_flight.observe(failure, now);
@@ -125,19 +125,19 @@ mod tests {
     use crate::upstream::fixture::{local, numbered, upstream};
 
     #[test]
-    fn each_outcome_is_counted_once_and_in_every_book() {
+    fn each_outcome_is_counted_once_by_every_counter() {
         let took = Duration::from_millis(5);
         for (outcome, failures) in [
-            (Outcome::NoConnection(ConnectFailure::Timeout), 1),
-            (Outcome::Connected { took }, 0),
-            (Outcome::Answered { status: 200, latency: took }, 0),
-            (Outcome::Answered { status: 503, latency: took }, 0),
-            (Outcome::Refused, 1),
-            (Outcome::Reset, 1),
-            (Outcome::Timeout, 1),
-            (Outcome::Invalid, 1),
-            (Outcome::TunnelReset, 1),
-            (Outcome::Unjudged, 0),
+            (AttemptOutcome::NoConnection(ConnectFailure::Timeout), 1),
+            (AttemptOutcome::Connected { took }, 0),
+            (AttemptOutcome::Answered { status: 200, latency: took }, 0),
+            (AttemptOutcome::Answered { status: 503, latency: took }, 0),
+            (AttemptOutcome::Refused, 1),
+            (AttemptOutcome::Reset, 1),
+            (AttemptOutcome::Timeout, 1),
+            (AttemptOutcome::Invalid, 1),
+            (AttemptOutcome::TunnelReset, 1),
+            (AttemptOutcome::Unjudged, 0),
         ] {
             let upstream = local(&upstream(BalancePolicy::Random, [(numbered(1), 1)]));
             let now = Instant::now();
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn only_what_is_the_upstreams_fault_is_held_against_it() {
         for reason in Reason::ALL {
-            let judged = Outcome::of(*reason) != Outcome::Unjudged;
+            let judged = AttemptOutcome::of(*reason) != AttemptOutcome::Unjudged;
             assert_eq!(judged, reason.fault() == Fault::Upstream, "{}", reason.label());
         }
     }

@@ -1,9 +1,9 @@
 //! Idle connections to one upstream, kept by one worker; and the cap on open ones.
 //!
-//! The last connection put back is the first one lent, so that what is not needed grows old and
-//! is closed. The cap counts the connections of all workers; a request beyond it waits in a
-//! bounded queue, and nobody passes those who wait. Nothing here is touched by two threads except the cap, and that only when a
-//! connection is opened or closed.
+//! The pool is last in, first out, so that connections that are not needed grow old and are closed.
+//! The cap counts the connections of all workers. A request beyond it waits in a bounded queue, first
+//! come, first served. Only the cap is shared between threads, and it is touched only when a connection
+//! is opened or closed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,32 +18,32 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::Reason;
 use crate::io::Io;
 use crate::observe::counter::WorkerId;
-use crate::observe::things::UpstreamMetrics;
+use crate::observe::series::UpstreamMetrics;
 use crate::upstream::caps::ConnectionPermit;
 use crate::upstream::cluster::Cluster;
 
-/// An open connection with its place under the cap.
+/// An open connection with its permit under the cap.
 pub struct PooledConnection {
     pub io: Rc<Io>,
     pub endpoint: u64,
     /// It has carried a request before.
     pub reused: bool,
-    /// It has been told who its client is, and is lent to nobody else.
+    /// A PROXY protocol header has named its client, so no other client may use it.
     personal: bool,
-    lent: Option<Lent>,
+    checked_out: Option<CheckedOut>,
     _permit: ConnectionPermit,
 }
 
-/// Counts the connections of one upstream that a worker has lent.
-pub struct LentCount {
+/// Counts the connections of one upstream that a worker has checked out.
+pub struct CheckedOutCount {
     pub metrics: Arc<UpstreamMetrics>,
     pub worker: WorkerId,
 }
 
-/// Counts a connection as lent until it is dropped.
-struct Lent(Rc<LentCount>);
+/// Counts a connection as checked out until it is dropped.
+struct CheckedOut(Rc<CheckedOutCount>);
 
-impl Drop for Lent {
+impl Drop for CheckedOut {
     fn drop(&mut self) {
         self.0.metrics.of(self.0.worker).active.add(-1);
     }
@@ -64,7 +64,7 @@ impl Permit {
             endpoint,
             reused: false,
             personal: false,
-            lent: None,
+            checked_out: None,
             _permit: self.0,
         }
     }
@@ -72,13 +72,13 @@ impl Permit {
 
 impl PooledConnection {
     /// Counts it until it is put back or closed.
-    pub fn lent(mut self, count: &Rc<LentCount>) -> Self {
+    pub fn checked_out(mut self, count: &Rc<CheckedOutCount>) -> Self {
         count.metrics.of(count.worker).active.add(1);
-        self.lent = Some(Lent(Rc::clone(count)));
+        self.checked_out = Some(CheckedOut(Rc::clone(count)));
         self
     }
 
-    /// From now on it belongs to the client that it was opened for.
+    /// Binds the connection to the client that it was opened for.
     pub fn for_one_client(self) -> Self {
         Self { personal: true, ..self }
     }
@@ -98,19 +98,19 @@ struct Waiter {
     hand: oneshot::Sender<PooledConnection>,
 }
 
-/// What somebody who waited was given.
+/// What a waiting request got.
 pub enum Granted {
     Open(Permit),
     Kept(PooledConnection),
 }
 
-/// What became of a connection that was put back.
+/// What happened to a connection that was checked in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returned {
     Idle,
-    /// It is idle, and an older one was closed for it.
+    /// Idle; an older one was closed for it.
     Replaced,
-    /// Somebody who waited has it.
+    /// Handed to a waiting request.
     Handed,
     Closed,
 }
@@ -125,14 +125,14 @@ impl Pool {
         }
     }
 
-    /// Takes over new limits; open connections stay.
+    /// Sets new limits. Open connections stay.
     pub fn configure(&self, max_idle: u32, idle_timeout: Duration) {
         self.max_idle.set(max_idle as usize);
         self.idle_timeout.set(idle_timeout);
     }
 
-    /// An idle connection to the endpoint that its peer has not closed. `closed` counts those
-    /// that were found to be of no use.
+    /// An idle connection to the endpoint that the peer has not closed. `closed` counts the unusable
+    /// ones that were dropped.
     pub fn checkout(
         &self,
         endpoint: u64,
@@ -151,19 +151,18 @@ impl Pool {
         None
     }
 
-    /// The right to open one connection at once; not past those who wait for it already.
+    /// The right to open one connection at once. `None` if other requests wait for it.
     pub fn try_open(&self, cluster: &Cluster) -> Option<Permit> {
         if self.has_waiters() { None } else { cluster.try_connect().map(Permit) }
     }
 
-    /// Waits for the right to open a connection, behind those who wait already.
+    /// Waits for the right to open a connection, after the requests that wait already.
     pub async fn permit(&self, cluster: &Cluster) -> Permit {
         Permit(cluster.connect(false).await)
     }
 
-    /// Waits until `deadline` for the right to open a connection, or for one to this endpoint
-    /// that a request of this worker has done with: whichever comes first, first come first
-    /// served.
+    /// Waits until `deadline` for the right to open a connection, or for a connection to this endpoint
+    /// that a request of this worker checks in. First come, first served.
     pub async fn wait(
         &self,
         cluster: &Cluster,
@@ -187,16 +186,16 @@ impl Pool {
     /// Whether a request of this worker waits for a connection.
     pub fn has_waiters(&self) -> bool {
         let mut waiters = self.waiters.borrow_mut();
-        // Every one that was served or gave up, so that the queue holds those that count.
+        // Removes requests that were served or gave up, so that the first one really waits.
         while waiters.front().is_some_and(|waiter| waiter.hand.is_closed()) {
             waiters.pop_front();
         }
         !waiters.is_empty()
     }
 
-    /// Puts a connection back whose exchange is complete on both sides, or hands it to whoever
-    /// has waited longest. `peer_timeout` is the idle time that the upstream has announced; ours
-    /// is made shorter.
+    /// Checks a connection in after an exchange that is complete on both sides, or hands it to the
+    /// request that has waited longest. `peer_timeout` is the idle time that the upstream announced;
+    /// ours is made shorter.
     pub fn checkin(
         &self,
         cluster: &Cluster,
@@ -204,7 +203,7 @@ impl Pool {
         peer_timeout: Option<Duration>,
         now: Instant,
     ) -> Returned {
-        connection.lent = None;
+        connection.checked_out = None;
         if connection.personal || self.max_idle.get() == 0 || !connection.io.is_quiet() {
             return Returned::Closed;
         }
@@ -219,11 +218,11 @@ impl Pool {
                     Err(_) => Returned::Closed,
                 };
             }
-            // Whoever is first wants another endpoint and gets this one's place.
+            // The first waiting request wants another endpoint, and gets this connection's permit.
             return Returned::Closed;
         }
         if cluster.pending_requests() > 0 {
-            // Its place goes to whoever waits on another worker.
+            // Its permit goes to a request that waits on another worker.
             return Returned::Closed;
         }
         let own = self.idle_timeout.get();
@@ -343,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_lent_again() {
+    async fn a_connection_is_reused() {
         let pool = fixture(4, 4);
         let (connection, _peer) = opened(&pool, 7).await;
         pool.checkin(connection, None, Instant::now());
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_closed_by_its_peer_is_not_lent() {
+    async fn a_connection_closed_by_its_peer_is_not_reused() {
         let pool = fixture(4, 4);
         let (connection, peer) = opened(&pool, 7).await;
         let io = Rc::clone(&connection.io);
@@ -364,10 +363,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_connection_is_not_lent_and_the_peer_can_shorten_its_life() {
+    async fn an_old_connection_is_not_reused_and_the_peer_can_shorten_its_life() {
         let pool = fixture(4, 4);
         let now = Instant::now();
-        for (peer_timeout, age, lent) in [
+        for (peer_timeout, age, checked_out) in [
             (None, 29, true),
             (None, 31, false),
             (Some(5), 3, true),
@@ -378,7 +377,7 @@ mod tests {
             let (connection, _peer) = opened(&pool, 7).await;
             pool.checkin(connection, peer_timeout.map(Duration::from_secs), now);
             let found = pool.checkout(7, now + Duration::from_secs(age)).is_some();
-            assert_eq!(found, lent, "{peer_timeout:?} {age}");
+            assert_eq!(found, checked_out, "{peer_timeout:?} {age}");
         }
     }
 

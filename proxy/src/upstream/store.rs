@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::cluster::SourceStatus;
 use super::discovery::ResolveError;
-use super::endpoint::{Candidate, EndpointAddress, EndpointSet, TableKind};
+use super::endpoint::{EndpointAddress, EndpointSet, ResolvedEndpoint, TableKind};
 
 /// What the set depends on; a store is carried over to the next generation when it is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct Store {
     sources: Mutex<Vec<SourceState>>,
     ready: watch::Sender<bool>,
     followed: AtomicBool,
-    trouble: ArcSwapOption<String>,
+    unresolved: ArcSwapOption<String>,
     stop: DropGuard,
 }
 
@@ -52,15 +52,15 @@ pub(super) struct Store {
 struct SourceState {
     /// Sorted and without doubles; `None` before the first answer.
     addresses: Option<Vec<IpAddr>>,
-    /// Whether addresses that appear from now on are new beside others that serve.
-    seasoned: bool,
+    /// Whether addresses that appear from now on start slowly, because others serve already.
+    warm_up_new: bool,
     failures: u32,
     last_error: Option<ResolveError>,
 }
 
-/// A DNS source that somebody has to keep asking for.
+/// A DNS source that discovery must keep resolving.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct NameToResolve {
     pub(super) source: usize,
     pub(super) host: String,
     /// The last good answer, when there is one.
@@ -76,7 +76,7 @@ impl Store {
             .iter()
             .map(|(target, _)| match (target, previous) {
                 (EndpointTarget::Dns { .. }, Some(previous)) => previous.state_of(target),
-                _ => SourceState { seasoned: previous.is_some(), ..SourceState::default() },
+                _ => SourceState { warm_up_new: previous.is_some(), ..SourceState::default() },
             })
             .collect();
         let before = previous.map(|previous| previous.current.load_full()).unwrap_or_default();
@@ -88,10 +88,10 @@ impl Store {
             key,
             sources: Mutex::new(sources),
             followed: AtomicBool::new(false),
-            trouble: ArcSwapOption::empty(),
+            unresolved: ArcSwapOption::empty(),
             stop: CancellationToken::new().drop_guard(),
         };
-        store.tell_trouble(&store.lock());
+        store.update_unresolved(&store.lock());
         store
     }
 
@@ -111,8 +111,9 @@ impl Store {
         self.ready.subscribe()
     }
 
-    /// What to ask for, once: who calls first has to do the asking until the token is cancelled.
-    pub(super) fn follow(&self) -> Option<(Vec<Question>, CancellationToken)> {
+    /// The names to resolve. Only the first caller gets them, and resolves them until the token is
+    /// cancelled.
+    pub(super) fn follow(&self) -> Option<(Vec<NameToResolve>, CancellationToken)> {
         if self.followed.swap(true, Ordering::Relaxed) {
             return None;
         }
@@ -120,7 +121,7 @@ impl Store {
         let questions = self.key.sources.iter().zip(states.iter()).enumerate();
         let questions = questions.filter_map(|(source, ((target, _), state))| match target {
             EndpointTarget::Dns { host, .. } => {
-                Some(Question { source, host: host.clone(), known: state.addresses.clone() })
+                Some(NameToResolve { source, host: host.clone(), known: state.addresses.clone() })
             }
             EndpointTarget::Address(_) | EndpointTarget::Unix(_) => None,
         });
@@ -136,13 +137,13 @@ impl Store {
         let same = state.addresses.as_deref() == Some(addresses);
         if same {
             if failed {
-                self.tell_trouble(&states);
+                self.update_unresolved(&states);
             }
             return false;
         }
         state.addresses = Some(addresses.to_vec());
-        let added_at = std::mem::replace(&mut state.seasoned, true).then_some(now);
-        self.tell_trouble(&states);
+        let added_at = std::mem::replace(&mut state.warm_up_new, true).then_some(now);
+        self.update_unresolved(&states);
         let before = self.current.load();
         let set = assemble(&self.cluster, &self.key, &states, &before, added_at);
         self.current.store(Arc::new(set));
@@ -151,24 +152,24 @@ impl Store {
         true
     }
 
-    /// Notes an answer that was none; returns how many there were in a row.
+    /// Records a failed lookup; returns the number of failures in a row.
     pub(super) fn fail(&self, source: usize, error: ResolveError) -> u32 {
         let mut states = self.lock();
         let Some(state) = states.get_mut(source) else { return 0 };
         state.failures = state.failures.saturating_add(1);
         state.last_error = Some(error);
         let failures = state.failures;
-        self.tell_trouble(&states);
+        self.update_unresolved(&states);
         failures
     }
 
-    /// What is wrong with the first name that does not resolve; requests that find no endpoint
-    /// say it, so it is ready to be read without a lock.
-    pub(super) fn trouble(&self) -> &ArcSwapOption<String> {
-        &self.trouble
+    /// Why the first unresolved name does not resolve. Requests that find no endpoint log it, so it can
+    /// be read without a lock.
+    pub(super) fn unresolved(&self) -> &ArcSwapOption<String> {
+        &self.unresolved
     }
 
-    fn tell_trouble(&self, states: &[SourceState]) {
+    fn update_unresolved(&self, states: &[SourceState]) {
         let failing = self.key.sources.iter().zip(states).find_map(|((target, _), state)| {
             let EndpointTarget::Dns { host, .. } = target else { return None };
             match (&state.last_error, &state.addresses) {
@@ -177,7 +178,7 @@ impl Store {
                 (None, Some(_)) => None,
             }
         });
-        self.trouble.store(failing.map(Arc::new));
+        self.unresolved.store(failing.map(Arc::new));
     }
 
     pub(super) fn status(&self) -> Vec<SourceStatus> {
@@ -199,7 +200,7 @@ impl Store {
         let states = self.lock();
         let place = self.key.sources.iter().position(|(known, _)| same_name(known, target));
         let state = place.and_then(|place| states.get(place)).cloned().unwrap_or_default();
-        SourceState { seasoned: true, ..state }
+        SourceState { warm_up_new: true, ..state }
     }
 
     fn stop_token(&self) -> CancellationToken {
@@ -243,9 +244,9 @@ fn assemble(
                 let host = address.ip().to_string();
                 let authority = authority(&host, address.port(), key.secure);
                 let address = EndpointAddress::Tcp(*address);
-                candidates.push(Candidate { address, host, authority, weight, added_at });
+                candidates.push(ResolvedEndpoint { address, host, authority, weight, added_at });
             }
-            EndpointTarget::Unix(path) => candidates.push(Candidate {
+            EndpointTarget::Unix(path) => candidates.push(ResolvedEndpoint {
                 address: EndpointAddress::Unix(path.clone()),
                 host: "localhost".to_owned(),
                 authority: "localhost".to_owned(),
@@ -255,7 +256,7 @@ fn assemble(
             EndpointTarget::Dns { host, port } => {
                 let authority = authority(host, port.get(), key.secure);
                 for ip in state.addresses.iter().flatten() {
-                    candidates.push(Candidate {
+                    candidates.push(ResolvedEndpoint {
                         address: EndpointAddress::Tcp(SocketAddr::new(*ip, port.get())),
                         host: host.clone(),
                         authority: authority.clone(),

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::Current;
-use crate::crowd::Crowd;
+use crate::connection_balance::ConnectionBalancer;
 use crate::drain::Connections;
-use crate::snapshot::Live;
+use crate::snapshot::LiveListener;
 use crate::sockets::ListenerId;
 use crate::tls::ServerTls;
 
@@ -21,21 +21,21 @@ pub struct Bound {
     pub id: ListenerId,
     pub connections: Rc<Connections>,
     /// Its connections over all workers.
-    pub crowd: Arc<Crowd>,
-    /// The generation that serves what is left of a listener that newer ones do not have.
+    pub balancer: Arc<ConnectionBalancer>,
+    /// The last generation that has this listener, once newer ones do not. It serves what is left.
     pub(super) last: RefCell<Option<Rc<Current>>>,
-    /// The generation of certificates and lists by which the connections were judged last.
+    /// The generation of certificates and revocation lists that connections were last checked against.
     judged: Cell<Option<u64>>,
     stop: Notify,
     accepting: Cell<bool>,
 }
 
 impl Bound {
-    pub(super) fn new(id: ListenerId, crowd: Arc<Crowd>) -> Self {
+    pub(super) fn new(id: ListenerId, balancer: Arc<ConnectionBalancer>) -> Self {
         Self {
             id,
             connections: Rc::default(),
-            crowd,
+            balancer,
             last: RefCell::default(),
             judged: Cell::default(),
             stop: Notify::new(),
@@ -49,19 +49,19 @@ impl Bound {
         self.connections.drain(grace);
     }
 
-    /// Until it retires. For who accepts, alone.
+    /// Ends when the listener retires. Only the accept loop may wait for it.
     pub(crate) async fn retired(&self) {
         self.stop.notified().await;
     }
 
-    /// Its socket is closed.
+    /// Notes that the socket is closed.
     pub(crate) fn close(&self) {
         self.accepting.set(false);
     }
 
     /// Ends the connections of clients whose certificates were revoked while they were open.
     pub(super) fn dismiss_revoked(&self, tls: &ServerTls) {
-        // Before the judgement: what comes in meanwhile is looked at next time.
+        // Read before the check: a change that comes meanwhile is handled by the next call.
         let generation = tls.generation();
         if self.judged.replace(Some(generation)) == Some(generation) {
             return;
@@ -72,22 +72,23 @@ impl Bound {
         }
     }
 
-    /// Says when it takes connections again after it was at its limit.
-    pub(super) fn tell_recovery(&self, listener: &Live) {
+    /// Logs that the listener takes connections again after it was at its limit.
+    pub(super) fn log_recovery(&self, listener: &LiveListener) {
         let limit = listener.most_connections().get();
-        if let Some(refused) = self.crowd.recovered(limit, Instant::now()) {
+        if let Some(refused) = self.balancer.recovered(limit, Instant::now()) {
             let listener = &**listener.name();
             info!(listener, limit, refused, "connections are taken again: below the limit");
         }
     }
 
-    /// Its socket is closed and so is every connection.
+    /// Whether the socket and every connection are closed.
     pub(super) fn has_ended(&self) -> bool {
         !self.accepting.get() && self.connections.count() == 0
     }
 
-    /// Nothing is left but connections whose clients have not heard the goodbye yet.
-    pub(super) fn has_said_everything(&self) -> bool {
+    /// Whether only lingering connections are left: their last bytes are sent, their clients have not
+    /// closed yet.
+    pub(super) fn has_only_lingering(&self) -> bool {
         !self.accepting.get() && self.connections.count() == self.connections.lingering()
     }
 }

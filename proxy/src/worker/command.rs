@@ -1,28 +1,28 @@
-//! What a worker may be told by other threads.
+//! The commands that other threads send to a worker.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::crowd::{Crowd, Inbox};
+use crate::connection_balance::{ConnectionBalancer, HandoverQueue};
 use crate::snapshot::Snapshot;
 use crate::sockets::{ListenSocket, ListenerId};
 
-/// What a worker may be told.
+/// A command to a worker.
 pub enum Command {
     Listen {
         id: ListenerId,
         socket: ListenSocket,
-        /// What other workers have accepted for this one.
-        inbox: Inbox,
-        crowd: Arc<Crowd>,
-        /// The generation that brings it.
+        /// Connections that other workers have accepted for this one.
+        handover: HandoverQueue,
+        balancer: Arc<ConnectionBalancer>,
+        /// The generation that introduces the listener.
         snapshot: Arc<Snapshot>,
     },
     /// Stop accepting on a listener and let its connections end.
     Retire(ListenerId),
-    /// Retire everything. The answer comes when the last connection has ended, or when patience
-    /// has; it says whether nothing was left unsaid.
+    /// Retire every listener. `done` is answered when the last connection has ended or `patience` has
+    /// passed; true if every response was sent to its end.
     Drain { patience: Duration, done: oneshot::Sender<bool> },
 }

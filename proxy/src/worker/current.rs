@@ -1,4 +1,4 @@
-//! The published snapshot as one worker sees it, with what the worker has learnt itself.
+//! The published snapshot as one worker sees it, with the state that this worker adds.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::stream_route::LocalRoute;
 use crate::observe::counter::WorkerId;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::stream::StreamListener;
-use crate::snapshot::{HttpListener, Live, Snapshot};
+use crate::snapshot::{HttpListener, LiveListener, Snapshot};
 use crate::sockets::ListenerId;
 use crate::upstream::local::LocalUpstream;
 
@@ -21,32 +21,32 @@ pub struct Current {
 }
 
 impl Current {
-    /// The http listener, unless this generation has it no more.
+    /// The http listener; `None` if this generation does not have it.
     pub fn listener(&self, id: ListenerId) -> Option<&Arc<HttpListener>> {
         self.snapshot.listeners.iter().find(|listener| listener.id == id)
     }
 
-    /// The same of a listener whose connections become tunnels.
+    /// The listener whose connections become tunnels; `None` if this generation does not have it.
     pub fn stream(&self, id: ListenerId) -> Option<&Arc<StreamListener>> {
         self.snapshot.streams.iter().find(|listener| listener.id == id)
     }
 
     /// The listener of either kind.
-    pub fn live(&self, id: ListenerId) -> Option<Live> {
-        let http = self.listener(id).map(|listener| Live::Http(Arc::clone(listener)));
-        http.or_else(|| self.stream(id).map(|listener| Live::Stream(Arc::clone(listener))))
+    pub fn live(&self, id: ListenerId) -> Option<LiveListener> {
+        let http = self.listener(id).map(|listener| LiveListener::Http(Arc::clone(listener)));
+        http.or_else(|| self.stream(id).map(|listener| LiveListener::Stream(Arc::clone(listener))))
     }
 }
 
-/// Makes a worker's view of a snapshot.
-pub(super) struct Maker<'a> {
+/// Builds a worker's view of a snapshot.
+pub(super) struct CurrentBuilder<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) worker: WorkerId,
 }
 
-impl Maker<'_> {
-    /// What `previous` has learnt of an upstream goes on under the same name.
-    pub(super) fn make(
+impl CurrentBuilder<'_> {
+    /// An upstream that `previous` has by the same name keeps its pools and its balancer's state.
+    pub(super) fn build(
         &self,
         snapshot: Arc<Snapshot>,
         previous: Option<&Current>,

@@ -1,4 +1,4 @@
-//! How a worker comes to its end, listener by listener.
+//! How a worker retires listeners and drains.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 impl Worker {
     /// Stops accepting on a listener and lets its connections end.
     pub(crate) fn retire(&self, id: ListenerId) {
-        // The generation without it was published before; the one before it is kept.
+        // The generation without the listener is published already. This keeps the one before it.
         self.current();
         for bound in self.listeners.borrow().iter().filter(|bound| bound.id == id) {
             bound.retire(DRAIN_GRACE);
@@ -33,7 +33,7 @@ impl Worker {
     }
 }
 
-/// Answers once the connections of all listeners have ended, or at the end of patience.
+/// Answers when the connections of all listeners have ended, or when `patience` has passed.
 async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<bool>) {
     const LOOK_EVERY: Duration = Duration::from_millis(10);
     let patience = Instant::now() + patience;
@@ -45,10 +45,10 @@ async fn drained(worker: Rc<Worker>, patience: Duration, done: oneshot::Sender<b
             break true;
         }
         if Instant::now() >= patience {
-            break listeners.iter().all(|bound| bound.has_said_everything());
+            break listeners.iter().all(|bound| bound.has_only_lingering());
         }
     };
     worker.log.flush();
-    // Whoever asked may have been told to end at once.
+    // The receiver is gone if the control loop has stopped waiting.
     let _ = done.send(whole);
 }

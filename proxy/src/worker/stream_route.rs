@@ -1,4 +1,4 @@
-//! A route of tunnels as one worker knows it: who is to be told when it is gone.
+//! A route of tunnels on one worker: it ends its tunnels when the route is removed.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::snapshot::stream::StreamRoute;
 /// A route as one worker knows it.
 pub struct LocalRoute {
     name: Arc<str>,
-    /// They are told when the route is gone.
+    /// Asked to end when the route is removed.
     pub tunnels: Rc<Connections>,
 }
 

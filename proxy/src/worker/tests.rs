@@ -64,19 +64,19 @@ fn build(metrics: &Arc<Metrics>, listeners: &[u64]) -> Arc<Snapshot> {
 #[test]
 fn a_listener_of_one_generation_serves_those_who_waited() {
     // Told of it before the next generation, or only after that.
-    for told_late in [false, true] {
+    for commanded_late in [false, true] {
         let fixture = Fixture::new();
         let worker = fixture.worker();
         let second = fixture.publish(&[1, 2]);
-        if told_late {
+        if commanded_late {
             fixture.publish(&[1]);
         }
-        let (crowd, _inboxes) = Crowd::new(1);
-        let bound = worker.listen(ListenerId(2), crowd, second);
+        let (balancer, _handovers) = ConnectionBalancer::new(1);
+        let bound = worker.listen(ListenerId(2), balancer, second);
         fixture.publish(&[1]);
         worker.retire(ListenerId(2));
         let current = worker.current_of(&bound);
-        assert!(current.listener(ListenerId(2)).is_some(), "told late: {told_late}");
+        assert!(current.listener(ListenerId(2)).is_some(), "told late: {commanded_late}");
         assert!(worker.current().listener(ListenerId(2)).is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! The slow work of a worker, a few times a second: what batches leaves, what is old is closed, and
-//! what is not needed is given back.
+//! The periodic work of a worker, a few times a second: it flushes the access log, closes old
+//! connections and frees memory that is not needed.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Worker;
-use crate::ebb::{Afoot, Ebb, GiveBack};
+use crate::idle_trim::{Activity, GiveBack, IdleTrim};
 use crate::memory::Level;
 
-/// How often batched log lines leave, whatever their number.
+/// How often batched log lines are flushed, however few there are.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
-/// How often idle upstream connections and clients' certificates are looked over, in flushes.
+/// How often idle upstream connections and client certificates are checked, in flushes.
 const SWEEP_EVERY: u32 = 5;
-/// How long a connection may stand still while requests are refused, in flushes.
+/// How long a connection may make no progress while requests are refused, in flushes.
 const STILL: u8 = 10;
 
-/// The slow work of a worker: log batches leave, idle upstream connections are closed, and those
-/// of revoked clients; memory is given back when there is no other work.
+/// Runs the periodic work: flushes log batches, closes idle upstream connections and connections of
+/// revoked clients, and returns memory to the system when the worker is idle.
 pub(crate) async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
-    let mut ebb = Ebb::default();
+    let mut idle_trim = IdleTrim::default();
     let mut ticks = interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_sweep = SWEEP_EVERY;
@@ -42,7 +42,7 @@ pub(crate) async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
             worker.look_over_listeners();
             worker.listeners.borrow_mut().retain(|bound| !bound.has_ended());
         }
-        if ebb.look(worker.afoot()) {
+        if idle_trim.look(worker.activity()) {
             worker.listeners.borrow().iter().for_each(|bound| bound.connections.shrink());
             give_back();
         }
@@ -50,21 +50,21 @@ pub(crate) async fn upkeep(worker: Rc<Worker>, give_back: GiveBack) {
 }
 
 impl Worker {
-    /// Looks over each listener: clients that were revoked since go, and one that has left its
-    /// limit says so.
+    /// Checks each listener: ends the connections of revoked clients, and logs when the listener is
+    /// below its connection limit again.
     fn look_over_listeners(&self) {
         for bound in &*self.listeners.borrow() {
             let current = self.current_of(bound);
             let Some(live) = current.live(bound.id) else { continue };
-            bound.tell_recovery(&live);
+            bound.log_recovery(&live);
             if let Some(tls) = live.tls() {
                 bound.dismiss_revoked(tls);
             }
         }
     }
 
-    /// Gives way while memory is short: nothing is kept that is not in use, and whoever stands
-    /// still is cut, the sooner the less there is.
+    /// Reduces memory use while memory is short: frees pooled buffers, and cuts connections that make
+    /// no progress. The higher the memory level, the sooner they are cut.
     fn give_way(&self, give_back: GiveBack) {
         let level = self.memory().level();
         let mut shed = 0;
@@ -72,7 +72,7 @@ impl Worker {
             bound.connections.press(level > Level::Enough);
             shed += match level {
                 Level::Enough | Level::Tight => 0,
-                // Nobody is served any more: what they hold is worth more than their patience.
+                // New requests are refused already, so connections that stand still are cut.
                 Level::Full => bound.connections.shed(STILL),
                 Level::Over => bound.connections.shed(1),
             };
@@ -82,15 +82,15 @@ impl Worker {
         }
         if level > Level::Enough {
             self.buffers.clear();
-            // Even while there is work: there will be none without memory.
+            // Also while the worker is busy: without memory it could not go on.
             give_back();
         }
-        self.young.turn();
+        self.recent_requests.turn();
     }
 
-    fn afoot(&self) -> Afoot {
+    fn activity(&self) -> Activity {
         let upstreams = &self.current.borrow().upstreams;
-        Afoot {
+        Activity {
             kept: self.buffers.kept() + self.scratch.kept(),
             tasks: Handle::current().metrics().num_alive_tasks(),
             idle: upstreams.iter().map(|upstream| upstream.idle_count()).sum(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_proxy::error::Reason;
-use portcullis_proxy::explain::{Explanation, Outcome, Question, World, explain};
+use portcullis_proxy::explain::{ExplainRequest, ExplainedOutcome, Explanation, World, explain};
 use portcullis_testkit::ca::{Authority, PemDirectory};
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::h2::H2Client;
@@ -66,7 +66,7 @@ struct Asked {
     host: &'static str,
     target: String,
     headers: Vec<(&'static str, String)>,
-    /// In the handshake; the host unless said.
+    /// In the handshake; default: the host.
     server_name: &'static str,
     /// The ways by which it can be asked.
     ways: &'static [Way],
@@ -367,18 +367,18 @@ fn explained(told: &Explanation) -> Made {
         upstream: None,
     };
     match &told.outcome {
-        Outcome::Rejected { status, reason, detail, grpc_status } => {
+        ExplainedOutcome::Rejected { status, reason, detail, grpc_status } => {
             made.answer = Some((u64::from(*status), (*reason).to_owned()));
             made.detail = detail.map(str::to_owned);
             made.grpc_status = grpc_status.map(u64::from);
         }
-        Outcome::Redirect { status, .. } => {
+        ExplainedOutcome::Redirect { status, .. } => {
             made.answer = Some((u64::from(*status), Reason::Redirected.label().to_owned()));
         }
-        Outcome::Reply { status, reason, .. } => {
+        ExplainedOutcome::Reply { status, reason, .. } => {
             made.answer = Some((u64::from(*status), (*reason).to_owned()));
         }
-        Outcome::Forward { upstreams, .. } => {
+        ExplainedOutcome::Forward { upstreams, .. } => {
             made.upstream = upstreams.first().map(|it| it.upstream.clone());
         }
     }
@@ -442,7 +442,7 @@ fn ask(
     let url = format!("{scheme}://{}{target}", asked.host);
     let headers: Vec<_> =
         asked.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let question = Question {
+    let question = ExplainRequest {
         method: asked.method,
         url: &url,
         headers: &headers,

@@ -2,7 +2,7 @@
 //! upstream. Otherwise what a route refuses or asks a login for could be reached around it.
 
 use portcullis_config::model::ListenerId;
-use portcullis_proxy::decide::{Facts, Scratch, Site, Step, decide};
+use portcullis_proxy::decide::{DecisionScratch, Facts, Site, Step, decide};
 use portcullis_proxy::http1::{RequestRules, parse_request};
 use portcullis_proxy::message::{RequestHead, RequestParts};
 use portcullis_proxy::route::{Table, compile};
@@ -124,7 +124,7 @@ fn decided(table: &Table, path: &str) -> Taken {
     let (text, mut parts) = (request(path), RequestParts::default());
     parse_request(text.as_bytes(), &rules, &mut parts).ok()?;
     let facts = Facts::of(RequestHead { bytes: text.as_bytes(), parts: &parts });
-    let mut scratch = Scratch::default();
+    let mut scratch = DecisionScratch::default();
     match decide(&Site::bare(table), &facts, &mut scratch) {
         Step::Plan(plan) => {
             let path = String::from_utf8(plan.path(&facts.head, &scratch).to_vec()).unwrap();

@@ -229,16 +229,16 @@ async fn an_endpoint_that_cannot_be_reached_is_passed_over() {
         assert_eq!(take(&mut server, 1).await, b"x");
     }
     gate.metric_is("portcullis_requests_total", &["all"], 4.0).await;
-    let resends = gate.metric("portcullis_upstream_resends_total", &["back"]);
+    let retries = gate.metric("portcullis_upstream_retries_total", &["back"]);
     let refused = gate.metric("portcullis_upstream_connect_failures_total", &["back", "refused"]);
-    assert!(resends >= 1.0 && resends == refused, "{resends} {refused}");
+    assert!(retries >= 1.0 && retries == refused, "{retries} {refused}");
     let mut attempts = 0;
     for record in gate.records().await {
         attempts += record["attempts"].as_u64().unwrap();
         assert_eq!(record["endpoint"], sink.address().to_string(), "the last of them");
         assert_eq!(record["reason"], Value::Null);
     }
-    assert_eq!(attempts as f64, 4.0 + resends);
+    assert_eq!(attempts as f64, 4.0 + retries);
 }
 
 #[tokio::test]

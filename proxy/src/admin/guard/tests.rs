@@ -40,7 +40,7 @@ fn only_loopback_is_named() {
     }
 }
 
-fn site(transport: Transport, uri: &str, fields: &[(&'static str, &str)]) -> u16 {
+fn site(transport: AdminTransport, uri: &str, fields: &[(&'static str, &str)]) -> u16 {
     let result = check_site(transport, &uri.parse().unwrap(), &headers(fields));
     result.map_or_else(|problem| problem.into_response().status().as_u16(), |()| 200)
 }
@@ -64,23 +64,23 @@ fn what_a_foreign_page_sends_is_refused() {
         (&[HOST, ("sec-fetch-site", "cross-site")], 403),
         (&[HOST, ("sec-fetch-site", "same-site")], 403),
     ] {
-        assert_eq!(site(Transport::Tcp, "/reload", fields), expected, "{fields:?}");
+        assert_eq!(site(AdminTransport::Tcp, "/reload", fields), expected, "{fields:?}");
     }
-    assert_eq!(site(Transport::Tcp, "http://attacker.example/reload", &[HOST]), 403);
-    assert_eq!(site(Transport::Tcp, "http://127.0.0.1:9901/reload", &[HOST]), 200);
+    assert_eq!(site(AdminTransport::Tcp, "http://attacker.example/reload", &[HOST]), 403);
+    assert_eq!(site(AdminTransport::Tcp, "http://127.0.0.1:9901/reload", &[HOST]), 200);
 }
 
 #[test]
 fn a_unix_socket_has_no_name_to_rebind() {
-    assert_eq!(site(Transport::Unix, "/", &[("host", "admin")]), 200);
-    assert_eq!(site(Transport::Unix, "/", &[]), 200);
-    assert_eq!(site(Transport::Unix, "/", &[("host", "admin"), ("origin", "null")]), 403);
-    assert_eq!(site(Transport::Unix, "/", &[("origin", "http://a")]), 403);
+    assert_eq!(site(AdminTransport::Unix, "/", &[("host", "admin")]), 200);
+    assert_eq!(site(AdminTransport::Unix, "/", &[]), 200);
+    assert_eq!(site(AdminTransport::Unix, "/", &[("host", "admin"), ("origin", "null")]), 403);
+    assert_eq!(site(AdminTransport::Unix, "/", &[("origin", "http://a")]), 403);
 }
 
 #[test]
 fn changes_need_the_token() {
-    use Transport::{Tcp, Unix};
+    use AdminTransport::{Tcp, Unix};
 
     let check = |transport, token, fields: &[(&'static str, &str)], expected: u16| {
         let result = check_token(transport, token, &headers(fields));

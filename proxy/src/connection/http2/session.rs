@@ -1,7 +1,7 @@
 //! A client's connection of HTTP/2 between two of its streams: what comes next on it, and when it
 //! ends.
 //!
-//! Looks at frames by their price alone, and at no request.
+//! Sees only what frames cost (the meter), no request.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -22,12 +22,12 @@ use crate::http2::metered::Metered;
 use crate::http2::transport::Transport;
 use crate::observe::failure::Failure;
 
-/// How long a client that was told goodbye has to answer, or to take what it is told.
+/// How long a client has to read and answer a GOAWAY.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What comes next on a connection: a stream, or its end with what was wrong with the client, if
 /// anything was.
-pub(super) type Step = ControlFlow<Option<Broken>, Stream>;
+pub(super) type NextStream = ControlFlow<Option<ClientError>, Stream>;
 
 /// A connection between two of its streams.
 pub(super) struct Session<'a> {
@@ -36,14 +36,14 @@ pub(super) struct Session<'a> {
     meter: Rc<RefCell<Meter>>,
     pub(super) streams: Rc<Streams>,
     phase: Phase,
-    /// How long a head may take, and the end of that for one that has begun.
+    /// How long a head may take, and when that is over for one that has begun.
     head: Duration,
     late: Option<Instant>,
     idle: Duration,
     /// A request has come.
     begun: bool,
-    /// When it began, later when it was told goodbye.
-    told: Instant,
+    /// When the connection began; later, when GOAWAY was sent.
+    last_notice: Instant,
     /// Bytes that had gone to the client when that was last looked at, and when it last changed.
     sent: u64,
     moved: Instant,
@@ -52,13 +52,13 @@ pub(super) struct Session<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The client was told that no other stream will be taken; it has a moment to hear of it.
+    /// GOAWAY is sent; streams that the client opened before it arrives are still taken.
     Leaving,
-    /// It has had that moment, or deserves none: streams that it still opens are refused.
+    /// The time for that has passed: streams that the client still opens are refused.
     Left,
-    /// It was told to go for what it did, and has a moment to take it.
+    /// The client sent too many useless frames: GOAWAY is sent, and may take a moment to leave.
     Flooded,
-    /// The same, for a head that took too long.
+    /// The same, because a head took too long.
     Slow,
 }
 
@@ -81,14 +81,14 @@ impl<'a> Session<'a> {
             late: None,
             idle,
             begun: false,
-            told: now,
+            last_notice: now,
             sent: 0,
             moved: now,
         }
     }
 
     /// Moves the connection on until a request is there, or its end.
-    pub(super) fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    pub(super) fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<NextStream> {
         self.client.registration.listen(cx);
         if self.client.deadline.is_cut() && !self.is_sent_away() {
             return Poll::Ready(ControlFlow::Break(None));
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
                 continue;
             }
             match polled {
-                // What a flood brought along is not begun.
+                // Streams that came with a flood are not begun.
                 Poll::Ready(Some(Ok(_))) if self.is_sent_away() => continue,
                 Poll::Ready(Some(Ok((_, mut respond)))) if self.phase == Phase::Left => {
                     respond.send_reset(h2::Reason::REFUSED_STREAM);
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
                     return Poll::Ready(ControlFlow::Continue(Stream { head, body, respond }));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let broken = || Broken::of(&error, &self.meter.borrow());
+                    let broken = || ClientError::of(&error, &self.meter.borrow());
                     return Poll::Ready(ControlFlow::Break(self.verdict().or_else(broken)));
                 }
                 Poll::Ready(None) => return Poll::Ready(ControlFlow::Break(self.verdict())),
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
                 Phase::Flooded | Phase::Slow => {}
                 _ if late.is_some() => late.into_iter().for_each(|at| self.client.deadline.set(at)),
                 Phase::Left if handled => return Poll::Pending,
-                // Whoever took nothing of an answer and asks for nothing else is not waited for.
+                // A client that reads no response and sends no request is not waited for.
                 Phase::Open if !handled && self.streams.stood_still.get() => {
                     self.leave();
                     continue;
@@ -164,13 +164,13 @@ impl<'a> Session<'a> {
                     self.phase = Phase::Left;
                     return Poll::Pending;
                 }
-                // It takes nothing of what it was answered, or does not even answer the last ping.
+                // The client reads no response, or does not answer the last ping.
                 _ => return Poll::Ready(ControlFlow::Break(self.verdict())),
             }
         }
     }
 
-    /// While memory is short the goodbye comes with the first answer, not before any.
+    /// While memory is short, GOAWAY follows the first response, never precedes it.
     fn is_to_leave(&self) -> bool {
         let registration = &self.client.registration;
         registration.is_ending() && (self.begun || registration.is_draining())
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
 
     /// Until when the connection may be quiet now that no stream is being handled.
     fn patience(&mut self, quiet: Duration) -> Instant {
-        let since = self.client.quiet_since.get().max(self.told);
+        let since = self.client.quiet_since.get().max(self.last_notice);
         if self.connection.has_streams() {
             // The last bytes of responses stand inside the connection: as long as the client
             // takes some, it is not quiet.
@@ -202,14 +202,14 @@ impl<'a> Session<'a> {
         self.late
     }
 
-    fn verdict(&self) -> Option<Broken> {
+    fn verdict(&self) -> Option<ClientError> {
         let (_, dearest) = self.meter.borrow().last_frames();
         match self.phase {
-            Phase::Flooded => Some(Broken {
+            Phase::Flooded => Some(ClientError {
                 failure: Failure::Flood,
                 cause: format!("too many frames that lead to nothing, at last {dearest}"),
             }),
-            Phase::Slow => Some(Broken {
+            Phase::Slow => Some(ClientError {
                 failure: Failure::SlowHead,
                 cause: format!("a head was not whole within {:?}", self.head),
             }),
@@ -221,32 +221,31 @@ impl<'a> Session<'a> {
         matches!(self.phase, Phase::Flooded | Phase::Slow)
     }
 
-    /// Ends everything at once; the client has a moment to hear of it.
+    /// Ends every stream at once with GOAWAY; the client has a moment to read it.
     fn send_away(&mut self, phase: Phase) {
         self.phase = phase;
         self.connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
         self.client.deadline.set(Instant::now() + LAST_WORDS);
     }
 
-    /// Says goodbye; what is under way goes on to its end.
+    /// Sends GOAWAY; open streams run to their end.
     fn leave(&mut self) {
         self.phase = Phase::Leaving;
         self.connection.graceful_shutdown();
-        self.told = Instant::now();
+        self.last_notice = Instant::now();
         let patience = self.client.registration.grace().max(LAST_WORDS);
-        self.client.deadline.set(self.told + patience);
+        self.client.deadline.set(self.last_notice + patience);
     }
 }
 
-/// What was wrong with a client whose connection is broken off.
-pub(super) struct Broken {
+/// Why a client's connection was broken off.
+pub(super) struct ClientError {
     pub(super) failure: Failure,
     pub(super) cause: String,
 }
 
-impl Broken {
-    /// Of a client of which the library wants to hear no more; nothing when it is the client that
-    /// left.
+impl ClientError {
+    /// The client's error for which the library ends the connection; `None` if the client left.
     pub(super) fn of(error: &h2::Error, meter: &Meter) -> Option<Self> {
         let failure = match error.reason() {
             _ if !error.is_library() => return None,

@@ -10,8 +10,8 @@ pub(super) struct Streams {
     count: Cell<u32>,
     /// One of them was reset because the client took nothing of it.
     pub(super) stood_still: Cell<bool>,
-    /// Whoever waits for the last of them: the library wakes nobody for a stream that ends while
-    /// nothing can be written, and then no deadline would be looked at any more.
+    /// The task that waits for the last stream. The library does not wake it for a stream that ends
+    /// while nothing can be written, and then no deadline would be checked.
     waiting: RefCell<Option<Waker>>,
 }
 

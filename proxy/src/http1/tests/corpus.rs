@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::judge::{self, Outcome};
+use super::judge::{self, CodecOutcome};
 
 /// Ways to write a framing field so that one server sees it and another does not.
 fn disguises(name: &str, value: &str) -> Vec<Vec<u8>> {
@@ -111,11 +111,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, outcome: CodecOutcome) {
         match outcome {
-            Outcome::Refused(_) => self.refused += 1,
-            Outcome::Whole => self.whole += 1,
-            Outcome::Partial | Outcome::Cut => self.unfinished += 1,
+            CodecOutcome::Refused(_) => self.refused += 1,
+            CodecOutcome::Whole => self.whole += 1,
+            CodecOutcome::Partial | CodecOutcome::Cut => self.unfinished += 1,
         }
     }
 }
@@ -169,7 +169,7 @@ fn valid_oddities_pass() {
         "GET /%E4?a=b?c&d[]={} HTTP/1.1\r\nhost: a\r\nx: \u{e4}\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, x\r\nx: y\r\n\r\n",
     ] {
-        assert_eq!(judge::request(request.as_bytes()), Outcome::Whole, "{request:?}");
+        assert_eq!(judge::request(request.as_bytes()), CodecOutcome::Whole, "{request:?}");
     }
     for response in [
         "HTTP/1.0 200 OK\r\n\r\nuntil the end",
@@ -180,6 +180,10 @@ fn valid_oddities_pass() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\ngrpc-status: 0\r\n\r\n",
         "HTTP/1.1 599 Odd\r\nx_y: z\r\nconnection: close\r\n\r\n",
     ] {
-        assert_eq!(judge::response(response.as_bytes(), b"GET"), Outcome::Whole, "{response:?}");
+        assert_eq!(
+            judge::response(response.as_bytes(), b"GET"),
+            CodecOutcome::Whole,
+            "{response:?}"
+        );
     }
 }

@@ -19,7 +19,7 @@ pub const RESPONSE_RULES: ResponseRules = ResponseRules { head_bytes: 60 << 10, 
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forwarded {
+pub struct ForwardedMessage {
     /// What the next hop is sent; ends where the input did when the body is not complete.
     pub output: Vec<u8>,
     /// The payload that was found.
@@ -32,7 +32,7 @@ pub struct Forwarded {
 }
 
 /// `None` while the head is partial.
-pub fn request(bytes: &[u8]) -> Result<Option<Forwarded>, Reason> {
+pub fn request(bytes: &[u8]) -> Result<Option<ForwardedMessage>, Reason> {
     let mut parts = RequestParts::default();
     if parse_request(bytes, &REQUEST_RULES, &mut parts).map_err(|cause| cause.reason)?
         == Parsed::Partial
@@ -62,7 +62,7 @@ pub fn request(bytes: &[u8]) -> Result<Option<Forwarded>, Reason> {
 }
 
 /// `None` while the head is partial. The end of `bytes` is the end of the connection.
-pub fn response(bytes: &[u8], method: &[u8]) -> Result<Option<Forwarded>, Reason> {
+pub fn response(bytes: &[u8], method: &[u8]) -> Result<Option<ForwardedMessage>, Reason> {
     let mut parts = ResponseParts::default();
     if parse_response(bytes, &RESPONSE_RULES, method, &mut parts).map_err(|cause| cause.reason)?
         == Parsed::Partial
@@ -97,7 +97,7 @@ fn reframe(
     outgoing: Framing,
     mut output: Vec<u8>,
     head: usize,
-) -> Result<Forwarded, Reason> {
+) -> Result<ForwardedMessage, Reason> {
     let mut at = 0;
     let mut payload = Vec::new();
     while !body.is_done() && at < input.len() {
@@ -116,7 +116,7 @@ fn reframe(
     if complete && outgoing == Framing::Chunked {
         write_last_chunk(&mut output, body.trailers());
     }
-    Ok(Forwarded { output, payload, framing, consumed: head + at, complete })
+    Ok(ForwardedMessage { output, payload, framing, consumed: head + at, complete })
 }
 
 /// Every verdict for a growing prefix is `Partial` or the verdict for the whole, and a scanner

@@ -10,7 +10,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::judge::{self, Outcome};
+use super::judge::{self, CodecOutcome};
 
 /// How we stand to hyper over one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,8 @@ enum Verdict {
 
 use Verdict::{BothPass, BothRefuse, Laxer, Stricter};
 
-fn verdict(ours: Outcome, hyper_passes: bool) -> Verdict {
-    match (ours == Outcome::Whole, hyper_passes) {
+fn verdict(ours: CodecOutcome, hyper_passes: bool) -> Verdict {
+    match (ours == CodecOutcome::Whole, hyper_passes) {
         (true, true) => BothPass,
         (false, false) => BothRefuse,
         (false, true) => Stricter,

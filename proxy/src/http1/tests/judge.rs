@@ -6,7 +6,7 @@ use super::{codec, forward};
 
 /// What the codec made of a message, for tests that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CodecOutcome {
     Refused(codec::Reason),
     Partial,
     /// Forwarded with its whole body.
@@ -17,16 +17,16 @@ pub enum Outcome {
 
 /// Whatever a client sends, either it is refused, or the strict reader reads input and output
 /// alike.
-pub fn request(bytes: &[u8]) -> Outcome {
+pub fn request(bytes: &[u8]) -> CodecOutcome {
     let forwarded = match forward::request(bytes) {
-        Err(reason) => return Outcome::Refused(reason),
-        Ok(None) => return Outcome::Partial,
+        Err(reason) => return CodecOutcome::Refused(reason),
+        Ok(None) => return CodecOutcome::Partial,
         Ok(Some(forwarded)) => forwarded,
     };
     let input = oracle::request(bytes);
     if !forwarded.complete {
         assert_eq!(input.map(|message| message.length), Err("truncated"), "the input");
-        return Outcome::Cut;
+        return CodecOutcome::Cut;
     }
     let input = input.expect("the strict reader refuses what was forwarded");
     let output = oracle::request(&forwarded.output).expect("the output is ambiguous");
@@ -38,20 +38,20 @@ pub fn request(bytes: &[u8]) -> Outcome {
         let (before, after) = (&input.fields, &output.fields);
         assert_eq!(oracle::values(before, name), oracle::values(after, name), "{name} changed");
     }
-    Outcome::Whole
+    CodecOutcome::Whole
 }
 
 /// Whatever an upstream sends, either it is refused, or both readers read it alike.
-pub fn response(bytes: &[u8], method: &[u8]) -> Outcome {
+pub fn response(bytes: &[u8], method: &[u8]) -> CodecOutcome {
     let forwarded = match forward::response(bytes, method) {
-        Err(reason) => return Outcome::Refused(reason),
-        Ok(None) => return Outcome::Partial,
+        Err(reason) => return CodecOutcome::Refused(reason),
+        Ok(None) => return CodecOutcome::Partial,
         Ok(Some(forwarded)) => forwarded,
     };
     let input = oracle::response(bytes, method);
     if !forwarded.complete {
         assert_eq!(input.map(|message| message.length), Err("truncated"), "the input");
-        return Outcome::Cut;
+        return CodecOutcome::Cut;
     }
     let input = input.expect("the strict reader refuses what was forwarded");
     let output = oracle::response(&forwarded.output, method).expect("the output is ambiguous");
@@ -62,10 +62,15 @@ pub fn response(bytes: &[u8], method: &[u8]) -> Outcome {
         let (before, after) = (&input.fields, &output.fields);
         assert_eq!(oracle::values(before, name), oracle::values(after, name), "{name} changed");
     }
-    Outcome::Whole
+    CodecOutcome::Whole
 }
 
-fn check_same(input: &Message, output: &Message, forwarded: &forward::Forwarded, framing: Framing) {
+fn check_same(
+    input: &Message,
+    output: &Message,
+    forwarded: &forward::ForwardedMessage,
+    framing: Framing,
+) {
     assert_eq!(input.length, forwarded.consumed, "the readers see different ends");
     assert_eq!(input.body, forwarded.payload, "the readers see different payloads");
     assert_eq!(output.length, forwarded.output.len(), "the output holds more than one message");

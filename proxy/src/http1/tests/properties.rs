@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::codec::{Framing, Side, write_chunk, write_last_chunk};
-use super::judge::{self, Outcome};
+use super::judge::{self, CodecOutcome};
 use super::{forward, oracle};
 
 /// Header lines that stay as they are.
@@ -102,7 +102,7 @@ proptest! {
         let lines = lines.concat();
         let head = format!("PUT {target} HTTP/1.1\r\nhost: a\r\n{lines}{framing}\r\n\r\n");
         let bytes = [head.as_bytes(), &body].concat();
-        prop_assert_eq!(judge::request(&bytes), Outcome::Whole);
+        prop_assert_eq!(judge::request(&bytes), CodecOutcome::Whole);
 
         // The very same lines, in the same order.
         let forwarded = forward::request(&bytes).unwrap().unwrap();
@@ -115,11 +115,11 @@ proptest! {
         prop_assert_eq!(plain(before), plain(after));
 
         // And what was written is forwarded again without a change but for the order of ours.
-        prop_assert_eq!(judge::request(&forwarded.output), Outcome::Whole);
+        prop_assert_eq!(judge::request(&forwarded.output), CodecOutcome::Whole);
 
         let head = format!("HTTP/1.1 201 Made\r\n{lines}{framing}\r\n\r\n");
         let bytes = [head.as_bytes(), &body].concat();
-        prop_assert_eq!(judge::response(&bytes, b"PUT"), Outcome::Whole);
+        prop_assert_eq!(judge::response(&bytes, b"PUT"), CodecOutcome::Whole);
     }
 
     #[test]

@@ -22,10 +22,10 @@ use portcullis_config::model::AccessLogSink;
 use super::WorkerId;
 use super::metrics::{AccessLogMetrics, locked};
 use crate::world::WorldError;
-use writer::{Command, Destination};
+use writer::{Destination, WriterCommand};
 
 pub use format::LogFormat;
-pub use record::{Answerer, Record, TlsFacts};
+pub use record::{Answerer, Record, TlsRecord};
 pub use tunnel::TunnelRecord;
 pub use worker::AccessLogWorker;
 
@@ -42,7 +42,7 @@ const LARGEST_KEPT_BUFFER: usize = 2 * BATCH_BYTES;
 #[derive(Debug)]
 pub struct AccessLog {
     queue: Queue,
-    commands: Sender<Command>,
+    commands: Sender<WriterCommand>,
     done: Receiver<()>,
     sink: Mutex<AccessLogSink>,
     metrics: Arc<AccessLogMetrics>,
@@ -120,7 +120,7 @@ impl AccessLog {
 
     fn switch(&self, destination: Destination) -> io::Result<()> {
         let stuck = |_| io::Error::other("the writer of the access log does not answer");
-        self.commands.try_send(Command::Switch(destination)).map_err(stuck)
+        self.commands.try_send(WriterCommand::Switch(destination)).map_err(stuck)
     }
 
     /// Waits until all lines that were handed over before are written or lost.
@@ -129,7 +129,7 @@ impl AccessLog {
     /// When the sink is too slow for the deadline.
     pub fn sync(&self, deadline: Instant) -> Result<(), Unfinished> {
         let (written, done) = bounded(0);
-        self.commands.try_send(Command::Sync(written)).map_err(|_| Unfinished)?;
+        self.commands.try_send(WriterCommand::Sync(written)).map_err(|_| Unfinished)?;
         disconnected_before(&done, deadline)
     }
 
@@ -140,7 +140,7 @@ impl AccessLog {
     /// When the sink is too slow: what is still queued is lost with the process.
     pub fn finish(&self, deadline: Instant) -> Result<(), Unfinished> {
         // A full command queue has a writer that is stuck, a closed one has ended.
-        let _ = self.commands.try_send(Command::Finish);
+        let _ = self.commands.try_send(WriterCommand::Finish);
         disconnected_before(&self.done, deadline)
     }
 

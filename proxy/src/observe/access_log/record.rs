@@ -28,7 +28,7 @@ pub struct Record<'a> {
     pub forwarded_for: Option<IpAddr>,
     /// Address and port, or `unix`.
     pub peer: &'a str,
-    pub tls: Option<TlsFacts<'a>>,
+    pub tls: Option<TlsRecord<'a>>,
     /// Which request of its connection it is, from 1.
     pub connection_request: u64,
     /// Empty, like host and path, when the head could not be read.
@@ -84,7 +84,7 @@ impl Answerer {
 
 /// What is known of a client's TLS session.
 #[derive(Debug, Clone, Copy)]
-pub struct TlsFacts<'a> {
+pub struct TlsRecord<'a> {
     /// `TLSv1.3`
     pub version: &'static str,
     pub sni: Option<&'a str>,
@@ -104,7 +104,7 @@ pub(super) fn write_line(
     clock: &Clock,
     record: &Record<'_>,
 ) {
-    let mut line = Line::new(out);
+    let mut line = LogLine::new(out);
     let started = record.timeline.started();
     line.raw(b"{\"time\":\"");
     line.raw(&clock.timestamp(started));
@@ -182,13 +182,13 @@ pub(super) fn write_line(
 }
 
 /// A line on its way into a batch.
-pub(super) struct Line<'a> {
+pub(super) struct LogLine<'a> {
     out: &'a mut Vec<u8>,
     /// Some value was too long.
     cut: bool,
 }
 
-impl<'a> Line<'a> {
+impl<'a> LogLine<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, cut: false }
     }
@@ -213,7 +213,7 @@ impl<'a> Line<'a> {
     }
 
     /// A name of the configuration that may be missing: `null` says that none was reached. The key
-    /// is like that of [`Line::text`].
+    /// is like that of [`LogLine::text`].
     pub(super) fn name(&mut self, key: &[u8], value: Option<&str>) {
         match value {
             Some(value) => self.plain(key, value.as_bytes()),

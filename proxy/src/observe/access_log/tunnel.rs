@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::record::{LONGEST_DETAIL, LONGEST_VALUE, Line, TlsFacts};
+use super::record::{LONGEST_DETAIL, LONGEST_VALUE, LogLine, TlsRecord};
 use crate::error::Reason;
 use crate::observe::clock::Clock;
 
@@ -17,7 +17,7 @@ pub struct TunnelRecord<'a> {
     /// Address and port, or `unix`.
     pub client: &'a str,
     /// The session that ended here, if one did.
-    pub tls: Option<TlsFacts<'a>>,
+    pub tls: Option<TlsRecord<'a>>,
     /// The name that the client asked for, here or in what was passed on.
     pub sni: Option<&'a str>,
     pub route: Option<&'a str>,
@@ -42,7 +42,7 @@ pub struct TunnelRecord<'a> {
 /// Appends the record with its newline.
 pub(super) fn write_line(out: &mut Vec<u8>, clock: &Clock, record: &TunnelRecord<'_>) {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let mut line = Line::new(out);
+    let mut line = LogLine::new(out);
     line.raw(b"{\"time\":\"");
     line.raw(&clock.timestamp(record.accepted));
     line.raw(b"\"");

@@ -1,4 +1,4 @@
-//! The one thread that writes: it may be slow or fail, and nobody waits for it.
+//! The one thread that writes the access log. It may be slow or fail; no other thread waits for it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +20,7 @@ use crate::world::WorldError;
 pub(super) type Destination = Box<dyn Write + Send>;
 
 /// What the control side asks of the writer.
-pub(super) enum Command {
+pub(super) enum WriterCommand {
     Switch(Destination),
     /// Drop the sender once everything that is queued now is written.
     Sync(Sender<()>),
@@ -30,7 +30,7 @@ pub(super) enum Command {
 pub(super) struct Writer {
     pub(super) batches: Receiver<Batch>,
     pub(super) buffers: Sender<Vec<u8>>,
-    pub(super) commands: Receiver<Command>,
+    pub(super) commands: Receiver<WriterCommand>,
     pub(super) destination: Destination,
     pub(super) metrics: Arc<AccessLogMetrics>,
     /// Disconnected when the writer has ended, which is its only message.
@@ -81,14 +81,14 @@ impl Writer {
     fn run(self) {
         let Self { batches, buffers, commands, destination, metrics, running } = self;
         let output = Output { destination, metrics, state: State::Whole, failing: false };
-        serve(batches, commands, Desk { output, buffers });
+        serve(batches, commands, BatchWriter { output, buffers });
         // Last of all: who waits for the end must find the queue closed and the file too.
         drop(running);
     }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "all of it ends with the writer")]
-fn serve(batches: Receiver<Batch>, commands: Receiver<Command>, mut desk: Desk) {
+fn serve(batches: Receiver<Batch>, commands: Receiver<WriterCommand>, mut desk: BatchWriter) {
     let mut something = Select::new();
     something.recv(&batches);
     something.recv(&commands);
@@ -96,12 +96,12 @@ fn serve(batches: Receiver<Batch>, commands: Receiver<Command>, mut desk: Desk) 
         something.ready();
         // Commands first: a line logged after a reopening belongs into the new file.
         match commands.try_recv() {
-            Ok(Command::Switch(destination)) => desk.output.switch(destination),
-            Ok(Command::Sync(waiting)) => {
+            Ok(WriterCommand::Switch(destination)) => desk.output.switch(destination),
+            Ok(WriterCommand::Sync(waiting)) => {
                 desk.write_queued(&batches);
                 drop(waiting);
             }
-            Ok(Command::Finish) | Err(TryRecvError::Disconnected) => {
+            Ok(WriterCommand::Finish) | Err(TryRecvError::Disconnected) => {
                 return desk.write_queued(&batches);
             }
             Err(TryRecvError::Empty) => match batches.try_recv() {
@@ -114,12 +114,12 @@ fn serve(batches: Receiver<Batch>, commands: Receiver<Command>, mut desk: Desk) 
 }
 
 /// Batches in, written lines and empty buffers out.
-struct Desk {
+struct BatchWriter {
     output: Output,
     buffers: Sender<Vec<u8>>,
 }
 
-impl Desk {
+impl BatchWriter {
     /// Only what is queued already: a worker that still logs must not keep the writer here.
     fn write_queued(&mut self, batches: &Receiver<Batch>) {
         for batch in batches.try_iter().take(batches.len()) {
@@ -210,7 +210,7 @@ fn write_all(destination: &mut Destination, bytes: &[u8]) -> Result<(), (io::Err
                 waits = 0;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Standard output may be a pipe that somebody made non-blocking.
+            // Standard output may be a pipe that another process made non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock && waits < PATIENCE => {
                 waits += 1;
                 thread::sleep(Duration::from_millis(10));
@@ -221,7 +221,7 @@ fn write_all(destination: &mut Destination, bytes: &[u8]) -> Result<(), (io::Err
     Ok(())
 }
 
-impl std::fmt::Debug for Command {
+impl std::fmt::Debug for WriterCommand {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
             Self::Switch(_) => "Switch",

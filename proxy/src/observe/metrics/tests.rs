@@ -6,7 +6,7 @@ use crate::error::Reason;
 use crate::observe::exposition;
 use crate::observe::failure::Failure;
 use crate::observe::family::Family;
-use crate::observe::things::{ConnectFailure, RequestOutcome};
+use crate::observe::series::{ConnectFailure, RequestOutcome};
 
 fn started(workers: usize) -> (Arc<Metrics>, Registry) {
     let registry = Registry::new();
@@ -72,7 +72,7 @@ fn the_whole_exposition() {
     shard.idle.add(2);
     shard.connect_failed(ConnectFailure::Refused);
     shard.pending.add(7);
-    shard.resends.increment();
+    shard.retries.increment();
     let endpoint = metrics.endpoint("orders", "127.0.0.1:7003");
     let shard = endpoint.of(WorkerId(0));
     shard.requests.add(4);

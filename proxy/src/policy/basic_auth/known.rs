@@ -12,12 +12,12 @@ use super::credentials::Credentials;
 /// Users that are remembered at once, at most.
 const PLACES: usize = 1024;
 
-pub(super) struct Known {
+pub(super) struct VerifiedPasswords {
     key: [u8; 32],
     places: Box<[AtomicU64]>,
 }
 
-impl Default for Known {
+impl Default for VerifiedPasswords {
     fn default() -> Self {
         let mut key = [0; 32];
         // Without a key nothing is remembered that could be told from anything else.
@@ -27,13 +27,13 @@ impl Default for Known {
     }
 }
 
-impl std::fmt::Debug for Known {
+impl std::fmt::Debug for VerifiedPasswords {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Known")
+        out.write_str("VerifiedPasswords")
     }
 }
 
-impl Known {
+impl VerifiedPasswords {
     pub(super) fn contains(&self, credentials: &Credentials) -> bool {
         let Some((place, fingerprint)) = self.place(credentials) else { return false };
         place.load(Relaxed) == fingerprint
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_was_remembered_is_known_and_nothing_else() {
-        let known = Known::default();
+        let known = VerifiedPasswords::default();
         let ada = credentials("ada:secret");
         assert!(!known.contains(&ada));
         known.remember(&ada);
@@ -81,6 +81,6 @@ mod tests {
         for other in ["ada:Secret", "ada:secret ", "ad:asecret", "bob:secret"] {
             assert!(!known.contains(&credentials(other)), "{other}");
         }
-        assert!(!Known::default().contains(&ada), "the key is drawn anew");
+        assert!(!VerifiedPasswords::default().contains(&ada), "the key is drawn anew");
     }
 }

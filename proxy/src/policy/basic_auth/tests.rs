@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::super::registry::compile_one;
-use super::super::testing::{Asking, Told, ask, of_route};
+use super::super::testing::{Asking, PolicyAnswer, ask, of_route};
 use super::super::{Policy, PolicyFault};
 
 /// Passwords of the users in this order: secret, hunter2, token.
@@ -33,7 +33,7 @@ impl Fixture {
     }
 }
 
-fn login(policy: &Policy, user: &str) -> Told {
+fn login(policy: &Policy, user: &str) -> PolicyAnswer {
     let line = format!("Basic {}", STANDARD.encode(user));
     ask(policy, &Asking::new("GET /", &[("authorization", &line), ("x-user", "root")]))
 }
@@ -55,11 +55,11 @@ fn each_form_of_hash_lets_its_password_in_and_no_other() {
         ("nobody:secret", WRONG, 1),
         ("nobody:", WRONG, 1),
     ] {
-        let told = login(&policy, user);
-        assert_eq!((told.verdict.as_str(), told.questions), (verdict, questions), "{user}");
+        let found = login(&policy, user);
+        assert_eq!((found.verdict.as_str(), found.questions), (verdict, questions), "{user}");
         let challenge = "www-authenticate: Basic realm=\"restricted\", charset=\"UTF-8\"|";
-        assert_eq!(told.response, if verdict == "pass" { "" } else { challenge }, "{user}");
-        let stays = told.lists.request.drops(b"authorization", crate::message::Known::Other);
+        assert_eq!(found.response, if verdict == "pass" { "" } else { challenge }, "{user}");
+        let stays = found.lists.request.drops(b"authorization", crate::message::Known::Other);
         assert_eq!(stays, verdict == "pass", "the password does not go up");
     }
 }
@@ -72,10 +72,10 @@ fn other_schemes_and_no_credentials_are_challenged() {
         (vec![("authorization", "Bearer abc")], "CredentialsForm"),
         (vec![("authorization", "Basic YWRhOnNlY3JldA=="); 2], "CredentialsForm"),
     ] {
-        let told = ask(&policy, &Asking::new("GET /", &lines));
-        assert_eq!(told.verdict, format!("unauthenticated: {rule}"));
-        assert!(told.response.contains("realm=\"back office\""), "{}", told.response);
-        assert_eq!(told.questions, 0);
+        let found = ask(&policy, &Asking::new("GET /", &lines));
+        assert_eq!(found.verdict, format!("unauthenticated: {rule}"));
+        assert!(found.response.contains("realm=\"back office\""), "{}", found.response);
+        assert_eq!(found.questions, 0);
     }
 }
 
@@ -83,13 +83,13 @@ fn other_schemes_and_no_credentials_are_challenged() {
 fn the_user_goes_up_where_that_is_asked_for_and_no_client_can_say_it() {
     let fixture = Fixture::new(&file());
     let policy = fixture.compile(", forwardUser: x-user, stripCredentials: false").unwrap();
-    let told = login(&policy, "robot:token");
-    assert_eq!(told.request, "x-user: robot|");
-    let drops = |name: &[u8]| told.lists.request.drops(name, crate::message::Known::Other);
+    let found = login(&policy, "robot:token");
+    assert_eq!(found.request, "x-user: robot|");
+    let drops = |name: &[u8]| found.lists.request.drops(name, crate::message::Known::Other);
     assert!(drops(b"X-User") && !drops(b"authorization"));
-    let told = login(&policy, "robot:wrong");
-    assert_eq!(told.request, "");
-    assert!(told.lists.request.drops(b"x-user", crate::message::Known::Other));
+    let found = login(&policy, "robot:wrong");
+    assert_eq!(found.request, "");
+    assert!(found.lists.request.drops(b"x-user", crate::message::Known::Other));
 }
 
 #[test]

@@ -50,9 +50,9 @@ fn a_preflight_is_answered_or_refused_by_the_list_that_says_so() {
         if !headers.is_empty() {
             lines.push(("access-control-request-headers", headers));
         }
-        let told = ask(policy, &Asking::new("OPTIONS /", &lines));
-        assert_eq!(told.verdict, verdict, "{origin} {method} {headers}");
-        assert_eq!(told.response, response, "{origin} {method} {headers}");
+        let found = ask(policy, &Asking::new("OPTIONS /", &lines));
+        assert_eq!(found.verdict, verdict, "{origin} {method} {headers}");
+        assert_eq!(found.response, response, "{origin} {method} {headers}");
     }
 }
 
@@ -70,19 +70,19 @@ fn a_request_goes_up_and_only_a_listed_origin_may_read_the_response() {
         ("GET /", &[("origin", "https://shop.example"); 2], "vary: origin|"),
         ("OPTIONS /", &[("access-control-request-method", "GET")], "vary: origin|"),
     ] {
-        let told = ask(&listed, &Asking::new(start, lines));
+        let found = ask(&listed, &Asking::new(start, lines));
         assert_eq!(
-            (told.verdict.as_str(), told.response.as_str()),
+            (found.verdict.as_str(), found.response.as_str()),
             ("pass", response),
             "{lines:?}"
         );
         // What the upstream says of it does not go on; its other lines do.
-        assert!(told.lists.response.drops(b"Access-Control-Allow-Origin", Known::Other));
-        assert!(told.lists.response.drops(b"access-control-max-age", Known::Other));
-        assert!(!told.lists.response.drops(b"vary", Known::Other));
-        assert!(told.lists.request.is_empty());
+        assert!(found.lists.response.drops(b"Access-Control-Allow-Origin", Known::Other));
+        assert!(found.lists.response.drops(b"access-control-max-age", Known::Other));
+        assert!(!found.lists.response.drops(b"vary", Known::Other));
+        assert!(found.lists.request.is_empty());
     }
     let any = cors("allowOrigins: [\"*\"]");
-    let told = ask(&any, &Asking::new("GET /", &[]));
-    assert_eq!(told.response, "access-control-allow-origin: *|", "caches may keep it for scripts");
+    let found = ask(&any, &Asking::new("GET /", &[]));
+    assert_eq!(found.response, "access-control-allow-origin: *|", "caches may keep it for scripts");
 }

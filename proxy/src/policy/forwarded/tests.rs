@@ -18,14 +18,14 @@ const CASE: Case<'_> = Case {
     peer: "10.0.0.9",
     tls: true,
     authority: "a.example:8443",
-    trust: Trust::Nobody,
+    trust: Trust::None,
     lines: &[],
 };
 
 const ID: &str = "x-request-id: 00000000-0000-4000-8000-000000000000\n";
 const PARENT: &str = "traceparent: 00-00000000000000000000000000000001-0000000000000002-01\n";
 
-fn told(case: &Case<'_>) -> String {
+fn found(case: &Case<'_>) -> String {
     let headers: Vec<_> =
         case.lines.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let head = HypotheticalHead::try_new("GET", case.authority, "/", None, &headers).unwrap();
@@ -57,15 +57,15 @@ fn trusting() -> Case<'static> {
 fn what_is_known_is_told() {
     let expected = "x-forwarded-for: 10.0.0.9\nx-forwarded-proto: https\n\
                     x-forwarded-host: a.example:8443\n";
-    assert_eq!(told(&CASE), format!("{expected}{ID}{PARENT}"));
+    assert_eq!(found(&CASE), format!("{expected}{ID}{PARENT}"));
 }
 
 #[test]
 fn what_is_not_known_is_left_out() {
     let unknown = Case { peer: "", tls: false, authority: "", ..CASE };
-    assert_eq!(told(&unknown), format!("x-forwarded-proto: http\n{ID}{PARENT}"));
+    assert_eq!(found(&unknown), format!("x-forwarded-proto: http\n{ID}{PARENT}"));
     let unknown = Case { trust: trusting().trust, ..unknown };
-    assert_eq!(told(&unknown), format!("x-forwarded-proto: http\n{ID}{PARENT}"));
+    assert_eq!(found(&unknown), format!("x-forwarded-proto: http\n{ID}{PARENT}"));
 }
 
 const CLAIMED: &[(&str, &str)] = &[
@@ -87,7 +87,7 @@ const CLAIMED: &[(&str, &str)] = &[
 #[test]
 fn claims_of_strangers_change_nothing() {
     let claiming = Case { lines: CLAIMED, ..CASE };
-    assert_eq!(told(&claiming), format!("{}kept x-other: 1\n", told(&CASE)));
+    assert_eq!(found(&claiming), format!("{}kept x-other: 1\n", found(&CASE)));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn the_word_of_a_trusted_peer_is_handed_on_with_the_peer_at_its_end() {
                     x-forwarded-port: 80\n\
                     x-request-id: given\n";
     let claiming = Case { lines: CLAIMED, ..trusting() };
-    assert_eq!(told(&claiming), format!("{expected}{PARENT}kept x-other: 1\n"));
+    assert_eq!(found(&claiming), format!("{expected}{PARENT}kept x-other: 1\n"));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_long_chain_loses_its_oldest_entries() {
     let entries: Vec<_> = (0..100).map(|at| format!("203.0.113.{at}")).collect();
     let list = entries.join(",");
     let lines = [("x-forwarded-for", list.as_str())];
-    let text = told(&Case { lines: &lines, ..trusting() });
+    let text = found(&Case { lines: &lines, ..trusting() });
     let sent = text.lines().next().unwrap().strip_prefix("x-forwarded-for: ").unwrap();
     let sent: Vec<_> = sent.split(", ").collect();
     assert_eq!(sent.len(), CHAIN_ENTRIES + 1);
@@ -118,13 +118,13 @@ fn a_long_chain_loses_its_oldest_entries() {
 fn a_trace_goes_on_or_begins() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let going = [("traceparent", parent), ("tracestate", "a=1"), ("Tracestate", "b=2")];
-    let expected = told(&CASE).replace(PARENT, "");
+    let expected = found(&CASE).replace(PARENT, "");
     let kept = format!("kept traceparent: {parent}\nkept tracestate: a=1\nkept Tracestate: b=2\n");
-    assert_eq!(told(&Case { lines: &going, ..CASE }), format!("{expected}{kept}"));
+    assert_eq!(found(&Case { lines: &going, ..CASE }), format!("{expected}{kept}"));
     let torn = [("traceparent", parent), ("Traceparent", parent), ("tracestate", "a=1")];
-    assert_eq!(told(&Case { lines: &torn, ..CASE }), told(&CASE));
+    assert_eq!(found(&Case { lines: &torn, ..CASE }), found(&CASE));
     let long = "x".repeat(513);
     let long = [("traceparent", parent), ("tracestate", long.as_str())];
     let kept = format!("kept traceparent: {parent}\n");
-    assert_eq!(told(&Case { lines: &long, ..CASE }), format!("{expected}{kept}"));
+    assert_eq!(found(&Case { lines: &long, ..CASE }), format!("{expected}{kept}"));
 }

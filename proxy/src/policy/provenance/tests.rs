@@ -137,32 +137,32 @@ fn whoever_is_not_trusted_is_the_client() {
         "x-request-id: mine",
     ];
     for (trust, peer) in [
-        (Trust::Nobody, Some("10.0.0.9")),
-        (Trust::Nobody, None),
+        (Trust::None, Some("10.0.0.9")),
+        (Trust::None, None),
         (proxies(), Some("11.0.0.1")),
         (proxies(), Some("192.0.2.127")),
         (proxies(), None),
     ] {
-        let said = judge(lines, &trust, peer);
+        let claims = judge(lines, &trust, peer);
         let head = head(lines);
-        assert!(said.forwarded_for.is_none() && !said.tls && !said.believed, "{peer:?}");
-        assert!(said.host.is_none() && said.request_id(&head.view()).is_none());
-        assert_eq!(said.port(&head.view(), Some(8080)), Some(8080));
+        assert!(claims.forwarded_for.is_none() && !claims.tls && !claims.trusted, "{peer:?}");
+        assert!(claims.host.is_none() && claims.request_id(&head.view()).is_none());
+        assert_eq!(claims.port(&head.view(), Some(8080)), Some(8080));
     }
 }
 
 #[test]
 fn the_word_of_a_trusted_peer_counts_if_it_is_well_formed() {
-    let told = |lines: &[&str]| {
+    let found = |lines: &[&str]| {
         let head = head(lines);
         let peer = Peer { address: Some(PEER.parse().unwrap()), tls: false };
-        let said = Provenance::judge(&head.view(), &proxies(), peer, || (1, 2));
-        let host = said.host.map(|host| String::from_utf8_lossy(host.of(head.view().bytes)));
-        let id = said.request_id(&head.view());
-        let port = said.port(&head.view(), Some(8080));
+        let claims = Provenance::judge(&head.view(), &proxies(), peer, || (1, 2));
+        let host = claims.host.map(|host| String::from_utf8_lossy(host.of(head.view().bytes)));
+        let id = claims.request_id(&head.view());
+        let port = claims.port(&head.view(), Some(8080));
         format!(
             "{} {} {} {}",
-            if said.tls { "https" } else { "http" },
+            if claims.tls { "https" } else { "http" },
             port.map_or_else(|| "-".to_owned(), |port| port.to_string()),
             host.as_deref().unwrap_or("-"),
             id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
@@ -186,7 +186,7 @@ fn the_word_of_a_trusted_peer_counts_if_it_is_well_formed() {
         (&["x-request-id: a b"], "http 8080 - -"),
         (&["x-request-id: a", "x-request-id: b"], "http 8080 - -"),
     ] {
-        assert_eq!(told(lines), expected, "{lines:?}");
+        assert_eq!(found(lines), expected, "{lines:?}");
     }
 }
 
@@ -196,7 +196,7 @@ fn the_trace_is_of_the_only_parent_whoever_sends_it() {
     let parent = format!("traceparent: {SENT}");
     let state = |length: usize| format!("tracestate: {}", "s".repeat(length));
     let trace = |lines: &[&str]| {
-        let trace = judge(lines, &Trust::Nobody, Some(PEER)).trace.unwrap();
+        let trace = judge(lines, &Trust::None, Some(PEER)).trace.unwrap();
         (trace.begun().is_none(), trace.keeps_state())
     };
     assert_eq!(trace(&[]), (false, false));

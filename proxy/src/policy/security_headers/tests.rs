@@ -13,11 +13,11 @@ fn what_holds_for_tls_alone_is_said_over_tls_alone() {
     assert_eq!((plain.verdict.as_str(), secure.verdict.as_str()), ("pass", "pass"));
     assert!(!plain.response.contains("strict-transport-security"), "{}", plain.response);
     assert!(secure.response.contains("strict-transport-security: max-age="), "{}", secure.response);
-    for told in [&plain, &secure] {
-        assert!(told.response.contains("x-content-type-options: nosniff|"), "{}", told.response);
-        assert!(told.response.contains("referrer-policy: same-origin|"), "{}", told.response);
-        assert!(!told.response.contains("x-frame-options"), "{}", told.response);
-        assert!(told.lists.response.drops(b"Referrer-Policy", Known::Other));
-        assert!(!told.lists.response.drops(b"X-Frame-Options", Known::Other));
+    for found in [&plain, &secure] {
+        assert!(found.response.contains("x-content-type-options: nosniff|"), "{}", found.response);
+        assert!(found.response.contains("referrer-policy: same-origin|"), "{}", found.response);
+        assert!(!found.response.contains("x-frame-options"), "{}", found.response);
+        assert!(found.lists.response.drops(b"Referrer-Policy", Known::Other));
+        assert!(!found.lists.response.drops(b"X-Frame-Options", Known::Other));
     }
 }

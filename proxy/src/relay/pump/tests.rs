@@ -23,7 +23,7 @@ struct Counts {
     left: usize,
 }
 
-impl Policy for Counts {
+impl PumpHooks for Counts {
     fn took(&mut self, data: &[u8]) -> Result<(), Cause> {
         self.body += data.len() as u64;
         Ok(())

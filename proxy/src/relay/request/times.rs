@@ -103,7 +103,7 @@ async fn answer_until(http2_client: bool, behind: u64, body: Body) -> u64 {
     let counters = UploadCounters::default();
     let sent = std::future::poll_fn(|cx| upload.poll(cx, &mut pinned, &watch, &counters)).await;
     assert!(sent.is_ok() && counters.complete.get(), "{sent:?}");
-    assert_eq!((counters.body.get(), watch.stage.get()), (length, Stage::ResponseHead));
+    assert_eq!((counters.body.get(), watch.stage.get()), (length, WaitStage::ResponseHead));
     deadline.wanted().duration_since(started).as_secs()
 }
 

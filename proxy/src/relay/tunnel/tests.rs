@@ -92,7 +92,7 @@ async fn everything_arrives_in_both_directions_small_and_large() {
             converse(visitor, pattern(up)),
             converse(server, pattern(down)),
         );
-        assert_eq!(end, End::Closed, "{up} {down}");
+        assert_eq!(end, TunnelEnd::Closed, "{up} {down}");
         assert!(answer.unwrap() == pattern(down), "{up} {down}");
         let mut expected = b"first".to_vec();
         expected.extend(pattern(up));
@@ -114,7 +114,7 @@ async fn a_unix_socket_is_copied() {
         converse(visitor, pattern(900_000)),
         converse(server, pattern(900_000)),
     );
-    assert_eq!(end, End::Closed);
+    assert_eq!(end, TunnelEnd::Closed);
     assert_eq!(request.unwrap().len(), 900_000);
     assert_eq!(answer.unwrap().len(), 900_006);
     assert_eq!(fixture.pipes.open(), 0);
@@ -136,7 +136,7 @@ async fn bytes_read_ahead_come_first() {
         converse(visitor.unwrap(), b"behind".to_vec()),
         converse(server, Vec::new()),
     );
-    assert_eq!(end, End::Closed);
+    assert_eq!(end, TunnelEnd::Closed);
     assert_eq!(request.unwrap(), b"ahead behind");
     assert!(fixture.client.is_bare());
 }
@@ -159,7 +159,7 @@ async fn a_side_that_has_closed_is_still_sent_to() {
         heard
     };
     let (end, heard) = tokio::join!(tunnel.run(Early::default()), talk);
-    assert_eq!((end, heard), (End::Closed, b"answer".to_vec()));
+    assert_eq!((end, heard), (TunnelEnd::Closed, b"answer".to_vec()));
 }
 
 #[tokio::test]
@@ -176,7 +176,8 @@ async fn a_reset_of_one_side_is_a_reset_for_the_other() {
             socket2::SockRef::from(&breaks).set_linger(Some(Duration::ZERO)).unwrap();
             drop(breaks);
         });
-        let expected = if client_breaks { End::ClientBroke } else { End::UpstreamBroke };
+        let expected =
+            if client_breaks { TunnelEnd::ClientBroke } else { TunnelEnd::UpstreamBroke };
         assert_eq!(end, expected);
         drop(Rc::into_inner(fixture).unwrap());
         let error = stays.read(&mut [0]).await.unwrap_err();
@@ -187,9 +188,11 @@ async fn a_reset_of_one_side_is_a_reset_for_the_other() {
 #[tokio::test(start_paused = true)]
 async fn silence_ends_it_and_so_does_age() {
     let second = Duration::from_secs(1);
-    for (idle, until, expected, after) in
-        [(20, None, End::Idle, 20), (20, Some(90), End::Idle, 20), (90, Some(20), End::Expired, 20)]
-    {
+    for (idle, until, expected, after) in [
+        (20, None, TunnelEnd::Idle, 20),
+        (20, Some(90), TunnelEnd::Idle, 20),
+        (90, Some(20), TunnelEnd::Expired, 20),
+    ] {
         let ((client, _visitor), (upstream, _server)) = (pair().await, pair().await);
         let fixture = Fixture::new(client, upstream);
         let start = Instant::now();

@@ -345,15 +345,18 @@ fn a_kind_beats_every_kind_behind_it() {
 fn explain_tells_every_candidate_once() {
     let table = table(&["host:a.b host:*.b prefix:/x method:PUT", "prefix:/x", "", "path:/y"]);
     with_normalised(&request("GET a.b/x"), |seen| {
-        let told = table.explain(seen).iter().fold(String::new(), |mut text, (route, verdict)| {
-            let _ = match verdict {
-                Verdict::Taken => write!(text, "{} taken; ", route.name),
-                Verdict::Outranked(by) => write!(text, "{} behind {}; ", route.name, by.name),
-                Verdict::Lost(mismatch) => write!(text, "{}: {mismatch}; ", route.name),
-            };
-            text
-        });
-        assert_eq!(told, "r0: another method; r1 taken; r2 behind r1; ");
+        let explained =
+            table.explain(seen).iter().fold(String::new(), |mut text, (route, verdict)| {
+                let _ = match verdict {
+                    RouteVerdict::Taken => write!(text, "{} taken; ", route.name),
+                    RouteVerdict::Outranked(by) => {
+                        write!(text, "{} behind {}; ", route.name, by.name)
+                    }
+                    RouteVerdict::Lost(mismatch) => write!(text, "{}: {mismatch}; ", route.name),
+                };
+                text
+            });
+        assert_eq!(explained, "r0: another method; r1 taken; r2 behind r1; ");
     });
 }
 
@@ -456,21 +459,21 @@ proptest! {
         let table = Table::build(&live);
         for words in &requests {
             let head = request(words);
-            let (found, expected, told) = with_normalised(&head, |seen| {
-                let mut told: Vec<_> = table.explain(seen).iter().map(|(it, _)| it.id).collect();
-                told.sort();
+            let (found, expected, explained) = with_normalised(&head, |seen| {
+                let mut explained: Vec<_> = table.explain(seen).iter().map(|(it, _)| it.id).collect();
+                explained.sort();
                 let by_path = live.iter().filter(|it| !matches!(
                     it.matcher.verdict(seen), Err(Mismatch::Host | Mismatch::Path)
                 ));
                 let candidates: Vec<_> = by_path.map(|it| it.id).collect();
-                assert_eq!(told, candidates, "{words} among {routes:?}");
+                assert_eq!(explained, candidates, "{words} among {routes:?}");
                 let taken = table.explain(seen).into_iter()
-                    .find(|(_, verdict)| matches!(verdict, Verdict::Taken))
+                    .find(|(_, verdict)| matches!(verdict, RouteVerdict::Taken))
                     .map(|(route, _)| route.id.0);
                 (table.find(seen).map(|it| it.id.0), reference(&live, seen), taken)
             });
             prop_assert_eq!(found, expected, "{} among {:?}", words, routes);
-            prop_assert_eq!(found, told);
+            prop_assert_eq!(found, explained);
         }
     }
 }

@@ -98,7 +98,7 @@ fn head(words: &str) -> HypotheticalHead {
 #[test]
 fn what_is_called_unreached_takes_no_request() {
     let heads: Vec<_> = requests().into_iter().map(|words| (head(&words), words)).collect();
-    let told = Cell::new(0);
+    let found = Cell::new(0);
     let config = Config { cases: 96, failure_persistence: None, ..Config::default() };
     let routes = prop::collection::vec(route(), 2..16);
     let check = |routes: Vec<String>| {
@@ -110,12 +110,12 @@ fn what_is_called_unreached_takes_no_request() {
         );
         let loaded = parse_str("a.yaml", &text).map_err(|_| TestCaseError::fail(text.clone()))?;
         let named = |end: &str| -> HashSet<String> {
-            let told = loaded.warnings.iter().filter_map(|one| one.message.strip_suffix(end));
-            told.filter_map(|one| one.strip_prefix("the route `")).map(str::to_owned).collect()
+            let found = loaded.warnings.iter().filter_map(|one| one.message.strip_suffix(end));
+            found.filter_map(|one| one.strip_prefix("the route `")).map(str::to_owned).collect()
         };
         let unreached = named("` is never reached");
         let asterisk = named("` is reached by `OPTIONS *` alone");
-        told.set(told.get() + unreached.len() + asterisk.len());
+        found.set(found.get() + unreached.len() + asterisk.len());
         let table = Table::build(&compile(&loaded.config, &[]).unwrap());
         for (head, words) in &heads {
             let found = with_normalised(head, |seen| table.find(seen).map(|one| one.name.clone()));
@@ -129,5 +129,5 @@ fn what_is_called_unreached_takes_no_request() {
     if let Err(error) = TestRunner::new(config).run(&routes, check) {
         panic!("{error}");
     }
-    assert!(told.get() > 50, "{} routes were unreached: nothing was tried", told.get());
+    assert!(found.get() > 50, "{} routes were unreached: nothing was tried", found.get());
 }

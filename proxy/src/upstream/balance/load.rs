@@ -5,7 +5,7 @@
 //! for any number of endpoints; and workers, each of which sees only its own requests, do not all
 //! run to the same best endpoint. Envoy's least-request does the same.
 //!
-//! Latency is Finagle's peak EWMA: a rise counts at once, a fall is believed with time. There a
+//! Latency is Finagle's peak EWMA: a rise counts at once, a fall counts gradually. There a
 //! fast error looks good; here, as in Linkerd's load biaser, a failure counts as a slow answer
 //! instead. Linkerd takes 5 s flat, we take a multiple of what is usual, so that one stray error
 //! does not shut an endpoint out for a minute while repeated ones soon do.

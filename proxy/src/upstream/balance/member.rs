@@ -31,7 +31,7 @@ impl State {
         Self { in_flight: Cell::new(0), latency: Cell::new(None), typical }
     }
 
-    fn observe(&self, outcome: Outcome, now: Instant) {
+    fn observe(&self, outcome: Observation, now: Instant) {
         let latency = self.latency.get();
         let seconds = outcome.latency.map(|latency| latency.as_secs_f64());
         if outcome.failed {
@@ -46,7 +46,7 @@ impl State {
 
 /// How a request to an endpoint ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Observation {
     /// From the first byte sent to the response's head; `None` when there was none.
     pub latency: Option<Duration>,
     /// The endpoint is to blame: it could not be reached, broke off, took too long, or answered
@@ -100,7 +100,7 @@ pub struct InFlight {
 impl InFlight {
     /// Records what became of it, usually when the response's head is there; the request stays
     /// counted until the guard is dropped, which is when the body has ended.
-    pub fn observe(&self, outcome: Outcome, now: Instant) {
+    pub fn observe(&self, outcome: Observation, now: Instant) {
         self.picked.0.state.observe(outcome, now);
     }
 

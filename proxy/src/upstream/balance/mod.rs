@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use self::draw::Weights;
 pub use self::key::{PickKey, hash_of, hash_of_peer};
-pub use self::member::{InFlight, Outcome, Picked};
+pub use self::member::{InFlight, Observation, Picked};
 use self::member::{Member, State, Typical};
 use self::round_robin::RoundRobin;
 use super::cluster::Cluster;

@@ -169,7 +169,7 @@ fn serve(
         let now = start + Duration::from_millis(n);
         let picked = balancer.pick(&key(n), &[], now).unwrap();
         let (latency, failed) = answer(&picked);
-        picked.start().observe(Outcome { latency: Some(latency), failed }, now);
+        picked.start().observe(Observation { latency: Some(latency), failed }, now);
         *counts.entry(picked.id).or_default() += 1;
     }
     counts
@@ -209,7 +209,7 @@ fn ewma_takes_one_back_that_has_recovered() {
     let start = Instant::now();
     let well = |_: &Picked| (Duration::from_millis(10), false);
     serve(&balancer, 1000, start, well);
-    let failed = Outcome { latency: None, failed: true };
+    let failed = Observation { latency: None, failed: true };
     pick_id(&balancer, once, start).start().observe(failed, start + Duration::from_secs(1));
     let soon = serve(&balancer, 1000, start + Duration::from_secs(1), well);
     assert!(soon.get(&once).copied().unwrap_or(0) < 10, "{soon:?}");
@@ -408,11 +408,11 @@ fn knowledge_stays_with_the_endpoint_over_reloads() {
     let first = cluster(BalancePolicy::P2cEwma, &[1, 1, 1]);
     let balancer = Balancer::new(&first, 37);
     let slow = pick_id(&balancer, first.endpoints().endpoints[0].id, now);
-    let under_way = slow.start();
-    under_way.observe(Outcome { latency: Some(Duration::from_secs(5)), failed: false }, now);
+    let in_flight = slow.start();
+    in_flight.observe(Observation { latency: Some(Duration::from_secs(5)), failed: false }, now);
     for other in &first.endpoints().endpoints[1..] {
         let one = pick_id(&balancer, other.id, now).start();
-        one.observe(Outcome { latency: Some(Duration::from_millis(5)), failed: false }, now);
+        one.observe(Observation { latency: Some(Duration::from_millis(5)), failed: false }, now);
     }
 
     let mut next = config(BalancePolicy::P2cEwma, &[7, 1, 1, 1]);
@@ -421,7 +421,7 @@ fn knowledge_stays_with_the_endpoint_over_reloads() {
     let balancer = balancer.succeed(&second);
     let again = pick_id(&balancer, slow.id, now);
     assert_eq!((again.weight, again.in_flight()), (7, 1), "its new weight and its old request");
-    drop(under_way);
+    drop(in_flight);
     assert_eq!(again.in_flight(), 0);
     assert!(again.0.state.latency.get().unwrap().now(now) > 4.9, "its old latency");
     let newcomer = pick_id(&balancer, second.endpoints().endpoints[3].id, now);
@@ -436,7 +436,7 @@ fn an_endpoint_that_left_is_not_picked_and_its_request_ends_quietly() {
     cluster.store().publish(0, &[one, other], now);
     let balancer = Balancer::new(&cluster, 1);
     let leaving = balancer.pick(&PickKey::default(), &[], now).unwrap();
-    let under_way = leaving.start();
+    let in_flight = leaving.start();
     let stays = if leaving.host == "api" && leaving.address.to_string() == "10.9.0.1:80" {
         other
     } else {
@@ -446,7 +446,7 @@ fn an_endpoint_that_left_is_not_picked_and_its_request_ends_quietly() {
     for _ in 0..10 {
         assert_ne!(balancer.pick(&PickKey::default(), &[], now).unwrap().id, leaving.id);
     }
-    drop(under_way);
+    drop(in_flight);
 }
 
 proptest! {

@@ -26,30 +26,31 @@ pub const MAX_ADDRESSES: usize = 256;
 /// Questions that are open at a time, over all clusters.
 const MAX_QUESTIONS: usize = 16;
 
-/// Whoever can turn a name into addresses.
+/// Resolves a name to addresses.
 pub trait Resolve: Send + Sync + 'static {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a>;
 }
 
-pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + Send + 'a>>;
+pub type Resolving<'a> =
+    Pin<Box<dyn Future<Output = Result<ResolvedAddresses, ResolveError>> + Send + 'a>>;
 
 /// The addresses of a name, of both families, in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ResolvedAddresses {
     pub addresses: Vec<IpAddr>,
     pub ttl: Duration,
     /// A family that could not be asked for, as opposed to one that the name does not have: its
     /// last good addresses stay.
-    pub missing: Option<Family>,
+    pub missing: Option<AddressFamily>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum AddressFamily {
     V4,
     V6,
 }
 
-impl Family {
+impl AddressFamily {
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
@@ -120,7 +121,7 @@ impl Discovery {
         Self { resolver, runtime, timing, turns, seed }
     }
 
-    /// Follows the names of a cluster until nobody holds its endpoints any more. Does nothing for
+    /// Follows the names of a cluster until its endpoints are dropped. Does nothing for
     /// endpoints that are followed already, so it may be called for each generation.
     pub fn spawn(&self, cluster: &Cluster) {
         let store = cluster.store();

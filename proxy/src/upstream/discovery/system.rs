@@ -18,9 +18,9 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::time::timeout;
 
-use super::{Answer, Family, Resolve, ResolveError, Resolving};
+use super::{AddressFamily, Resolve, ResolveError, ResolvedAddresses, Resolving};
 
-/// How long the hosts file is believed before it is read again.
+/// How long the hosts file is cached.
 const HOSTS_TTL: Duration = Duration::from_secs(30);
 /// How long one family is waited for when the other has answered: some servers never answer for
 /// addresses of version 6.
@@ -78,9 +78,13 @@ impl SystemResolver {
         Ok(Self { resolver, suffixes, ndots, grace: GRACE })
     }
 
-    async fn lookup(&self, host: &str) -> Result<Answer, ResolveError> {
+    async fn lookup(&self, host: &str) -> Result<ResolvedAddresses, ResolveError> {
         if let Ok(address) = host.parse() {
-            return Ok(Answer { addresses: vec![address], ttl: Duration::MAX, missing: None });
+            return Ok(ResolvedAddresses {
+                addresses: vec![address],
+                ttl: Duration::MAX,
+                missing: None,
+            });
         }
         let name = Name::from_str_relaxed(host).map_err(|_| ResolveError::BadName)?;
         if let Some(answer) = from_hosts(&name).await {
@@ -118,7 +122,7 @@ impl SystemResolver {
     }
 
     /// Both families of one full name.
-    async fn ask(&self, name: Name) -> Result<Answer, ResolveError> {
+    async fn ask(&self, name: Name) -> Result<ResolvedAddresses, ResolveError> {
         let mut v4 = std::pin::pin!(self.ask_for(name.clone(), RecordType::A));
         let mut v6 = std::pin::pin!(self.ask_for(name, RecordType::AAAA));
         let (v4, v6) = tokio::select! {
@@ -142,13 +146,13 @@ impl SystemResolver {
                 (Err(error), Err(_)) => return Err(*error),
                 (Err(ResolveError::NoAddresses), Ok(_))
                 | (Ok(_), Err(ResolveError::NoAddresses)) => None,
-                (Err(_), Ok(_)) => Some(Family::V4),
-                (Ok(_), Err(_)) => Some(Family::V6),
+                (Err(_), Ok(_)) => Some(AddressFamily::V4),
+                (Ok(_), Err(_)) => Some(AddressFamily::V6),
             };
         let found: Vec<_> = [v4, v6].into_iter().flatten().collect();
         let ttl = found.iter().map(|(_, ttl)| *ttl).min().ok_or(ResolveError::NoAddresses)?;
         let addresses = found.into_iter().flat_map(|(addresses, _)| addresses).collect();
-        Ok(Answer { addresses, ttl, missing })
+        Ok(ResolvedAddresses { addresses, ttl, missing })
     }
 
     async fn second(
@@ -183,7 +187,7 @@ impl Resolve for SystemResolver {
 }
 
 /// What the hosts file says. Read each time: it is short, and an edit should count.
-async fn from_hosts(name: &Name) -> Option<Answer> {
+async fn from_hosts(name: &Name) -> Option<ResolvedAddresses> {
     let hosts = tokio::task::spawn_blocking(Hosts::from_system).await.ok()?.ok()?;
     let addresses: Vec<_> = [RecordType::A, RecordType::AAAA]
         .into_iter()
@@ -192,7 +196,11 @@ async fn from_hosts(name: &Name) -> Option<Answer> {
             found.answers().iter().filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>()
         })
         .collect();
-    (!addresses.is_empty()).then_some(Answer { addresses, ttl: HOSTS_TTL, missing: None })
+    (!addresses.is_empty()).then_some(ResolvedAddresses {
+        addresses,
+        ttl: HOSTS_TTL,
+        missing: None,
+    })
 }
 
 /// Leaves out addresses of version 6 that no route leads to, unless there are no others: on a
@@ -205,9 +213,9 @@ fn drop_unroutable(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 
 /// Whether the kernel has a route: connecting a datagram socket asks it and sends nothing.
 fn has_route(address: IpAddr) -> bool {
-    let any: IpAddr = match Family::of(address) {
-        Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    let any: IpAddr = match AddressFamily::of(address) {
+        AddressFamily::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, 9))).is_ok()
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Answer, Family, MAX_ADDRESSES, Resolve, ResolveError, Timing};
-use crate::upstream::store::{Question, Store};
+use super::{AddressFamily, MAX_ADDRESSES, Resolve, ResolveError, ResolvedAddresses, Timing};
+use crate::upstream::store::{NameToResolve, Store};
 
 pub(super) struct Task {
-    /// Weak, so that asking does not keep alive what nobody uses.
+    /// Weak, so that a lookup does not keep an unused store alive.
     pub(super) store: Weak<Store>,
-    pub(super) question: Question,
+    pub(super) question: NameToResolve,
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) turns: Arc<Semaphore>,
     pub(super) timing: Timing,
@@ -52,7 +52,7 @@ impl Task {
         }
     }
 
-    async fn ask(&self) -> Result<Answer, ResolveError> {
+    async fn ask(&self) -> Result<ResolvedAddresses, ResolveError> {
         // The semaphore is never closed; were it, asking without a turn would do no harm.
         let _turn = self.turns.acquire().await;
         let asking = self.resolver.resolve(&self.question.host);
@@ -61,7 +61,7 @@ impl Task {
         if answer.addresses.is_empty() { Err(ResolveError::NoAddresses) } else { Ok(answer) }
     }
 
-    fn take_over(&mut self, store: &Store, answer: Answer) {
+    fn take_over(&mut self, store: &Store, answer: ResolvedAddresses) {
         let addresses = merge(self.question.known.as_deref().unwrap_or_default(), answer);
         if store.publish(self.question.source, &addresses, Instant::now()) {
             tracing::info!(addresses = addresses.len(), "endpoints changed");
@@ -85,8 +85,8 @@ impl Task {
 }
 
 /// What is used of an answer: sorted, so that its order says nothing, and bounded.
-fn merge(known: &[IpAddr], answer: Answer) -> Vec<IpAddr> {
-    let kept = known.iter().filter(|address| Some(Family::of(**address)) == answer.missing);
+fn merge(known: &[IpAddr], answer: ResolvedAddresses) -> Vec<IpAddr> {
+    let kept = known.iter().filter(|address| Some(AddressFamily::of(**address)) == answer.missing);
     let mut addresses: Vec<_> = kept.copied().chain(answer.addresses).collect();
     addresses.sort_unstable();
     addresses.dedup();

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::upstream::fixture::{named, numbered, upstream};
 
-type Scripted = Result<Answer, ResolveError>;
+type Scripted = Result<ResolvedAddresses, ResolveError>;
 
 /// Answers in order, the last one for ever, and remembers when it was asked.
 struct Script {
@@ -56,7 +56,7 @@ impl Resolve for Script {
 
 fn ok(addresses: &[&str], ttl: u64) -> Scripted {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    Ok(Answer { addresses, ttl: Duration::from_secs(ttl), missing: None })
+    Ok(ResolvedAddresses { addresses, ttl: Duration::from_secs(ttl), missing: None })
 }
 
 fn follow(script: &Arc<Script>) -> Arc<Cluster> {
@@ -164,7 +164,7 @@ async fn an_answer_in_another_order_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_family_that_could_not_be_asked_for_keeps_its_addresses() {
     let mut partial = ok(&["10.0.0.2"], 300).unwrap();
-    partial.missing = Some(Family::V6);
+    partial.missing = Some(AddressFamily::V6);
     let script =
         Script::new([ok(&["10.0.0.1", "fd00::1"], 5), Ok(partial), ok(&["10.0.0.2"], 300)]);
     let cluster = follow(&script);
@@ -179,7 +179,7 @@ async fn a_family_that_could_not_be_asked_for_keeps_its_addresses() {
 async fn too_many_addresses_are_cut() {
     let many: Vec<_> =
         (0..1000u32).map(|n| IpAddr::from((0x0a00_0000 + n).to_be_bytes())).collect();
-    let answer = Answer { addresses: many, ttl: Duration::from_secs(5), missing: None };
+    let answer = ResolvedAddresses { addresses: many, ttl: Duration::from_secs(5), missing: None };
     let cluster = follow(&Script::new([Ok(answer)]));
     cluster.ready().await;
     assert_eq!(cluster.endpoints().endpoints.len(), MAX_ADDRESSES);
@@ -329,8 +329,8 @@ async fn the_system_resolver_tells_failures_apart() {
         (Code(ResponseCode::ServFail), Code(ResponseCode::ServFail), Err(ResolveError::Refused)),
         (Code(ResponseCode::Refused), none.clone(), Err(ResolveError::Refused)),
         (found.clone(), none, Ok(None)),
-        (found.clone(), Code(ResponseCode::ServFail), Ok(Some(Family::V6))),
-        (found, Silence, Ok(Some(Family::V6))),
+        (found.clone(), Code(ResponseCode::ServFail), Ok(Some(AddressFamily::V6))),
+        (found, Silence, Ok(Some(AddressFamily::V6))),
     ] {
         let server = NameServer::start(vec![(RecordType::A, a), (RecordType::AAAA, aaaa)]).await;
         let answer = resolve(&server, "api.shop").await;

@@ -1,4 +1,4 @@
-//! Why an address cannot be bound, as the one who wrote it can cure it.
+//! Why an address cannot be bound, and what to do about it.
 //!
 //! It knows errors of the kernel and no configuration.
 
@@ -13,10 +13,10 @@ use crate::descriptors;
 /// The file in which the kernel names the first port that needs no capability.
 const FIRST_FREE_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-/// How to cure that `address` was refused with `error`.
-pub fn cure(address: &ListenAddress, error: &io::Error) -> String {
+/// What to do when `address` was refused with `error`.
+pub fn help(address: &ListenAddress, error: &io::Error) -> String {
     if descriptors::is_shortage(error) {
-        return descriptors::cure(error);
+        return descriptors::help(error);
     }
     match address {
         ListenAddress::Tcp { address, .. } => of_port(*address, error),
@@ -109,8 +109,8 @@ mod tests {
             ("0.0.0.0:80", libc::EADDRINUSE, "another process listens there"),
             ("0.0.0.0:80", libc::EMFILE, "LimitNOFILE"),
         ] {
-            let cure = cure(&tcp(address), &io::Error::from_raw_os_error(code));
-            assert!(cure.contains(expected), "{address} {code}: {cure}");
+            let help = help(&tcp(address), &io::Error::from_raw_os_error(code));
+            assert!(help.contains(expected), "{address} {code}: {help}");
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn what_the_kernel_says_of_sockets_of_this_machine_is_understood() {
         let refused = |address: &ListenAddress| {
             let error = bind(address, 1, &[]).map(drop).unwrap_err();
-            cure(address, &error)
+            help(address, &error)
         };
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| ListenAddress::Unix(folder.path().join(path));
@@ -131,8 +131,8 @@ mod tests {
             (live.address.clone(), "another process listens there"),
             (tcp("192.0.2.1:0"), "does not have the address"),
         ] {
-            let cure = refused(&address);
-            assert!(cure.contains(expected), "{address}: {cure}");
+            let help = refused(&address);
+            assert!(help.contains(expected), "{address}: {help}");
         }
         let taken = bind(&tcp("127.0.0.1:0"), 1, &[]).unwrap();
         assert!(refused(&taken.address).contains("ss -ltnp"), "{}", refused(&taken.address));

@@ -247,7 +247,7 @@ pub struct UpstreamShard {
     /// Requests that wait for a connection now.
     pub pending: Gauge,
     /// Attempts after the first of a request.
-    pub resends: Counter,
+    pub retries: Counter,
 }
 
 impl UpstreamShard {

@@ -3,13 +3,13 @@
 use portcullis_config::model::{ListenAddress, Listener};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct ListenerKey {
     pub(crate) address: ListenAddress,
     /// Tells addresses apart whose port the kernel chooses.
     name: Option<String>,
 }
 
-impl Place {
+impl ListenerKey {
     pub(crate) fn new(address: ListenAddress, name: &str) -> Self {
         let chosen = matches!(&address, ListenAddress::Tcp { address, .. } if address.port() == 0);
         Self { address, name: chosen.then(|| name.to_owned()) }
