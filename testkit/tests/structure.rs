@@ -14,6 +14,8 @@ use serde_json::Value;
 mod circles;
 #[path = "structure/manual.rs"]
 mod manual;
+#[path = "structure/sleeps.rs"]
+mod sleeps;
 #[path = "structure/source.rs"]
 mod source;
 
@@ -243,7 +245,7 @@ fn documents_name_no_place_of_one_machine() {
 }
 
 /// Applies a rule to every file with this extension and fails with all that break it.
-fn check_files(extension: &str, rule: impl Fn(&Path, &str) -> Vec<String>) {
+fn check_files(extension: &str, mut rule: impl FnMut(&Path, &str) -> Vec<String>) {
     let root = root();
     let found = files(extension);
     assert!(!found.is_empty(), "no file ends with .{extension}: the walk is broken");
