@@ -100,6 +100,7 @@ async fn drain(gateway: &PathBuf, intensity: Intensity) -> anyhow::Result<Verdic
         intensity,
         address,
         path: "/bytes/128",
+        origin: &origin,
         slow_path: "/delay/1000/x",
         slow_requests: 8,
         drain_timeout: DRAIN,

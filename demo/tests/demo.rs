@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_testkit::patience::found;
 use portcullis_testkit::process::{Process, Signal, workspace_binary};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_shop-demo");
@@ -86,11 +87,11 @@ async fn killed_it_takes_its_programs_with_it() {
     assert!(programs_in(demo.directory()).len() >= 6, "the test can see them");
     demo.signal(Signal::KILL).unwrap();
     demo.exit(LONG).await.unwrap();
-    let deadline = std::time::Instant::now() + LONG;
-    while !programs_in(demo.directory()).is_empty() {
-        assert!(std::time::Instant::now() < deadline, "{:?}", programs_in(demo.directory()));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    found(async || {
+        let left = programs_in(demo.directory());
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
 }
 
 #[tokio::test]

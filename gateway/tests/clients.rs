@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use portcullis_testkit::ca::{Authority, PemDirectory};
+use portcullis_testkit::patience::found;
 use portcullis_testkit::process::Process;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -157,7 +158,7 @@ accessLog: {{path: access.log}}
         // A script on some systems: its browser, and what that starts, end by their group.
         let window = Process::start(browser, arguments, &[]).unwrap();
         heard(&mut server, number + 1).await;
-        let records = timeout(WITHIN, records_of(&gateway, listener)).await.unwrap();
+        let records = records_of(&gateway, listener).await;
         let done = records.iter().find(|record| record["route"] == "done").unwrap();
         assert_eq!(done["path"], "/done/echo/pieces/ponged/4321", "{listener}");
         let live = records.iter().filter(|record| record["route"] == "live");
@@ -170,15 +171,13 @@ accessLog: {{path: access.log}}
 /// The listener's records, once the page has said that it is done.
 async fn records_of(gateway: &Process, listener: &str) -> Vec<serde_json::Value> {
     let log = gateway.directory().join("access.log");
-    loop {
+    found(async || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let records = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         let records: Vec<serde_json::Value> =
             records.filter(|record: &serde_json::Value| record["listener"] == listener).collect();
         let ended = |route| records.iter().filter(|record| record["route"] == route).count();
-        if ended("done") > 0 && ended("live") == 2 {
-            return records;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        if ended("done") > 0 && ended("live") == 2 { Ok(records) } else { Err(records) }
+    })
+    .await
 }

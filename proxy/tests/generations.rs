@@ -18,6 +18,7 @@ use portcullis_proxy::server::Server;
 use portcullis_proxy::snapshot::Snapshot;
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::patience::{found, until};
 use portcullis_testkit::websocket::{Frame, WebSocketOrigin, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -114,16 +115,14 @@ accessLog: {{path: disabled}}
 /// Waits until nobody holds the generation any more, and does meanwhile what the control loop
 /// would: it lets go of what serves no more.
 async fn dropped(fixture: &mut Fixture, snapshot: &Weak<Snapshot>) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    loop {
+    found(async || {
         fixture.server.publisher.retired.let_go();
-        if snapshot.strong_count() == 0 {
-            return;
+        match snapshot.strong_count() {
+            0 => Ok(()),
+            left => Err(format!("{left} still hold the generation")),
         }
-        let left = snapshot.strong_count();
-        assert!(tokio::time::Instant::now() < deadline, "{left} still hold the generation");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,9 +141,7 @@ async fn a_generation_dies_with_its_last_request_and_idle_connections_do_not_kee
     let mut slow = fixture.client().await;
     let before = origin.requests();
     slow.send(SLOW).await.unwrap();
-    while origin.requests() == before {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    origin.received(before + 1).await;
     assert_eq!(fixture.reload(Trigger::Asked).await.unwrap().generation, 2);
     assert!(first.strong_count() > 1, "the slow request has its generation, as the retired have");
     assert_eq!(slow.response().await.unwrap().status, 200);
@@ -202,11 +199,8 @@ async fn memory_is_asked_for_behind_all_work() {
         panic!("not TCP");
     };
     let asked = async |times: usize| {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while GIVEN_BACK.load(Ordering::Relaxed) < times {
-            assert!(tokio::time::Instant::now() < deadline, "not asked {times} times");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let what = format!("the allocator is asked {times} times");
+        until(&what, async || GIVEN_BACK.load(Ordering::Relaxed) >= times).await;
     };
     asked(1).await;
     let mut client = RawClient::connect(address).await.unwrap();
@@ -263,11 +257,7 @@ async fn counters_go_on_and_files_left_behind_are_named() {
     client.send(GET).await.unwrap();
     client.response().await.unwrap();
     // The last request is counted when its record is written, just after its response.
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while requests(&fixture) < 6.0 {
-        assert!(tokio::time::Instant::now() < deadline, "{}", requests(&fixture));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("six requests are counted", async || requests(&fixture) >= 6.0).await;
     assert_eq!(requests(&fixture), 6.0);
     std::fs::write(fixture.path("b.yaml"), more).unwrap();
     assert_eq!(fixture.reload(Trigger::Noticed).await.unwrap().problems, "");
@@ -300,12 +290,9 @@ async fn a_websocket_outlives_the_generation_that_let_it_in() {
     server.send(&Frame::close(1000)).await.unwrap();
     client.expect().await.unwrap();
     assert_eq!(client.next().await.unwrap(), None);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while open() > 0.0 {
-        assert!(tokio::time::Instant::now() < deadline, "it is still counted");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it is not counted any more", async || open() == 0.0).await;
 }
+
 /// A listener of this kind with a route of this name to the address.
 fn tunnels(kind: &str, route: &str, keys: &str, to: std::net::SocketAddr) -> String {
     format!(

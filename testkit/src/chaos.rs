@@ -22,8 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use ledger::Ledger;
 pub use ledger::{Counts, Ending};
 use load::Load;
@@ -33,6 +31,7 @@ pub use stage::Holding;
 use stage::Stage;
 
 use crate::lateness::Watch;
+use crate::patience::rest;
 use crate::process::ProcessError;
 
 /// How long the load runs before anything else happens.
@@ -120,7 +119,7 @@ pub async fn chaos(run: Chaos<'_>, tell: &mut dyn FnMut(String)) -> Result<Summa
         Ok(summary) => Ok(summary),
         Err(error) => {
             // What is being written about it is written by then.
-            sleep(Duration::from_secs(1)).await;
+            rest(Duration::from_secs(1)).await;
             let mut output = closing::mentions(&stage, &error.to_string());
             let lines = stage.process.lines();
             output.extend_from_slice(&lines[lines.len().saturating_sub(15)..]);
@@ -143,7 +142,7 @@ async fn play(
     }
     "the warm-up".clone_into(place);
     let load = Load::start("warm", run.seed, run.rate, &stage.doors, ledger);
-    unless_broken(ledger, sleep(WARM_UP)).await?;
+    unless_broken(ledger, rest(WARM_UP)).await?;
     let lasts = REHEARSAL.max(run.slot / 3);
     for fault in REHEARSED {
         *place = format!("the warm-up, {}", fault.name());
@@ -186,7 +185,7 @@ async fn play_slot(
     ledger.open_window(slot.fault, slot.fault.is_upstream().then_some(slot.target));
     unless_broken(ledger, strike::strike(stage, slot, lasts)).await??;
     ledger.close_window();
-    unless_broken(ledger, sleep(calm)).await?;
+    unless_broken(ledger, rest(calm)).await?;
     Ok(ledger.counts().since(&before))
 }
 

@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::http::{Decoder, Malformed, Response};
+use crate::patience::slowly;
 
 /// How long one call may take unless told otherwise.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -159,7 +160,7 @@ impl RawClient {
     ) -> Result<(), ClientError> {
         for (index, piece) in pieces.into_iter().enumerate() {
             if index > 0 {
-                tokio::time::sleep(pause).await;
+                slowly(pause).await;
             }
             self.send(piece.as_ref()).await?;
         }

@@ -144,6 +144,11 @@ pub(crate) mod tests {
         lateness.note(from, from + lasts, from + lasts + Duration::from_secs(3600));
     }
 
+    /// Keeps this thread from all else: what a control has to notice.
+    fn in_the_way(least: Duration) {
+        std::thread::sleep(least);
+    }
+
     #[test]
     fn stalls_are_counted_where_they_overlap() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
@@ -172,8 +177,8 @@ pub(crate) mod tests {
         while lateness.book().due.is_none() {
             tokio::task::yield_now().await;
         }
-        // Not asleep but in the way: the runtime has this thread alone.
-        std::thread::sleep(Duration::from_millis(200));
+        // The runtime has this thread alone.
+        in_the_way(Duration::from_millis(200));
         let late = lateness.between(begun, Instant::now());
         assert!(late >= Duration::from_millis(150), "{late:?}");
     }
@@ -181,7 +186,7 @@ pub(crate) mod tests {
     #[test]
     fn a_control_takes_off_no_more_than_it_was_late() {
         let control = Control::start();
-        std::thread::sleep(Duration::from_millis(100));
+        in_the_way(Duration::from_millis(100));
         let elapsed = control.elapsed();
         let (taken, late) = (control.taken(), control.late());
         assert!(elapsed >= Duration::from_millis(100));

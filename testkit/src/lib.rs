@@ -13,6 +13,7 @@ pub mod http;
 pub mod lateness;
 pub mod load;
 pub mod origin;
+pub mod patience;
 pub mod process;
 pub mod procfs;
 pub mod slices;

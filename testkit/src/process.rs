@@ -268,6 +268,7 @@ pub fn workspace_binary(name: &str) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patience::until;
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -325,11 +326,7 @@ mod tests {
     }
 
     async fn until_gone(pid: u32) {
-        let deadline = Instant::now() + LONG;
-        while runs(pid) {
-            assert!(Instant::now() < deadline, "{pid} lives on");
-            tokio::time::sleep(POLL).await;
-        }
+        until(&format!("the end of {pid}"), async || !runs(pid)).await;
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ mod postgres;
 mod process;
 
 pub use nats::Nats;
-pub use patience::{PATIENCE, next_event, until, within};
+pub use patience::{PATIENCE, next_event, slowly, until, within};
 pub use postgres::Postgres;
 pub use process::{Program, command};
 pub use rustix::process::Signal;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use portcullis_testkit::client::fetch;
 use portcullis_testkit::h2::frame::{WHOLE, get, headers};
 use portcullis_testkit::h2::{H2Client, Seen};
+use portcullis_testkit::patience::found;
 use portcullis_testkit::process::Process;
 use portcullis_testkit::procfs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 const FILE: &str = "portcullis.yaml";
@@ -90,15 +90,11 @@ impl Gateway {
 
     /// Waits until a metric has such a value.
     pub(crate) async fn reaches(&self, line: &str, wanted: impl Fn(u64) -> bool) {
-        let deadline = Instant::now() + LONG;
-        loop {
+        found(async || {
             let value = self.metric(line).await;
-            if wanted(value) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{line} is {value} for too long");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            if wanted(value) { Ok(()) } else { Err(format!("{line} is {value}")) }
+        })
+        .await;
     }
 
     /// Waits until a metric of the listener has this value.

@@ -1,17 +1,16 @@
 //! What each level of memory means for clients: the limit is moved around what the gateway takes.
 
-use std::time::Duration;
-
 use portcullis_testkit::client::{End, RawClient};
 use portcullis_testkit::h2::frame::{
     END_HEADERS, INITIAL_WINDOW_SIZE, WHOLE, block, data, get, headers, request,
 };
 use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::patience::{found, until};
 use portcullis_testkit::procfs;
 
 use crate::ALONE;
-use crate::gateway::{Gateway, LONG};
+use crate::gateway::Gateway;
 
 const OWN: &[u8] = b"GET /own HTTP/1.1\r\nhost: a\r\n\r\n";
 const DELAYED: &[u8] = b"GET /delay/30000 HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -61,9 +60,7 @@ async fn each_level_takes_more_from_clients() {
     let mut head = another(&gateway, b"GET /own HTTP/1.1\r\n").await;
     let half = [headers(1, END_HEADERS, request("POST", "/up", &[])), data(1, 0, "half")].concat();
     let mut upload_stream = stream(&gateway, &half).await;
-    while origin.connections() < 3 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("what is under way is at the origin", async || origin.connections() >= 3).await;
 
     at(&gateway, 85, 1).await;
     assert_eq!(idle.read_to_end().await.unwrap(), (Vec::new(), End::Closed), "an idle one");
@@ -127,18 +124,18 @@ async fn each_level_takes_more_from_clients() {
     gateway.change("limits: {memory: disabled}\n");
     gateway.reaches("portcullis_memory_level", |now| now == 0).await;
     // Workers hear of it a moment later.
-    let deadline = tokio::time::Instant::now() + LONG;
-    while !another(&gateway, OWN).await.response().await.is_ok_and(|answer| answer.keep_alive()) {
-        assert!(tokio::time::Instant::now() < deadline, "connections are not kept again");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("connections are kept again", async || {
+        another(&gateway, OWN).await.response().await.is_ok_and(|answer| answer.keep_alive())
+    })
+    .await;
     let told = |records: &[serde_json::Value]| {
         records.iter().filter(|record| record["reason"] == "memory-limit").count()
     };
-    while told(&gateway.records()) < 7 {
-        assert!(tokio::time::Instant::now() < deadline, "{:?}", gateway.records());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    found(async || {
+        let records = gateway.records();
+        if told(&records) >= 7 { Ok(()) } else { Err(records) }
+    })
+    .await;
 }
 
 const REFUSED: &str =

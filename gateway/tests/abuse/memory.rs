@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::h2::Seen;
 use portcullis_testkit::h2::frame::{WHOLE, get, headers};
+use portcullis_testkit::patience::{found, rest, slowly};
 use portcullis_testkit::procfs;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
@@ -13,13 +14,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::ALONE;
-use crate::gateway::{Gateway, LONG, MIB, endless};
+use crate::gateway::{Gateway, MIB, endless};
 
 const LIMIT: u64 = 64 * MIB;
 const LEVEL: &str = "portcullis_memory_level";
 const GET: &[u8] = b"GET /own HTTP/1.1\r\nhost: a\r\n\r\n";
 /// A second's bodies of one client, whichever way they go, are more than it may hold.
 const DOWN: &[u8] = b"GET /down HTTP/1.1\r\nhost: a\r\n\r\n";
+/// How slow a client of the flood is.
+const SENDS_EVERY: Duration = Duration::from_millis(300);
+const COMES_BACK_AFTER: Duration = Duration::from_millis(20);
+/// How long the flood goes on once requests are refused.
+const GOES_ON: Duration = Duration::from_secs(3);
 const UP: &[u8] = b"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n";
 
 /// Many that ask for much and take nothing, and as many that send much. They never stop by
@@ -36,12 +42,12 @@ async fn flood(target: SocketAddr, clients: usize) -> JoinSet<()> {
                     let _ = stream.write_all(DOWN).await;
                     // Taken away by a reset, which needs no reading.
                     while stream.write_all(b" ").await.is_ok() {
-                        tokio::time::sleep(Duration::from_millis(300)).await;
+                        slowly(SENDS_EVERY).await;
                     }
                 } else if stream.write_all(UP).await.is_ok() {
                     while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                slowly(COMES_BACK_AFTER).await;
             }
         });
         if at % 50 == 0 {
@@ -79,7 +85,7 @@ async fn a_flood_of_bodies_stays_below_the_limit() {
     let refused = eventually(gateway.address, |status, _| status == 503).await;
     assert!(refused.contains("memory-limit"), "{refused}");
     // It goes on for a while.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    rest(GOES_ON).await;
     let peak = procfs::peak_resident_bytes(gateway.pid()).unwrap();
     println!("{} KiB at most, of {}", peak / 1024, LIMIT / 1024);
     assert!(peak <= LIMIT + LIMIT / 10, "{} KiB", peak / 1024);
@@ -97,17 +103,12 @@ async fn a_flood_of_bodies_stays_below_the_limit() {
 
 /// Asks until an answer is as wanted: its status, and whether the connection is kept.
 async fn eventually(address: SocketAddr, wanted: impl Fn(u16, bool) -> bool) -> String {
-    let deadline = Instant::now() + LONG;
-    let mut last = String::new();
-    while Instant::now() < deadline {
+    found(async || {
         // Above the limit connections are closed unheard.
-        if let Ok(answer) = portcullis_testkit::client::fetch(address, "GET", "/own", &[]).await {
-            last = format!("{} {}", answer.status, answer.text());
-            if wanted(answer.status, answer.keep_alive()) {
-                return last;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("last: {last}")
+        let answer = portcullis_testkit::client::fetch(address, "GET", "/own", &[]).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let text = format!("{} {}", answer.status, answer.text());
+        if wanted(answer.status, answer.keep_alive()) { Ok(text) } else { Err(text) }
+    })
+    .await
 }

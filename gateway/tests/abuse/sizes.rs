@@ -8,6 +8,7 @@ use portcullis_testkit::h2::frame::{
     END_HEADERS, END_STREAM, WHOLE, block, data, get, headers, request,
 };
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::patience::{rest, until};
 use portcullis_testkit::procfs;
 
 use crate::ALONE;
@@ -135,18 +136,16 @@ async fn no_input_holds_a_hundred_times_its_size() {
     }
 }
 
+/// It spends next to no time of the processor any more.
 async fn until_quiet(gateway: &Gateway) {
     let spent = || procfs::cpu_nanoseconds(gateway.pid()).unwrap();
-    let mut before = spent();
-    loop {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let now = spent();
+    until("the gateway is quiet", async || {
+        let before = spent();
+        rest(Duration::from_millis(50)).await;
         // Upkeep alone takes a little.
-        if now - before < 5_000_000 {
-            return;
-        }
-        before = now;
-    }
+        spent() - before < 5_000_000
+    })
+    .await;
 }
 
 /// Frames of a byte cost nine more each; a client that sends only such is one of many frames that

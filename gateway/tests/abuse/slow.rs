@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use portcullis_testkit::lateness::Control;
 use portcullis_testkit::load::Load;
+use portcullis_testkit::patience::{found, slowly};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::ALONE;
-use crate::gateway::{Gateway, LONG, endless};
+use crate::gateway::{Gateway, endless};
 
 /// A fifth and a tenth of what holds unless a file says otherwise.
 const HEAD: Duration = Duration::from_secs(2);
@@ -50,26 +51,27 @@ async fn three_hundred_slow_clients_are_cut_and_nobody_else_notices() {
     assert!(report.ok() >= 499 && report.failed() == 0, "{report:?}");
 
     let cuts = [("head-timeout", HEAD), ("body-timeout", BODY), ("client-slow", BODY)];
-    let deadline = Instant::now() + LONG;
-    loop {
+    fn cut<'a>(
+        records: &'a [serde_json::Value],
+        reason: &'a str,
+    ) -> impl Iterator<Item = &'a serde_json::Value> {
+        records.iter().filter(move |record| record["reason"] == reason)
+    }
+    let records = found(async || {
         let records = gateway.records();
-        let cut = |reason| records.iter().filter(move |record| record["reason"] == reason);
-        if cuts.iter().all(|(reason, _)| cut(*reason).count() == OF_EACH) {
-            for (reason, allowed) in cuts {
-                let times = cut(reason).map(|record| patience(record, reason));
-                let (least, most) = times
-                    .fold((Duration::MAX, Duration::ZERO), |(least, most), time| {
-                        (least.min(time), most.max(time))
-                    });
-                println!("{reason}: after {least:?} to {most:?}");
-                let late = machine.late();
-                assert!(most <= allowed + LATE + late, "{reason} after {most:?}, late {late:?}");
-                assert!(least >= allowed.mul_f64(0.9), "{reason} after {least:?} already");
-            }
-            break;
-        }
-        assert!(Instant::now() < deadline, "{:?}", cuts.map(|(reason, _)| cut(reason).count()));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let counts = cuts.map(|(reason, _)| cut(&records, reason).count());
+        if counts == [OF_EACH; 3] { Ok(records) } else { Err(counts) }
+    })
+    .await;
+    for (reason, allowed) in cuts {
+        let times = cut(&records, reason).map(|record| patience(record, reason));
+        let (least, most) = times.fold((Duration::MAX, Duration::ZERO), |(least, most), time| {
+            (least.min(time), most.max(time))
+        });
+        println!("{reason}: after {least:?} to {most:?}");
+        let late = machine.late();
+        assert!(most <= allowed + LATE + late, "{reason} after {most:?}, late {late:?}");
+        assert!(least >= allowed.mul_f64(0.9), "{reason} after {least:?} already");
     }
 }
 
@@ -104,6 +106,6 @@ async fn dawdle(address: SocketAddr, kind: Slow) {
         if !going {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        slowly(Duration::from_millis(100)).await;
     }
 }

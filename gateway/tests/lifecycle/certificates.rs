@@ -199,9 +199,7 @@ async fn the_connections_of_a_revoked_client_end() {
         [frame::block(&[(":method", "GET"), (":scheme", "https")]), frame::block(&target)].concat()
     };
     streams.send(&headers(1, WHOLE, head("/delay/3000/x"))).await.unwrap();
-    while origin.requests() < 5 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    origin.received(5).await;
     let control = Control::start();
     gateway.process.replace_file("partners.crl", &authority.revoke(&[revoked.serial()])).unwrap();
     closed(&mut idle).await;

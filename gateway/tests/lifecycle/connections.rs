@@ -10,6 +10,7 @@ use portcullis_testkit::ca::{Authority, Leaf};
 use portcullis_testkit::client::{End, RawClient, Tls, fetch};
 use portcullis_testkit::h2::H2Client;
 use portcullis_testkit::h2::frame::{self, headers};
+use portcullis_testkit::patience::found;
 use portcullis_testkit::unverified::taking_any_certificate;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
@@ -19,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::gateway::{FILE, Gateway, LONG};
+use crate::gateway::{FILE, Gateway};
 
 const CONFIGURATION: &str = r#"version: v1
 workers: 2
@@ -369,15 +370,12 @@ async fn half_a_head(address: SocketAddr) {
 
 /// Waits until the metrics have this line.
 async fn counts(status: SocketAddr, series: &str) {
-    let deadline = Instant::now() + LONG;
-    loop {
+    found(async || {
         let text = fetch(status, "GET", "/metrics", &[]).await.unwrap().text();
-        if text.lines().any(|line| line == series) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{series} is not in\n{text}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        let said = || format!("{series} is not in {text}");
+        if text.lines().any(|line| line == series) { Ok(()) } else { Err(said()) }
+    })
+    .await;
 }
 
 /// An HTTP client understands the answer, and no reset destroys it.

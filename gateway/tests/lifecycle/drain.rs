@@ -28,9 +28,7 @@ async fn in_flight(origin: &Origin, address: SocketAddr, milliseconds: u32) -> R
     let mut client = RawClient::connect(address).await.unwrap();
     let request = format!("GET /delay/{milliseconds}/x HTTP/1.1\r\nhost: x\r\n\r\n");
     client.send(request.as_bytes()).await.unwrap();
-    while origin.requests() == before {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    origin.received(before + 1).await;
     client
 }
 
@@ -44,6 +42,7 @@ async fn every_request_that_came_is_answered() {
         intensity: Intensity { rate: 400.0, connections: 8, duration },
         address,
         path: "/bytes/100",
+        origin: &origin,
         slow_path: "/delay/800/x",
         slow_requests: 4,
         drain_timeout: Duration::from_secs(5),
@@ -150,9 +149,7 @@ async fn an_http2_connection_is_told_and_finishes_its_streams() {
         let before = origin.requests();
         let mut client = H2Client::open(address, None, &[]).await.unwrap();
         client.send(&headers(1, WHOLE, frame::get("/delay/700/x", &[]))).await.unwrap();
-        while origin.requests() == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        origin.received(before + 1).await;
         if by_signal {
             gateway.signal(Signal::TERM);
         } else {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use portcullis_testkit::client::{End, RawClient, fetch};
 use portcullis_testkit::http::Response;
 use portcullis_testkit::lateness::Control;
+use portcullis_testkit::patience::found;
 use portcullis_testkit::process::{Process, Signal};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -89,15 +90,11 @@ pub(crate) async fn closed(client: &mut RawClient) {
 
 /// Asks until the answer is as expected.
 pub(crate) async fn eventually(address: SocketAddr, path: &str, expected: &str) {
-    let deadline = tokio::time::Instant::now() + LONG;
-    loop {
+    found(async || {
         let text = get(address, path).await.text().to_string();
-        if text == expected {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{text:?} instead of {expected:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        if text == expected { Ok(()) } else { Err(text) }
+    })
+    .await;
 }
 
 /// One listener, one upstream, one route; the rest is added as text.

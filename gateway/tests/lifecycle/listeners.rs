@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_testkit::client::{ClientError, RawClient, fetch};
 use portcullis_testkit::load::{Load, LoadRequest, Outcome};
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::patience::until;
 use portcullis_testkit::process::{Signal, free_address};
 
 use crate::gateway::{Gateway, LONG, closed, forwarding, get};
@@ -38,9 +39,7 @@ async fn a_removed_listener_drains_and_the_others_hear_nothing() {
     idle.send(FAST).await.unwrap();
     assert!(idle.response().await.unwrap().keep_alive());
     busy.send(SLOW).await.unwrap();
-    while origin.requests() < 4 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    origin.received(4).await;
 
     gateway.write(&one);
     gateway.signal(Signal::HUP);
@@ -61,9 +60,7 @@ async fn a_removed_listener_drains_and_the_others_hear_nothing() {
     let last = busy.response().await.unwrap();
     assert_eq!((last.status, last.keep_alive()), (200, false));
     closed(&mut idle).await;
-    while RawClient::connect(second).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("nobody is accepted", async || RawClient::connect(second).await.is_err()).await;
     untouched.send(FAST).await.unwrap();
     assert!(untouched.response().await.unwrap().keep_alive());
 }
@@ -137,9 +134,7 @@ async fn an_address_changes_its_kind_and_changes_back() {
     gateway.address("changing").await;
     let mut busy = RawClient::connect(address).await.unwrap();
     busy.send(SLOW).await.unwrap();
-    while origin.requests() == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    origin.received(1).await;
     gateway.write(&of_kind("status"));
     gateway.serves_generation(2).await;
     let last = busy.response().await.unwrap();

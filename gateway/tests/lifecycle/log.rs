@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portcullis_testkit::load::Load;
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::patience::until;
 use portcullis_testkit::process::Signal;
 
 use crate::gateway::{Gateway, LONG, eventually, forwarding, get, replying};
@@ -19,9 +20,7 @@ async fn a_renamed_log_is_opened_again_and_no_line_is_lost() {
         let old = gateway.path(&format!("access.log.{round}"));
         std::fs::rename(gateway.path("access.log"), old).unwrap();
         gateway.signal(Signal::USR1);
-        while !gateway.path("access.log").exists() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("the log is there again", async || gateway.path("access.log").exists()).await;
     }
     let report = running.wait().await;
     assert_eq!(report.failed(), 0, "{report}");

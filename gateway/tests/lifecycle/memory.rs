@@ -1,10 +1,8 @@
 //! What a burst of work leaves in memory once it is over.
 
-use std::time::Duration;
-
 use portcullis_testkit::client::RawClient;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
-use tokio::time::{Instant, sleep};
+use portcullis_testkit::patience::found;
 
 use crate::gateway::{Gateway, LONG};
 
@@ -45,13 +43,10 @@ routes:
     let before = burst(10).await;
     let peak = burst(400).await;
     assert!(peak > before + 12 * LEFT, "{before} bytes, then {peak}: that was no burst");
-    let deadline = Instant::now() + LONG;
-    loop {
+    found(async || {
         let now = resident();
-        if now < before + LEFT {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{before} bytes, then {peak}, and {now} in the end");
-        sleep(Duration::from_millis(50)).await;
-    }
+        let said = format!("{before} bytes, then {peak}, and {now} in the end");
+        if now < before + LEFT { Ok(()) } else { Err(said) }
+    })
+    .await;
 }

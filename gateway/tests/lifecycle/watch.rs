@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use portcullis_testkit::origin::Origin;
+use portcullis_testkit::patience::until;
 use portcullis_testkit::process::Process;
 
 use crate::gateway::{BINARY, FILE, Gateway, eventually, forwarding, get, replying};
@@ -43,10 +44,12 @@ async fn other_files_of_the_folder_make_no_reload() {
     let configuration = forwarding(&[origin.address()], "");
     let mut gateway = Gateway::start(&configuration);
     let address = gateway.address("public").await;
-    while gateway.log("access.log").len() < 40 {
+    // The log is written in batches; each look comes with a request.
+    until("forty lines are written", async || {
         get(address, "/echo").await;
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        gateway.log("access.log").len() >= 40
+    })
+    .await;
     gateway.write(&format!("{configuration}# changed\n"));
     gateway.serves_generation(2).await;
 }
@@ -127,7 +130,5 @@ async fn in_a_directory_only_the_broken_file_stays_behind() {
     // A new file is part of it from now on.
     write("d.yaml", &route("d", "one"));
     eventually(address, "/c", "two").await;
-    while get(address, "/d").await.status != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually(address, "/d", "one").await;
 }

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use portcullis_testkit::lateness::Control;
+use portcullis_testkit::patience::found;
 use portcullis_testkit::process::Signal;
 use portcullis_testkit::websocket::{Frame, Peer, WebSocketOrigin, connect};
 use tokio::net::TcpStream;
 
-use crate::gateway::{Gateway, LONG, get};
+use crate::gateway::{Gateway, get};
 
 /// Two listeners, of which the second may go, and a route that may have another name.
 fn configuration(origin: SocketAddr, second: bool, route: &str, jitter: &str) -> String {
@@ -67,18 +68,14 @@ async fn open_now(status: SocketAddr, route: &str) -> Option<u64> {
 
 /// The log's reasons, once there are so many.
 async fn reasons(gateway: &Gateway, count: usize) -> Vec<String> {
-    let deadline = Instant::now() + LONG;
-    loop {
+    found(async || {
         let log = gateway.log("access.log");
         let of_tunnels = log.iter().filter(|line| line["status"] == 101);
         let reasons: Vec<_> =
             of_tunnels.map(|line| line["reason"].as_str().unwrap_or("none").to_owned()).collect();
-        if reasons.len() >= count {
-            return reasons;
-        }
-        assert!(Instant::now() < deadline, "{reasons:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        if reasons.len() >= count { Ok(reasons) } else { Err(reasons) }
+    })
+    .await
 }
 
 #[tokio::test]

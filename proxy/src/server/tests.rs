@@ -1,6 +1,6 @@
 use portcullis_testkit::client::{End, RawClient};
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
-use tokio::time::Instant;
+use portcullis_testkit::patience::found;
 
 use super::*;
 
@@ -16,11 +16,11 @@ fn gauge(server: &Server, name: &str) -> f64 {
 }
 
 async fn comes_to(server: &Server, name: &str, expected: f64) {
-    let deadline = Instant::now() + PATIENCE;
-    while (gauge(server, name) - expected).abs() > 0.0 {
-        assert!(Instant::now() < deadline, "{name} is {}", gauge(server, name));
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    found(async || {
+        let now = gauge(server, name);
+        if (now - expected).abs() > 0.0 { Err(format!("{name} is {now}")) } else { Ok(()) }
+    })
+    .await;
 }
 
 async fn served(client: &mut RawClient) {

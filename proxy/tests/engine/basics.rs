@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use portcullis_testkit::patience::found;
 
 use crate::harness::{Gate, Settings, always, check, get, line, message, observe, post, verdicts};
 
@@ -229,11 +230,9 @@ async fn many_clients_that_go_at_any_time_leave_the_rest_in_order() {
     let begun = gate.records().await;
     // No connection is left that nobody uses any more.
     assert!(begun.iter().all(|record| record["reason"] != "internal"));
-    for _ in 0..200 {
-        if origin.open_connections() == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{} connections are still open", origin.open_connections());
+    found(async || match origin.open_connections() {
+        0 => Ok(()),
+        open => Err(format!("{open} connections are still open")),
+    })
+    .await;
 }

@@ -1,11 +1,12 @@
 //! Bodies larger than every buffer, in both directions at once, and the ways in which they stop.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_testkit::client::End;
 use portcullis_testkit::lateness::Control;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use portcullis_testkit::patience::{found, slowly};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -166,7 +167,7 @@ async fn a_request_that_ends_after_its_response_began_has_the_idle_time() {
             .unwrap();
         let mut rest = [0; 4];
         stream.read_exact(&mut rest).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(900)).await;
+        slowly(Duration::from_millis(900)).await;
         stream.write_all(b"1\r\n!\r\n0\r\n\r\n").await.unwrap();
         let _ = stream.read(&mut rest).await;
     })
@@ -176,12 +177,18 @@ async fn a_request_that_ends_after_its_response_began_has_the_idle_time() {
         ..Settings::default()
     };
     let gate = Gate::new(settings, &[slow]).await;
-    let mut client = gate.client().await;
-    client.send(post("/", &["content-length: 4"], "").as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    client.send(b"rest").await.unwrap();
-    let seen = observe(&mut client, false, 1).await;
-    assert!(seen.starts_with("200 ok!"), "{seen}");
+    let mut client = TcpStream::connect(gate.address).await.unwrap();
+    client.write_all(post("/", &["content-length: 4"], "").as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"ok\r\n") {
+        assert!(client.read_buf(&mut seen).await.unwrap() > 0, "no response has begun");
+    }
+    client.write_all(b"rest").await.unwrap();
+    while !seen.ends_with(b"0\r\n\r\n") {
+        assert!(client.read_buf(&mut seen).await.unwrap() > 0, "the response is cut");
+    }
+    let seen = String::from_utf8_lossy(&seen);
+    assert!(seen.starts_with("HTTP/1.1 200 ") && seen.contains("\r\n!\r\n"), "{seen}");
 }
 
 #[tokio::test]
@@ -276,15 +283,11 @@ async fn a_client_that_does_not_read_holds_little_and_not_for_long() {
     let before = resident();
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
     stream.write_all(get("/", &[]).as_bytes()).await.unwrap();
-    let start = Instant::now();
-    let records = loop {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let records = found(async || {
         let text = std::fs::read_to_string(gate.path("access.ndjson")).unwrap_or_default();
-        if text.ends_with('\n') {
-            break text;
-        }
-        assert!(start.elapsed() < WITHIN, "it is still waited for");
-    };
+        if text.ends_with('\n') { Ok(text) } else { Err(text) }
+    })
+    .await;
     assert!(records.contains("\"client-slow\""), "{records}");
     let grown = resident().saturating_sub(before);
     // Other tests of this process grow, too; the body is sixteen times as large.
@@ -307,7 +310,7 @@ async fn a_trickle_does_not_hold_a_connection() {
         let head = post("/", &["content-length: 1000"], "");
         writes.write_all(head.as_bytes()).await.unwrap();
         for _ in 0..100 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            slowly(Duration::from_millis(50)).await;
             if writes.write_all(b"x").await.is_err() {
                 break;
             }

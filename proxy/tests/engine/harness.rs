@@ -13,6 +13,7 @@ use portcullis_proxy::server::Server;
 use portcullis_testkit::client::{ClientError, End, RawClient};
 use portcullis_testkit::http::Response;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use portcullis_testkit::patience::found;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -108,12 +109,11 @@ impl Gate {
 
     /// Waits until such a metric has this value.
     pub(crate) async fn metric_is(&self, name: &str, labels: &[&str], value: f64) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while self.metric(name, labels) != value {
-            let found = self.metric(name, labels);
-            assert!(std::time::Instant::now() < deadline, "{name} {labels:?}: {found}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        found(async || {
+            let now = self.metric(name, labels);
+            if now == value { Ok(()) } else { Err(format!("{name} {labels:?}: {now}")) }
+        })
+        .await;
     }
 
     /// Ends the proxy and gives its records.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use portcullis_testkit::client::{End, RawClient};
 use portcullis_testkit::lateness::Control;
 use portcullis_testkit::origin::{Script, ScriptedOrigin};
+use portcullis_testkit::patience::until;
 use portcullis_testkit::unverified::taking_any_certificate;
 
 use crate::harness::{Gate, Settings, always, check, get, line, message, observe, post, verdicts};
@@ -351,14 +352,11 @@ async fn connections_beyond_the_limit_are_closed() {
     assert!(end.0.is_empty());
     drop(kept);
     // Its place is free again as soon as the proxy has seen one go.
-    for attempt in 0.. {
+    until("there is a place again", async || {
         let mut client = gate.client().await;
         // A connection that was closed at once may refuse even this.
         let _ = client.send(get("/", &[]).as_bytes()).await;
-        if observe(&mut client, false, 1).await == "200 ok, keep" {
-            break;
-        }
-        assert!(attempt < 50);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        observe(&mut client, false, 1).await == "200 ok, keep"
+    })
+    .await;
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use portcullis_testkit::lateness::Control;
+use portcullis_testkit::patience::{slowly, until};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -295,17 +296,19 @@ async fn silence_and_age_end_a_tunnel() {
     let mut client = TcpStream::connect(idle.address).await.unwrap();
     let mut server = sink.accept().await;
     let control = Control::start();
-    // Bytes of either side keep it open.
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    // Bytes of either side keep it open for longer than the time.
+    let mut sent = 0;
+    while control.elapsed() < Duration::from_millis(1_200) {
+        slowly(Duration::from_millis(100)).await;
         server.write_all(b"x").await.unwrap();
+        sent += 1;
     }
-    assert_eq!(rest(&mut client).await.unwrap(), b"xxxx");
+    assert_eq!(rest(&mut client).await.unwrap(), b"x".repeat(sent));
     assert_eq!(rest(&mut server).await.unwrap(), b"");
     let (elapsed, taken) = (control.elapsed(), control.taken());
     assert!(elapsed.as_millis() >= 2_100, "{elapsed:?}");
     assert!(taken.as_millis() < 4_000, "{taken:?}");
-    assert_eq!(told(&idle.records().await[0]), "tunnel-idle 0 4 1");
+    assert_eq!(told(&idle.records().await[0]), format!("tunnel-idle 0 {sent} 1"));
 
     let listener = "connectionLimits: {maxAge: 400ms}";
     let aged = gate(Keys { listener, ..NOTHING }, &[sink.address()]).await;
@@ -314,7 +317,7 @@ async fn silence_and_age_end_a_tunnel() {
     let control = Control::start();
     let busy = async {
         while server.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            slowly(Duration::from_millis(20)).await;
         }
     };
     let (_, end) = tokio::join!(busy, rest(&mut client));
@@ -359,9 +362,7 @@ async fn a_drain_lets_a_tunnel_go_on_until_its_patience_ends() {
     let start = Instant::now();
     let talk = async {
         // Nobody is accepted any more, and what is open goes on.
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("nobody is accepted", async || TcpStream::connect(address).await.is_err()).await;
         for _ in 0..5 {
             stays.write_all(b"x").await.unwrap();
             assert_eq!(take(&mut staying, 1).await, b"x");

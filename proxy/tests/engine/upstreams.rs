@@ -18,22 +18,23 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// One connection, many who want it: served in the order in which they came.
 #[tokio::test]
 async fn those_who_wait_are_served_in_order() {
-    let slow = Script::new()
-        .repeat(Script::new().request().delay(Duration::from_millis(20)).respond("ok"));
-    let origin = ScriptedOrigin::start([slow]).await.unwrap();
+    let held = Script::new().repeat(Script::new().request().hold().respond("ok"));
+    let origin = ScriptedOrigin::start([held]).await.unwrap();
     let settings = Settings {
         upstream: "concurrency: {maxConnections: 1, maxPending: 20}",
         ..Settings::default()
     };
     let gate = Gate::new(settings, &[origin.address()]).await;
     let mut clients = Vec::new();
-    for n in 0..12 {
+    for n in 0..12_u32 {
         let mut client = gate.client().await;
         client.send(get(&format!("/{n}"), &[]).as_bytes()).await.unwrap();
-        // Each is in the queue before the next one comes.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // Each is in the queue before the next one comes, but for the first, which is ahead of it.
+        assert!(origin.until(WITHIN, |all| !all.is_empty() && !all[0].requests.is_empty()).await);
+        gate.metric_is("portcullis_upstream_pending_requests", &[], n.into()).await;
         clients.push(client);
     }
+    origin.go_on();
     for client in &mut clients {
         assert_eq!(observe(client, false, 1).await, "200 ok, keep");
     }
@@ -100,7 +101,7 @@ async fn a_place_is_free_again_when_its_client_has_gone() {
     assert!(origin.until(WITHIN, |all| all.len() == 1 && all[0].requests.len() == 1).await);
     let mut second = gate.client().await;
     second.send(get("/", &[]).as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    gate.metric_is("portcullis_upstream_pending_requests", &[], 1.0).await;
     first.reset().unwrap();
     assert_eq!(observe(&mut second, false, 1).await, "200 ok, keep");
 }

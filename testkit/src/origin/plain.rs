@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::http::{Decoder, Request};
+use crate::patience::{slowly, until};
 
 /// Larger bodies are a mistake in a test.
 const BODY_LIMIT: usize = 256 * 1024 * 1024;
@@ -45,6 +46,7 @@ struct Shared {
     name: String,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    delays: AtomicUsize,
     open: AtomicUsize,
     killed_in_flight: AtomicUsize,
     killed_idle: AtomicUsize,
@@ -69,6 +71,7 @@ impl Origin {
             name: name.to_owned(),
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            delays: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             killed_in_flight: AtomicUsize::new(0),
             killed_idle: AtomicUsize::new(0),
@@ -97,6 +100,18 @@ impl Origin {
     /// Requests received whole so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many requests have been received whole.
+    pub async fn received(&self, requests: usize) {
+        let what = format!("{requests} requests at {}", self.shared.name);
+        until(&what, async || self.requests() >= requests).await;
+    }
+
+    /// The same of those whose answers are delayed.
+    pub async fn delayed(&self, requests: usize) {
+        let what = format!("{requests} delayed requests at {}", self.shared.name);
+        until(&what, async || self.shared.delays.load(Ordering::Relaxed) >= requests).await;
     }
 
     /// From now on each request is kept for [`Self::recorded`]; not meant for load.
@@ -256,7 +271,8 @@ async fn answer(
             if code == 204 || code == 304 { Vec::new() } else { echo(request, shared, numbers) }
         }
         ("delay", Some(milliseconds)) => {
-            tokio::time::sleep(Duration::from_millis(milliseconds as u64)).await;
+            shared.delays.fetch_add(1, Ordering::Relaxed);
+            slowly(Duration::from_millis(milliseconds as u64)).await;
             echo(request, shared, numbers)
         }
         _ => echo(request, shared, numbers),

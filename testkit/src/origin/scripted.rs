@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::http::{Decoder, Malformed, Request};
+use crate::patience::slowly;
 
 /// No script may hold a test longer than this in one step.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
@@ -32,6 +33,7 @@ enum Step {
     Request,
     Send(Vec<u8>),
     Delay(Duration),
+    Hold,
     Drip { bytes: Vec<u8>, piece: usize, pause: Duration },
     HalfClose,
     Close,
@@ -72,6 +74,11 @@ impl Script {
 
     pub fn delay(self, time: Duration) -> Self {
         self.with(Step::Delay(time))
+    }
+
+    /// Goes on when the test says so, by [`ScriptedOrigin::go_on`].
+    pub fn hold(self) -> Self {
+        self.with(Step::Hold)
     }
 
     /// Sends the bytes in pieces with pauses between.
@@ -116,6 +123,8 @@ pub struct Connection {
     pub bytes: Vec<u8>,
     /// Each request that its script waited for, bodies where it waited for them.
     pub requests: Vec<Request>,
+    /// How often its script has sent something that the kernel has taken.
+    pub sent: usize,
     /// Set when the peer's bytes were no HTTP.
     pub malformed: Option<Malformed>,
     /// The peer has closed or reset the connection, or the script has ended it.
@@ -134,6 +143,7 @@ pub struct ScriptedOrigin {
 struct Record {
     connections: Mutex<Vec<Connection>>,
     changed: Notify,
+    goes_on: watch::Sender<bool>,
 }
 
 impl ScriptedOrigin {
@@ -173,6 +183,11 @@ impl ScriptedOrigin {
     /// Every request of every connection.
     pub fn requests(&self) -> Vec<Request> {
         self.record.lock().iter().flat_map(|connection| connection.requests.clone()).collect()
+    }
+
+    /// Lets every script pass its holds, from now on.
+    pub fn go_on(&self) {
+        self.record.goes_on.send_replace(true);
     }
 
     /// Waits until the record satisfies the condition; false when it has not in time.
@@ -271,12 +286,20 @@ impl Player {
                 return self.head().await;
             }
             Step::Request => return self.request().await,
-            Step::Send(bytes) => self.stream.write_all(bytes).await?,
-            Step::Delay(time) => tokio::time::sleep(*time).await,
+            Step::Send(bytes) => {
+                self.stream.write_all(bytes).await?;
+                self.record.update(self.index, |connection| connection.sent += 1);
+            }
+            Step::Delay(time) => slowly(*time).await,
+            Step::Hold => {
+                let mut goes_on = self.record.goes_on.subscribe();
+                // The sender is in the record, which this connection holds too.
+                drop(timeout(STEP_LIMIT, goes_on.wait_for(|goes_on| *goes_on)).await);
+            }
             Step::Drip { bytes, piece, pause } => {
                 for piece in bytes.chunks(*piece) {
                     self.stream.write_all(piece).await?;
-                    tokio::time::sleep(*pause).await;
+                    slowly(*pause).await;
                 }
             }
             Step::HalfClose => self.stream.shutdown().await?,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{Intensity, SoakError, Verdict};
 use crate::client::RawClient;
 use crate::load::Outcome;
+use crate::origin::Origin;
 use crate::process::{Process, Signal};
 
 /// A drain in the middle of a load.
@@ -17,7 +18,9 @@ pub struct SigtermDrain<'a> {
     pub address: SocketAddr,
     /// What the load asks for.
     pub path: &'a str,
-    /// A target that is answered only after a while, shorter than the drain timeout.
+    /// Where requests end.
+    pub origin: &'a Origin,
+    /// A target that it delays, by less than the drain timeout.
     pub slow_path: &'a str,
     /// Slow requests in flight when the signal comes.
     pub slow_requests: usize,
@@ -44,9 +47,9 @@ pub async fn sigterm_drain(
         client.send(request.as_bytes()).await.map_err(std::io::Error::other)?;
         slow.push(client);
     }
-    // The bytes must be on the other side before the signal; a connection that is still in the
-    // backlog then is another matter, which the load's connections show.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // They are in flight before the signal; a connection that is still in the backlog then is
+    // another matter, which the load's connections show.
+    drain.origin.delayed(drain.slow_requests).await;
     let signalled = begun.elapsed();
     process.signal(Signal::TERM)?;
     let mut cut = 0;

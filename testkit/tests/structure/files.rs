@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Applies a rule to every file with this extension and fails with all that break it.
-pub(crate) fn check_files(extension: &str, rule: impl Fn(&Path, &str) -> Vec<String>) {
+pub(crate) fn check_files(extension: &str, mut rule: impl FnMut(&Path, &str) -> Vec<String>) {
     let root = root();
     let found = files(extension);
     assert!(!found.is_empty(), "no file ends with .{extension}: the walk is broken");

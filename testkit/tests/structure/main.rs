@@ -8,6 +8,7 @@ mod circles;
 mod files;
 mod layers;
 mod manual;
+mod sleeps;
 mod source;
 
 use std::fmt::Write as _;

@@ -113,7 +113,7 @@ fn tree<'a>(
 }
 
 /// Names, `::`, and every other sign by itself.
-fn words(code: &str) -> Vec<&str> {
+pub(crate) fn words(code: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = code.trim_start();
     while let Some(first) = rest.chars().next() {

@@ -28,6 +28,11 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     .await;
 }
 
+/// A peer that takes its time before it goes on: a test that uses it passes with a longer pause too.
+pub async fn slowly(pause: Duration) {
+    tokio::time::sleep(pause).await;
+}
+
 /// The next event of a group, which must come.
 pub async fn next_event(subscription: &mut Subscription) -> Delivery {
     let next = within("the next event", subscription.next()).await;

@@ -63,6 +63,7 @@ async fn a_cut_while_a_member_waits(cut: Cut) {
     relay.cut(cut);
     within("another connection", relay.holds_again()).await;
     let events = within("published events", publish(&direct, 0..3)).await;
+    relay.go_on();
     let expected: Vec<_> = events.iter().map(|event| (event.id, 1)).collect();
     assert_eq!(within("three events", waiting).await.unwrap(), expected);
 }

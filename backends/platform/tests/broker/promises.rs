@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use shop_platform::Broker;
 use shop_platform::broker::{Delivery, Failed, Policy, Published, Subscription};
+use shop_platform::testing::slowly;
 use uuid::Uuid;
 
 use super::event;
@@ -305,7 +306,7 @@ pub(super) async fn sixteen_slow_events_come_once_and_in_order(broker: &Broker) 
     for (number, id) in ids.into_iter().enumerate() {
         let delivery = next(&mut mail).await;
         assert_eq!((delivery.event.id, delivery.attempt), (id, 1), "event {number}");
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        slowly(Duration::from_millis(700)).await;
         delivery.ack().await.unwrap();
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shop_platform::testing::slowly;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,13 +17,16 @@ use tokio::task::JoinSet;
 /// How a question for events begins.
 const QUESTION: &[u8] = b"PUB $JS.API.CONSUMER.MSG.NEXT.";
 const UNSUBSCRIPTION: &[u8] = b"UNSUB ";
+/// How slow the network is behind a question.
 const HELD: Duration = Duration::from_millis(100);
 
-/// When the client's bytes are held for a while.
+/// When the client's bytes are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
+    /// For a while each time.
     AfterQuestions,
-    /// On each connection but the first, when it is subscribed again to what it was.
+    /// On each connection but the first, when it is subscribed again to what it was, until
+    /// [`Relay::go_on`].
     BeforeItAsksAnew,
 }
 
@@ -49,6 +53,8 @@ struct State {
     questions: watch::Sender<u64>,
     /// Of the connections that are held before they ask anew, the last.
     holding: watch::Sender<u64>,
+    /// What is held before it asks anew is held no longer.
+    goes_on: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -63,6 +69,7 @@ impl Relay {
             cut: watch::Sender::new(None),
             questions: watch::Sender::new(0),
             holding: watch::Sender::new(0),
+            goes_on: watch::Sender::new(false),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, server, Arc::clone(&state)));
@@ -86,6 +93,11 @@ impl Relay {
     /// Until a client that was cut off is subscribed again and has asked nothing yet.
     pub(super) async fn holds_again(&self) {
         self.state.holding.subscribe().wait_for(|count| *count > 1).await.unwrap();
+    }
+
+    /// Lets it ask.
+    pub(super) fn go_on(&self) {
+        self.state.goes_on.send_replace(true);
     }
 }
 
@@ -132,13 +144,13 @@ impl Commands {
             if state.hold == Hold::BeforeItAsksAnew && anew && connection > 1 && !was_held {
                 was_held = true;
                 state.holding.send_replace(connection);
-                tokio::time::sleep(HELD).await;
+                drop(state.goes_on.subscribe().wait_for(|goes_on| *goes_on).await);
             }
             server.write_all(&command).await?;
             if question {
                 state.questions.send_modify(|count| *count += 1);
                 if state.hold == Hold::AfterQuestions {
-                    tokio::time::sleep(HELD).await;
+                    slowly(HELD).await;
                 }
             }
         }

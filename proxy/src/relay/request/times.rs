@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use portcullis_testkit::patience::slowly;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-use tokio::time::sleep;
 
 use super::tests::HEAD;
 use super::*;
@@ -41,7 +41,7 @@ async fn http2(body: Body) -> h2::RecvStream {
     tokio::spawn(async move {
         for (pause, size) in body {
             if *pause > 0 {
-                sleep(Duration::from_secs(*pause)).await;
+                slowly(Duration::from_secs(*pause)).await;
             }
             sending.send_data(Bytes::from(vec![b'x'; *size]), false).unwrap();
         }
@@ -74,7 +74,7 @@ async fn answer_until(http2_client: bool, behind: u64, body: Body) -> u64 {
         tokio::spawn(async move {
             for (pause, size) in late {
                 if *pause > 0 {
-                    sleep(Duration::from_secs(*pause)).await;
+                    slowly(Duration::from_secs(*pause)).await;
                 }
                 client_end.write_all(&vec![b'x'; *size]).await.unwrap();
             }

@@ -8,9 +8,10 @@ use std::sync::Mutex;
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use portcullis_config::model::BalancePolicy;
+use portcullis_testkit::patience::passes;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::upstream::fixture::{named, numbered, upstream};
@@ -79,12 +80,12 @@ async fn a_name_is_asked_for_again_when_its_time_is_over() {
     cluster.ready().await;
     assert_eq!(addresses(&cluster), ["10.0.0.1:80"]);
     let first = cluster.endpoints().generation;
-    sleep(Duration::from_secs(29)).await;
+    passes(Duration::from_secs(29)).await;
     assert_eq!(script.asked(), 1);
-    sleep(Duration::from_secs(5)).await;
+    passes(Duration::from_secs(5)).await;
     assert_eq!(addresses(&cluster), ["10.0.0.2:80"]);
     assert!(cluster.endpoints().generation > first);
-    sleep(Duration::from_secs(3600)).await;
+    passes(Duration::from_secs(3600)).await;
     for pause in script.pauses() {
         assert!((30.0..=33.1).contains(&pause), "{pause}");
     }
@@ -96,7 +97,7 @@ async fn times_to_live_are_bounded() {
     for (ttl, least, most) in [(0, 1.0, 1.11), (86_400, 300.0, 330.1), (u64::MAX, 300.0, 330.1)] {
         let script = Script::new([ok(&["10.0.0.1"], ttl)]);
         let _cluster = follow(&script);
-        sleep(Duration::from_secs(1000)).await;
+        passes(Duration::from_secs(1000)).await;
         assert!(script.asked() > 2);
         for pause in script.pauses() {
             assert!((least..=most).contains(&pause), "{pause} for {ttl}");
@@ -116,7 +117,7 @@ async fn the_last_good_answer_outlives_any_failure() {
     let cluster = follow(&script);
     cluster.ready().await;
     let generation = cluster.endpoints().generation;
-    sleep(Duration::from_secs(3600)).await;
+    passes(Duration::from_secs(3600)).await;
     assert_eq!(addresses(&cluster), ["10.0.0.1:80"]);
     assert_eq!(cluster.endpoints().generation, generation);
     assert!(cluster.is_ready());
@@ -140,7 +141,7 @@ async fn success_starts_the_pauses_anew() {
     let cluster = follow(&script);
     cluster.ready().await;
     assert_eq!(cluster.sources()[0].failures, 0);
-    sleep(Duration::from_secs(200)).await;
+    passes(Duration::from_secs(200)).await;
     assert_eq!(addresses(&cluster), ["10.0.0.2:80"]);
     assert!(script.pauses()[7] <= 1.01, "{:?}", script.pauses());
 }
@@ -156,7 +157,7 @@ async fn an_answer_in_another_order_changes_nothing() {
     cluster.ready().await;
     let before = cluster.endpoints();
     assert_eq!(addresses(&cluster), ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]);
-    sleep(Duration::from_secs(60)).await;
+    passes(Duration::from_secs(60)).await;
     assert!(script.asked() > 5);
     assert!(Arc::ptr_eq(&before, &cluster.endpoints()));
 }
@@ -169,9 +170,9 @@ async fn a_family_that_could_not_be_asked_for_keeps_its_addresses() {
         Script::new([ok(&["10.0.0.1", "fd00::1"], 5), Ok(partial), ok(&["10.0.0.2"], 300)]);
     let cluster = follow(&script);
     cluster.ready().await;
-    sleep(Duration::from_secs(6)).await;
+    passes(Duration::from_secs(6)).await;
     assert_eq!(addresses(&cluster), ["10.0.0.2:80", "[fd00::1]:80"]);
-    sleep(Duration::from_secs(2)).await;
+    passes(Duration::from_secs(2)).await;
     assert_eq!(addresses(&cluster), ["10.0.0.2:80"], "asked again soon, and now it has none");
 }
 
@@ -191,7 +192,7 @@ async fn a_server_that_keeps_silent_counts_as_a_failure() {
     let cluster = follow(&script);
     assert!(timeout(Duration::from_secs(14), cluster.ready()).await.is_err());
     assert_eq!(script.asked(), 1);
-    sleep(Duration::from_secs(3)).await;
+    passes(Duration::from_secs(3)).await;
     assert_eq!(script.asked(), 2);
     assert_eq!(cluster.sources()[0].last_error, Some(ResolveError::TimedOut));
 }
@@ -206,10 +207,10 @@ async fn following_ends_with_the_last_generation_that_has_the_name() {
     let resolver: Arc<dyn Resolve> = Arc::<Script>::clone(&script);
     let discovery = Discovery::new(resolver, Handle::current(), 2);
     discovery.spawn(&second);
-    sleep(Duration::from_secs(1)).await;
+    passes(Duration::from_secs(1)).await;
     assert_eq!(script.asked(), 1, "the next generation shares the task");
     drop(first);
-    sleep(Duration::from_secs(60)).await;
+    passes(Duration::from_secs(60)).await;
     let asked = script.asked();
     assert!(asked > 5);
 
@@ -217,7 +218,7 @@ async fn following_ends_with_the_last_generation_that_has_the_name() {
     let third = Cluster::build(&config, Some(&second));
     discovery.spawn(&third);
     drop(second);
-    sleep(Duration::from_secs(3600)).await;
+    passes(Duration::from_secs(3600)).await;
     assert_eq!(script.asked(), asked);
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
 }

@@ -70,40 +70,36 @@ async fn a_tunnel_ends_at_its_age_however_busy() {
     assert_eq!(verdicts(&ends.gate.records().await), "101 max-age");
 }
 
-/// A Close frame of ours stands between two frames, never in one.
+/// A Close frame of ours stands between two frames, never in one. A direction with no frame under
+/// way is told at once, and so the peer there knows that the other one waits for its end.
 #[tokio::test]
 async fn a_frame_under_way_is_finished_first() {
     let ends = Ends::of("websocket: {drain: {jitter: 1ms}}").await;
-    let (mut client, mut server) = ends.open().await;
-    let (mut witness, _other) = ends.open().await;
-    let (up, down) = (Frame::new(TEXT, vec![b'u'; 300]), Frame::new(TEXT, vec![b'd'; 70_000]));
-    let (up_bytes, down_bytes) = (up.clone().masked().to_bytes(), down.to_bytes());
-    client.send_bytes(&up_bytes[..1]).await.unwrap();
-    server.send_bytes(&down_bytes[..9]).await.unwrap();
-    assert_eq!(client.stream.read_u8().await.unwrap(), down_bytes[0]);
-    assert_eq!(server.stream.read_u8().await.unwrap(), up_bytes[0]);
+    let (mut sender, mut reader) = ends.open().await;
+    let (mut other_reader, mut other_sender) = ends.open().await;
+    let up = Frame::new(TEXT, vec![b'u'; 300]).masked().to_bytes();
+    let down = Frame::new(TEXT, vec![b'd'; 70_000]).to_bytes();
+    sender.send_bytes(&up[..1]).await.unwrap();
+    other_sender.send_bytes(&down[..9]).await.unwrap();
+    assert_eq!(reader.stream.read_u8().await.unwrap(), up[0]);
+    assert_eq!(other_reader.stream.read_u8().await.unwrap(), down[0]);
 
     let records = tokio::spawn(ends.gate.records());
-    // Behind the rest of the frame comes what is not passed any more.
-    let more = |bytes: &[u8], masked| {
-        let extra = Frame { masked, ..Frame::text("too late") };
-        [bytes, &extra.to_bytes()].concat()
-    };
-    // Another connection hears of it at once; so has this one, give or take its jitter.
-    assert_eq!(witness.expect().await.unwrap().code(), Some(1001));
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    client.send_bytes(&more(&up_bytes[1..], true)).await.unwrap();
-    server.send_bytes(&more(&down_bytes[9..], false)).await.unwrap();
-    let mut rest = vec![0; up_bytes.len() - 1];
-    server.stream.read_exact(&mut rest).await.unwrap();
-    assert!(rest == up_bytes[1..]);
-    let mut rest = vec![0; down_bytes.len() - 1];
-    client.stream.read_exact(&mut rest).await.unwrap();
-    assert!(rest == down_bytes[1..]);
-    told(&mut client, 1001).await;
-    told(&mut server, 1001).await;
-    assert_eq!(client.next().await.unwrap(), None);
-    drop((witness, _other));
+    for (sender, reader, bytes, sent) in
+        [(&mut sender, &mut reader, up, 1), (&mut other_sender, &mut other_reader, down, 9)]
+    {
+        assert_eq!(sender.expect().await.unwrap().code(), Some(1001));
+        // Behind the rest of the frame comes what is not passed any more.
+        sender.send_bytes(&bytes[sent..]).await.unwrap();
+        sender.send(&Frame::text("too late")).await.unwrap();
+        let mut rest = vec![0; bytes.len() - 1];
+        reader.stream.read_exact(&mut rest).await.unwrap();
+        assert!(rest == bytes[1..]);
+        told(reader, 1001).await;
+        sender.send(&Frame::close(1001)).await.unwrap();
+    }
+    assert_eq!(sender.next().await.unwrap(), None);
+    assert_eq!(other_reader.next().await.unwrap(), None);
     assert_eq!(verdicts(&records.await.unwrap()), "101 draining, 101 draining");
 }
 
@@ -135,8 +131,11 @@ async fn a_close_under_way_is_left_to_the_peers() {
     let (mut client, mut server) = ends.open().await;
     client.send(&Frame::close(1000)).await.unwrap();
     assert_eq!(server.expect().await.unwrap().code(), Some(1000));
+    let (mut witness, other) = ends.open().await;
     let records = tokio::spawn(ends.gate.records());
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Another connection hears of it at once; so would this one.
+    assert_eq!(witness.expect().await.unwrap().code(), Some(1001));
+    drop((witness, other));
     server.send(&Frame::close(1000)).await.unwrap();
     assert_eq!(client.expect().await.unwrap().code(), Some(1000));
     drop(server);
