@@ -31,7 +31,7 @@ BENCH_NEEDS := haproxy:haproxy nginx:nginx caddy:caddy wrk:wrk h2load:nghttp2-cl
 	valgrind:valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-report bench-micro bench-check soak chaos lint fuzz
+.PHONY: help demo test bench bench-report bench-micro bench-check soak chaos lint fuzz fuzz-check
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -83,10 +83,18 @@ chaos: ## Faults drawn by a seed under load in every protocol (ARGS='--seed 42 -
 	$(CARGO) build --locked -p portcullis-gateway -p portcullis-benches
 	$(TARGET)/debug/portcullis-bench chaos $(ARGS)
 
-lint: ## Formatting and clippy, warnings denied
+lint: ## Formatting and clippy, warnings denied; of the fuzz targets too
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory fuzz-check
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS (60) each
 	@tools/need.sh c++:g++
 	fuzz/run.sh $(FUZZ_SECONDS)
+
+# They share what clippy has built of their dependencies. Nothing is linked, so libFuzzer itself is not
+# compiled: it is enough to say that it is elsewhere.
+fuzz-check: ## Formatting and clippy of the fuzz targets, which shows that they compile
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	CUSTOM_LIBFUZZER_PATH=/nowhere/libfuzzer.a $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml \
+		--target-dir $(TARGET) --bins -- -D warnings

@@ -14,7 +14,7 @@ use portcullis_testkit::soak::{Intensity, SigtermDrain, sigterm_drain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::gateway::{Gateway, closed, forwarding};
+use crate::gateway::{Gateway, close_is_announced, closed, forwarding};
 
 const FAST: &[u8] = b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n";
 
@@ -108,9 +108,7 @@ async fn a_request_on_an_idle_connection_is_answered_with_the_close() {
     client.response().await.unwrap();
     gateway.signal(Signal::TERM);
     gateway.says(&["draining"]).await;
-    client.send(FAST).await.unwrap();
-    let last = client.response().await.unwrap();
-    assert_eq!((last.status, last.keep_alive()), (200, false));
+    close_is_announced(&mut client, FAST).await;
     closed(&mut client).await;
     gateway.ends(Duration::from_secs(3), 0).await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_testkit::client::{End, RawClient, fetch};
 use portcullis_testkit::http::Response;
 use portcullis_testkit::lateness::Control;
-use portcullis_testkit::patience::found;
+use portcullis_testkit::patience::{found, until};
 use portcullis_testkit::process::{Process, Signal};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -86,6 +86,18 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Response {
 /// Waits for the other side to close in order, without another byte.
 pub(crate) async fn closed(client: &mut RawClient) {
     assert_eq!(client.read_to_end().await.unwrap(), (Vec::new(), End::Closed));
+}
+
+/// Sends the request again and again until its answer announces the close: workers hear of an end a
+/// moment after it is logged, and what comes before that is answered as ever.
+pub(crate) async fn close_is_announced(client: &mut RawClient, request: &[u8]) {
+    until("the close is announced", async || {
+        client.send(request).await.unwrap();
+        let answer = client.response().await.unwrap();
+        assert_eq!(answer.status, 200);
+        !answer.keep_alive()
+    })
+    .await;
 }
 
 /// Asks until the answer is as expected.

@@ -9,7 +9,7 @@ use portcullis_testkit::origin::Origin;
 use portcullis_testkit::patience::until;
 use portcullis_testkit::process::{Signal, free_address};
 
-use crate::gateway::{Gateway, LONG, closed, forwarding, get};
+use crate::gateway::{Gateway, LONG, close_is_announced, closed, forwarding, get};
 
 const SLOW: &[u8] = b"GET /delay/700/x HTTP/1.1\r\nhost: x\r\n\r\n";
 const FAST: &[u8] = b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -45,17 +45,7 @@ async fn a_removed_listener_drains_and_the_others_hear_nothing() {
     gateway.signal(Signal::HUP);
     gateway.says(&["no longer listening", &second.to_string()]).await;
     // A request that comes before the close is still answered, by the routes that were.
-    // The workers hear of it one after the other, so the first answers may not announce it yet.
-    let patience = std::time::Instant::now() + LONG;
-    loop {
-        between.send(FAST).await.unwrap();
-        let answer = between.response().await.unwrap();
-        assert_eq!(answer.status, 200);
-        if !answer.keep_alive() {
-            break;
-        }
-        assert!(std::time::Instant::now() < patience, "the close must be announced");
-    }
+    close_is_announced(&mut between, FAST).await;
     closed(&mut between).await;
     let last = busy.response().await.unwrap();
     assert_eq!((last.status, last.keep_alive()), (200, false));
