@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mark_is_said_once_and_the_end() {
+    fn each_mark_is_logged_once_and_the_expiry() {
         check(90, &[(60, 30), (76, 14), (83, 7), (87, 3), (89, 1), (90, 0)]);
         check(7, &[(4, 3), (6, 1), (7, 0)]);
         // One that lives a day is renewed in its last hours.
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_first_seen_late_is_said_once_and_a_renewed_one_anew() {
+    fn a_certificate_first_seen_late_is_logged_once_and_a_renewed_one_again() {
         let mut reported = Reported::default();
         let mut days = |all: &[Expiring], now| {
             let (news, _) = reported.look(all, now);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_self_signed_certificates() {
+    fn self_signed_certificates_are_not_logged() {
         let mut own = certificate("public/0", 90 * DAY, 0);
         own.file = None;
         assert!(Reported::default().look(&[own], 10).0.is_empty());

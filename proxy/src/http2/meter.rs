@@ -21,14 +21,14 @@ const SETTINGS: u32 = 20;
 const CONTINUATION: u32 = 10;
 /// An answer is due.
 const PING: u32 = 2;
-/// Frames that nobody here knows, and goodbyes.
+/// Unknown frames, and GOAWAY.
 const ODD: u32 = 5;
 /// Frames that ordinary clients send by the thousand.
 const CHEAP: u32 = 1;
 
 /// A request that was answered to its end pays for itself, and for another that is cancelled.
 const ANSWERED: u32 = 60;
-/// Bytes of a request's body pay for a frame, so many for each.
+/// Bytes of a request's body that pay for one frame.
 const BODY_BYTES: u32 = 64;
 /// What a frame of a response's body earns at most: clients confirm it on its stream and on the
 /// connection, and some measure the line with a ping. One byte earns nothing, or a client could

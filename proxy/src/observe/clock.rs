@@ -23,7 +23,7 @@ impl Clock {
         Self::of(Source::System)
     }
 
-    /// Moves only when told to.
+    /// Moves only when a test advances it.
     pub fn manual(time: Rc<ManualTime>) -> Self {
         Self::of(Source::Manual(time))
     }
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_is_told_without_its_fractions() {
+    fn a_second_is_written_without_its_fractions() {
         assert_eq!(rfc3339(1_795_408_427), "2026-11-23T04:33:47Z");
         assert_eq!(rfc3339(-1), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(i64::MAX), "9999-12-31T23:59:59Z");

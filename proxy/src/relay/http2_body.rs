@@ -132,12 +132,12 @@ impl Http2Body {
         self.reset
     }
 
-    /// What is read from here on is kept, up to so many bytes. To be said before any of it is.
+    /// Keeps the bytes read from here on, up to the limit. Call it before any is read.
     pub fn keep(&mut self, most: usize) {
         self.kept = Some(Kept::new(most));
     }
 
-    /// Nobody will want again what was read.
+    /// The bytes that were read will not be needed again.
     pub fn forget(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.wanted = false;
@@ -279,7 +279,7 @@ mod tests {
         body
     }
 
-    /// Takes up to so many bytes, in pieces of that many; whether the end was seen.
+    /// Reads up to a number of bytes, in pieces; whether the end was reached.
     async fn take(body: &mut Http2Body, most: usize, step: usize) -> (Vec<u8>, bool) {
         let mut taken = Vec::new();
         while taken.len() < most {

@@ -13,7 +13,7 @@ use http::{HeaderMap, Response};
 use super::reader::{Data, Trailers};
 use crate::http2::fields::trailer_map;
 
-/// What is handed to an HTTP/2 connection at a time: a stream that stands still holds so much.
+/// Bytes handed to an HTTP/2 connection at a time: a stalled stream holds this much.
 const MOST_AT_ONCE: usize = 16 * 1024;
 
 /// One HTTP/2 message on its way.
@@ -34,7 +34,7 @@ enum Head {
 enum End {
     #[default]
     Open,
-    /// Said by the next frame that leaves.
+    /// Sent with the next frame.
     Due(Option<HeaderMap>),
     Sent,
 }

@@ -160,7 +160,7 @@ impl Lists {
         Ok(lists)
     }
 
-    /// Without one list of an anchor every client would be refused, which nobody wants.
+    /// With a list missing for one anchor, every client would be refused.
     fn belong_to(
         &self,
         anchors: &Anchors,

@@ -174,7 +174,7 @@ impl Attempts for Calls<'_> {
     }
 }
 
-/// Adds to a body that may have so many bytes.
+/// Appends to a body, up to its limit.
 fn put(body: &mut Vec<u8>, data: &[u8], most: usize) -> Result<(), CallError> {
     if data.len() > most - body.len() {
         return Err(CallError::TooLarge(most));

@@ -102,7 +102,7 @@ impl Frames {
 
 enum Length {
     Incomplete,
-    /// So many bytes follow the length.
+    /// This many bytes follow the length.
     Known(u64),
     Impossible,
 }

@@ -16,8 +16,8 @@ impl Entry {
     }
 }
 
-/// What a user that is not in the file is held against: the entry that takes longest, so that nobody
-/// can tell by the time whether there is such a user.
+/// What an unknown user is checked against: the entry that takes longest, so that the time does not
+/// reveal whether a user exists.
 pub(super) fn decoy(passwords: &Passwords) -> Entry {
     let slowest = passwords.iter().map(|(_, hash)| hash).max_by_key(|hash| cost(hash));
     Entry(slowest.cloned().unwrap_or(PasswordHash::Sha256([0; 32])))

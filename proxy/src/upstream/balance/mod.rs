@@ -4,7 +4,7 @@
 //! line that another worker reads and allocates nothing; it follows the shared endpoint set by one
 //! pointer compare. What it knows of an endpoint (requests in flight, latency) is this worker's
 //! own experience and stays with the endpoint's identity when the set or the configuration
-//! changes. Balancers know nothing of connections or protocols: they are told when a request
+//! changes. Balancers know nothing of connections or protocols: they learn when a request
 //! starts and how it ended.
 
 mod draw;
