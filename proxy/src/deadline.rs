@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The one timer of a connection. Shared by the futures of its task, never across tasks.
 pub struct Deadline {
-    state: RefCell<State>,
+    state: RefCell<TimerState>,
     /// The number of looks since it was moved.
     looks: Cell<u8>,
     cut: Cell<Cut>,
@@ -28,7 +28,7 @@ enum Cut {
     Done,
 }
 
-struct State {
+struct TimerState {
     wanted: Instant,
     registered: Instant,
     timer: Pin<Box<Sleep>>,
@@ -37,7 +37,7 @@ struct State {
 impl Deadline {
     pub fn at(wanted: Instant) -> Self {
         let timer = Box::pin(sleep_until(wanted));
-        let state = RefCell::new(State { wanted, registered: wanted, timer });
+        let state = RefCell::new(TimerState { wanted, registered: wanted, timer });
         Self { state, looks: Cell::new(0), cut: Cell::new(Cut::No) }
     }
 

@@ -15,7 +15,7 @@ use portcullis_config::policy::basic_auth::BasicAuth as Settings;
 
 use self::credentials::Credentials;
 use self::known::VerifiedPasswords;
-use self::verify::{Entry, decoy, is_quick, verify};
+use self::verify::{HashedUser, decoy, is_quick, verify};
 use super::PolicyFault;
 use super::judge::{Answer, Inspected, Judge, Lists, Question, Verdict};
 use crate::cause::Rule;
@@ -28,7 +28,7 @@ pub struct BasicAuth {
     challenge: Box<str>,
     passwords: Passwords,
     /// The hash that an unknown user is checked against.
-    decoy: Entry,
+    decoy: HashedUser,
     known: Arc<VerifiedPasswords>,
     /// The content of the file, so that a reload of the same content keeps the verified passwords.
     text: Vec<u8>,
@@ -64,7 +64,7 @@ impl Judge for BasicAuth {
             return self.pass(&credentials, lists);
         }
         let (found, entry) = match self.passwords.find(credentials.user()) {
-            Some(hash) => (true, Entry::of(hash)),
+            Some(hash) => (true, HashedUser::of(hash)),
             None => (false, self.decoy.clone()),
         };
         if is_quick(&entry) {

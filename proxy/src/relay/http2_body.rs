@@ -29,7 +29,7 @@ pub struct Http2Body {
     left: u64,
     /// The last byte of that length, until the peer has said that it is the last.
     held: Bytes,
-    kept: Option<Kept>,
+    kept: Option<KeptBytes>,
     /// Bytes that were taken since the body began, or began again; and the most that ever were,
     /// for which the window was given back.
     taken: u64,
@@ -41,7 +41,7 @@ pub struct Http2Body {
 }
 
 /// All of a body that was read so far.
-struct Kept {
+struct KeptBytes {
     shared: SmallVec<[Bytes; SHARED]>,
     /// What came behind those.
     copied: Vec<u8>,
@@ -53,7 +53,7 @@ struct Kept {
     wanted: bool,
 }
 
-impl Kept {
+impl KeptBytes {
     fn new(most: usize) -> Self {
         let (shared, copied) = (SmallVec::new(), Vec::new());
         Self { shared, copied, length: 0, most, next: 0, wanted: true }
@@ -134,7 +134,7 @@ impl Http2Body {
 
     /// Keeps the bytes read from here on, up to the limit. Call it before any is read.
     pub fn keep(&mut self, most: usize) {
-        self.kept = Some(Kept::new(most));
+        self.kept = Some(KeptBytes::new(most));
     }
 
     /// The bytes that were read will not be needed again.
@@ -159,7 +159,7 @@ impl Http2Body {
     }
 
     fn is_over(&self) -> bool {
-        self.ended && !self.kept.as_ref().is_some_and(Kept::is_being_read)
+        self.ended && !self.kept.as_ref().is_some_and(KeptBytes::is_being_read)
     }
 
     pub(super) fn is_done(&self) -> bool {

@@ -270,12 +270,12 @@ impl Reading<'_> {
 }
 
 /// A buffer with bytes of a body at its front.
-trait Store {
+trait BodyStore {
     fn filled(&self) -> &[u8];
     fn consume(&mut self, count: usize);
 }
 
-impl Store for HeadBuffer {
+impl BodyStore for HeadBuffer {
     fn filled(&self) -> &[u8] {
         self.body()
     }
@@ -285,7 +285,7 @@ impl Store for HeadBuffer {
     }
 }
 
-impl Store for Option<Buffer> {
+impl BodyStore for Option<Buffer> {
     fn filled(&self) -> &[u8] {
         self.as_ref().map_or(&[], Buffer::filled)
     }
@@ -298,7 +298,7 @@ impl Store for Option<Buffer> {
 }
 
 impl Http1Body {
-    fn piece<'b>(&'b mut self, store: &'b mut impl Store) -> Result<Piece<'b>, Cause> {
+    fn piece<'b>(&'b mut self, store: &'b mut impl BodyStore) -> Result<Piece<'b>, Cause> {
         while self.data == 0 {
             store.consume(std::mem::take(&mut self.behind));
             if self.closed || self.decoder.is_done() {

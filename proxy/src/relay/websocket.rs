@@ -47,7 +47,7 @@ pub struct Finished {
 }
 
 /// When the tunnel ends by itself, and what for.
-struct Clock {
+struct TunnelTimes {
     idle: Instant,
     age: Option<Instant>,
     /// When and why the tunnel ends after it was asked to.
@@ -56,7 +56,7 @@ struct Clock {
     closing: Option<(Instant, Option<Reason>)>,
 }
 
-impl Clock {
+impl TunnelTimes {
     fn next(&self) -> Instant {
         if let Some((until, _)) = self.closing {
             return until;
@@ -79,7 +79,7 @@ impl WebSocketTunnel<'_> {
     /// Runs to the end.
     pub async fn run(mut self) -> Finished {
         let begun = Instant::now();
-        let mut clock = Clock {
+        let mut clock = TunnelTimes {
             idle: begun + self.rules.idle,
             age: self.rules.max_age.map(|age| begun + jittered(age, self.random)),
             ending: None,
@@ -94,7 +94,7 @@ impl WebSocketTunnel<'_> {
         finished
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, clock: &mut Clock) -> Poll<Finished> {
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &mut TunnelTimes) -> Poll<Finished> {
         loop {
             let mut moved = self.client_to_upstream.poll(cx);
             moved |= self.upstream_to_client.poll(cx);
@@ -126,7 +126,7 @@ impl WebSocketTunnel<'_> {
     }
 
     /// Notices what brings the end nearer.
-    fn watch(&self, cx: &Context<'_>, clock: &mut Clock) {
+    fn watch(&self, cx: &Context<'_>, clock: &mut TunnelTimes) {
         if clock.closing.is_some() {
             return;
         }
@@ -171,7 +171,7 @@ impl WebSocketTunnel<'_> {
         self.client_to_upstream.frames.has_closed() && self.upstream_to_client.frames.has_closed()
     }
 
-    fn finished(&self, end: TunnelEnd, clock: &Clock) -> Finished {
+    fn finished(&self, end: TunnelEnd, clock: &TunnelTimes) -> Finished {
         let reason = match (clock.closing, end) {
             // The proxy has ended it, whatever the sides do after that.
             (Some((_, Some(reason))), _) => Some(reason),

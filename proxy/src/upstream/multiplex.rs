@@ -19,7 +19,7 @@ use crate::http2::client::{Channel, Lease};
 /// One worker's HTTP/2 connections of one upstream.
 #[derive(Default)]
 pub(super) struct Multiplex {
-    endpoints: RefCell<AHashMap<u64, Endpoint>>,
+    endpoints: RefCell<AHashMap<u64, EndpointConnections>>,
     /// Wakes those who wait for a stream.
     changes: Rc<Notify>,
     /// What the last TLS handshake has settled.
@@ -27,7 +27,7 @@ pub(super) struct Multiplex {
 }
 
 #[derive(Default)]
-struct Endpoint {
+struct EndpointConnections {
     channels: Vec<Channel>,
     opening: bool,
 }
