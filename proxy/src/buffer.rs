@@ -131,7 +131,7 @@ pub struct HeadBuffer {
     head: usize,
     start: usize,
     end: usize,
-    kept: Option<Kept>,
+    kept: Option<KeptBody>,
     /// What was kept first and had to make room. It is read before what stands in the buffer.
     spilled: Option<Box<Spilled>>,
     /// Some of the body was consumed and is not here any more.
@@ -140,7 +140,7 @@ pub struct HeadBuffer {
 
 /// What of the consumed body can be had again.
 #[derive(Clone, Copy)]
-struct Kept {
+struct KeptBody {
     /// Where in the buffer it begins; what has been spilled stands before it.
     from: usize,
     /// Bytes that are kept at most.
@@ -224,21 +224,21 @@ impl HeadBuffer {
         }
     }
 
-    fn is_too_much(&self, kept: Kept) -> bool {
+    fn is_too_much(&self, kept: KeptBody) -> bool {
         let spilled = self.spilled.as_ref().map_or(0, |spilled| spilled.bytes.len());
         spilled + (self.start - kept.from) > kept.most
     }
 
-    fn spill(&mut self, kept: Kept) {
+    fn spill(&mut self, kept: KeptBody) {
         let spilled = self.spilled.get_or_insert_default();
         spilled.bytes.extend_from_slice(&self.buffer.bytes[kept.from..self.start]);
         spilled.read = spilled.bytes.len();
-        self.kept = Some(Kept { from: self.head, ..kept });
+        self.kept = Some(KeptBody { from: self.head, ..kept });
     }
 
     /// From here on the body is kept, up to `most` bytes.
     pub fn keep(&mut self, most: usize) {
-        self.kept = Some(Kept { from: self.start, most });
+        self.kept = Some(KeptBody { from: self.start, most });
         self.gone = false;
     }
 

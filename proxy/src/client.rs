@@ -112,7 +112,7 @@ impl Client {
 /// Counts the connection at its listener, and holds its slot, until it is dropped.
 pub struct ConnectionGuard {
     _slot: ConnectionSlot,
-    _open: Open,
+    _open: OpenConnection,
 }
 
 impl ConnectionGuard {
@@ -121,24 +121,24 @@ impl ConnectionGuard {
         metrics: &Arc<ListenerMetrics>,
         worker: WorkerId,
     ) -> Self {
-        Self { _slot: slot, _open: Open::begin(metrics, worker) }
+        Self { _slot: slot, _open: OpenConnection::begin(metrics, worker) }
     }
 }
 
 /// Counts a connection as open for as long as it lives.
-struct Open {
+struct OpenConnection {
     metrics: Arc<ListenerMetrics>,
     worker: WorkerId,
 }
 
-impl Open {
+impl OpenConnection {
     fn begin(metrics: &Arc<ListenerMetrics>, worker: WorkerId) -> Self {
         metrics.of(worker).active.add(1);
         Self { metrics: Arc::clone(metrics), worker }
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.metrics.of(self.worker).active.add(-1);
     }

@@ -32,11 +32,11 @@ pub struct ConnectionBalancer {
     /// The sum over all workers.
     open: CachePadded<AtomicU32>,
     workers: Box<[WorkerShare]>,
-    refused: Refused,
+    refused: RefusedCount,
 }
 
 /// Connections refused since the listener was last below its limit.
-struct Refused {
+struct RefusedCount {
     count: AtomicU64,
     /// When the last one was refused, in milliseconds since `begun`.
     last: AtomicU64,
@@ -79,8 +79,11 @@ impl ConnectionBalancer {
                 (WorkerShare { open: CachePadded::default(), handover }, receiver)
             })
             .unzip::<_, _, Vec<_>, _>();
-        let refused =
-            Refused { count: AtomicU64::new(0), last: AtomicU64::new(0), begun: Instant::now() };
+        let refused = RefusedCount {
+            count: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            begun: Instant::now(),
+        };
         (
             Arc::new(Self { open: CachePadded::default(), workers: workers.into(), refused }),
             handovers,
@@ -101,7 +104,7 @@ impl ConnectionBalancer {
 
     /// Counts a client that was refused at the limit.
     pub fn refused(&self, now: Instant) {
-        let Refused { count, last, begun } = &self.refused;
+        let RefusedCount { count, last, begun } = &self.refused;
         last.store(millis(now.saturating_duration_since(*begun)), Ordering::Relaxed);
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -110,7 +113,7 @@ impl ConnectionBalancer {
     /// limit is free, and no client was refused for [`QUIET`]. So a listener that keeps touching its
     /// limit does not report it again and again.
     pub fn recovered(&self, limit: u32, now: Instant) -> Option<u64> {
-        let Refused { count, last, begun } = &self.refused;
+        let RefusedCount { count, last, begun } = &self.refused;
         if count.load(Ordering::Relaxed) == 0 {
             return None;
         }

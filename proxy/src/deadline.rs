@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The one timer of a connection. Shared by the futures of its task, never across tasks.
 pub struct Deadline {
-    state: RefCell<State>,
-    /// How often somebody looked since it was moved.
+    state: RefCell<TimerState>,
+    /// The number of looks since it was moved.
     looks: Cell<u8>,
     cut: Cell<Cut>,
 }
@@ -28,7 +28,7 @@ enum Cut {
     Done,
 }
 
-struct State {
+struct TimerState {
     wanted: Instant,
     registered: Instant,
     timer: Pin<Box<Sleep>>,
@@ -37,7 +37,7 @@ struct State {
 impl Deadline {
     pub fn at(wanted: Instant) -> Self {
         let timer = Box::pin(sleep_until(wanted));
-        let state = RefCell::new(State { wanted, registered: wanted, timer });
+        let state = RefCell::new(TimerState { wanted, registered: wanted, timer });
         Self { state, looks: Cell::new(0), cut: Cell::new(Cut::No) }
     }
 
@@ -51,8 +51,7 @@ impl Deadline {
         }
     }
 
-    /// Over how many looks whoever waits here has stood still by now: not much moves without
-    /// moving its deadline.
+    /// For how many looks the waiting task has made no progress: progress moves the deadline.
     pub fn look(&self) -> u8 {
         let looks = self.looks.get();
         self.looks.set(looks.saturating_add(1));
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(deadline.look(), 0);
         let cut = async {
             deadline.cut();
-            // Whoever is woken by it moves it first.
+            // The task that it wakes moves it first.
             deadline.set(Instant::now() + Duration::from_secs(60));
         };
         let (waited, ()) = tokio::join!(waits(&deadline), cut);

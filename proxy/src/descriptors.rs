@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_is_told_from_other_errors() {
+    fn a_shortage_is_distinguished_from_other_errors() {
         let check = |number, expected| {
             assert_eq!(is_shortage(&io::Error::from_raw_os_error(number)), expected);
         };
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cure_fits_the_shortage() {
+    fn the_help_fits_the_shortage() {
         let help = |number| help(&io::Error::from_raw_os_error(number));
         assert!(help(libc::EMFILE).contains("LimitNOFILE"));
         assert!(help(libc::ENFILE).contains("fs.file-max"));

@@ -26,29 +26,29 @@ pub struct Connections {
     grace: Cell<Duration>,
     patience: Cell<Option<Duration>>,
     lingering: Cell<usize>,
-    places: RefCell<Slab<Place>>,
+    places: RefCell<Slab<RegisteredTask>>,
     /// Who is on the other side, where a certificate says so: apart, so that connections without
     /// one do not pay for it.
-    peers: RefCell<AHashMap<usize, Peer>>,
+    peers: RefCell<AHashMap<usize, RegisteredPeer>>,
 }
 
 /// What is kept of a connection: how it can be reached.
 #[derive(Default)]
-struct Place {
+struct RegisteredTask {
     waker: Option<Waker>,
     /// Its timer, of those that are cut when memory is over its limit.
     deadline: Option<Rc<Deadline>>,
 }
 
 #[derive(Clone)]
-struct Peer {
+struct RegisteredPeer {
     identity: Rc<PeerIdentity>,
     dismissed: bool,
 }
 
 impl Connections {
     pub fn register(self: &Rc<Self>) -> Registration {
-        let key = self.places.borrow_mut().insert(Place::default());
+        let key = self.places.borrow_mut().insert(RegisteredTask::default());
         Registration { connections: Rc::clone(self), key, lingers: Cell::new(false) }
     }
 
@@ -132,7 +132,7 @@ impl Connections {
     }
 }
 
-impl Place {
+impl RegisteredTask {
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -150,7 +150,7 @@ pub struct Registration {
 impl Registration {
     /// Says who is on the other side.
     pub fn identify(&self, peer: Rc<PeerIdentity>) {
-        let peer = Peer { identity: peer, dismissed: false };
+        let peer = RegisteredPeer { identity: peer, dismissed: false };
         self.connections.peers.borrow_mut().insert(self.key, peer);
     }
 

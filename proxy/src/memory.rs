@@ -86,8 +86,7 @@ pub struct Memory {
     resident: AtomicU64,
     /// 0 while there is none.
     limit: AtomicU64,
-    /// How many requests can be taken in before the process is full; nobody counts so far
-    /// without a limit.
+    /// How many requests fit before the process is full; without a limit, more than can ever come.
     room: AtomicU64,
     /// Requests that were refused, and connections that were cut, since the process began.
     refused: AtomicU64,
@@ -113,8 +112,8 @@ impl Memory {
         Level::ALL.get(level).copied().unwrap_or(Level::Enough)
     }
 
-    /// Whether requests are to be refused, while so many are under way of which it cannot be
-    /// seen yet what they will take.
+    /// Whether to refuse requests, if `recent` requests are in flight whose memory is not measured
+    /// yet.
     pub fn is_full(&self, recent_requests: u64) -> bool {
         recent_requests > self.room.load(Relaxed)
     }

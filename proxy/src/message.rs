@@ -2,7 +2,7 @@
 //!
 //! A head never owns its bytes. The parts ([`RequestParts`], [`ResponseParts`]) hold offsets into
 //! the buffer that was parsed and are reused from request to request; a view joins the two for as
-//! long as somebody reads. This module knows no codec and no socket, so that every protocol
+//! long as it is read. This module knows no codec and no socket, so that every protocol
 //! meets the routing and the policies in the same form.
 
 use std::ops::Deref;
@@ -32,7 +32,7 @@ pub struct Field {
     pub known: Known,
 }
 
-/// Names that the engine itself looks for, told apart once while parsing.
+/// Header names that the engine itself uses, recognised once while parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Known {
@@ -178,7 +178,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of the first cookie of exactly that name (RFC 6265, section 4.2), without its
-    /// quotes. Whoever asks gets the same one.
+    /// quotes. Every caller gets the same one.
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
         let bytes = self.bytes;
         let lines = self.fields.iter().filter(|field| field.known == Known::Cookie);
@@ -209,7 +209,7 @@ pub enum Version {
 pub enum Framing {
     #[default]
     None,
-    /// Exactly so many bytes.
+    /// Exactly this many bytes.
     Length(u64),
     /// Until its own end mark: the last chunk in HTTP/1, END_STREAM in HTTP/2.
     Chunked,

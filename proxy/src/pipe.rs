@@ -27,12 +27,12 @@ pub struct PipePool {
 }
 
 struct Pipes {
-    free: FreeList<Ends>,
+    free: FreeList<PipeEnds>,
     /// Including those in use.
     open: Cell<usize>,
 }
 
-struct Ends {
+struct PipeEnds {
     reader: OwnedFd,
     writer: OwnedFd,
 }
@@ -54,7 +54,7 @@ impl PipePool {
                 let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
                 let (reader, writer) = pipe_with(flags).ok()?;
                 open.set(open.get() + 1);
-                Ends { reader, writer }
+                PipeEnds { reader, writer }
             }
         };
         Some(Pipe { ends: Some(ends), filled: 0, pool: self.clone() })
@@ -74,7 +74,7 @@ impl PipePool {
 
 /// A pipe in use. Dropped empty it returns to the pool; with bytes in it, it is closed.
 pub struct Pipe {
-    ends: Option<Ends>,
+    ends: Option<PipeEnds>,
     filled: usize,
     pool: PipePool,
 }

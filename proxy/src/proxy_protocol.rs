@@ -1,8 +1,8 @@
 //! The PROXY protocol, both versions: who the client of a connection is, in its first bytes.
 //!
-//! Bytes in, verdicts out; a verdict does not depend on how the bytes were cut. Who may be
-//! believed is not known here. The two forms are read and written by the `ppp` crate; what stands
-//! here is where a header ends, and what that crate takes that the specification does not.
+//! Bytes in, verdicts out; a verdict does not depend on how the bytes were cut. Which
+//! peers are trusted is not known here. The `ppp` crate reads and writes the two forms. This module finds
+//! the end of a header, and refuses what the crate accepts but the specification does not.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -42,8 +42,8 @@ pub struct BoundSockets {
     pub address: ListenAddress,
 }
 
-/// Binds `workers` sockets to one address, where nobody listens but perhaps at one of our own
-/// addresses that is `leaving`: beside that one they stay silent until [`listen`].
+/// Binds `workers` sockets to one address. No other socket may listen there, except one of our own
+/// that is `leaving`; beside that one they do not listen until [`listen`].
 pub fn bind(
     address: &ListenAddress,
     workers: usize,
@@ -61,7 +61,7 @@ pub fn bind(
 
 fn bind_tcp(address: SocketAddr, v6only: bool, workers: usize) -> io::Result<BoundSockets> {
     // With SO_REUSEPORT alone a second process would silently take a share of the traffic. The
-    // first socket is bound without it, which fails when anybody listens there, and listens
+    // first socket is bound without it, which fails when another socket listens there, and listens
     // before it admits its siblings: of two processes that start together one fails.
     let first = tcp_socket(address, v6only)?;
     first.bind(&address.into())?;
@@ -122,9 +122,9 @@ fn tcp_socket(address: SocketAddr, v6only: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// From now on the kernel lets nobody begin a connection here, while those that have begun may
-/// still come to the queue: a filter that drops every segment with SYN and without ACK. Who is
-/// dropped tries again a second later and finds the port closed, or served by somebody else.
+/// Makes the kernel refuse new connections here, while handshakes in progress may still reach the
+/// queue: a filter drops every segment with SYN and without ACK. The client retries a second later,
+/// and finds the port closed or served by another process.
 pub fn refuse_new(listener: &impl AsFd) -> io::Result<()> {
     /// Of the TCP header, where such a filter begins to look.
     const FLAGS: u32 = 13;
@@ -160,14 +160,14 @@ pub fn bind_for_owner(path: &Path) -> io::Result<UnixListener> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
-    // Nobody can connect before it listens, so there is no moment in which others could.
+    // No client can connect before it listens, so the mode is set in time.
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Removes a socket file that nobody listens on any more; anything else stays.
+/// Removes a socket file without a listener; any other file stays.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => match UnixStream::connect(path) {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bound_beside_one_that_leaves_takes_nobody_before_it_listens() {
+    fn what_is_bound_beside_one_that_leaves_accepts_no_client_before_it_listens() {
         for everywhere in ["0.0.0.0", "::"] {
             let address = portcullis_testkit::process::free_address().unwrap();
             let narrow = bind(&ListenAddress::Tcp { address, v6only: false }, 2, &[]).unwrap();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closing_socket_keeps_its_queue_and_takes_nobody_new() {
+    fn a_closing_socket_keeps_its_queue_and_accepts_no_new_client() {
         let mut bound = bind(&loopback(), 1, &[]).unwrap();
         let Some(ListenSocket::Tcp(listener)) = bound.sockets.pop() else { panic!("TCP") };
         let address = listener.local_addr().unwrap();

@@ -34,12 +34,12 @@ pub(super) fn count_request() -> Work {
     };
     repeat(move || {
         listener.of(WORKER).requests.increment();
-        let lent = upstream.of(WORKER).active.hold();
+        let checked_out = upstream.of(WORKER).active.hold();
         let attempted = endpoint.of(WORKER);
         attempted.requests.increment();
         let in_flight = attempted.in_flight.hold();
         route.record(WORKER, black_box(&outcome));
-        drop((black_box(lent), black_box(in_flight)));
+        drop((black_box(checked_out), black_box(in_flight)));
     })
 }
 

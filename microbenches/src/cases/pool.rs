@@ -1,4 +1,4 @@
-//! An idle connection lent and given back.
+//! Checks an idle connection out and in again.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -22,11 +22,11 @@ const ADMIN: &str = "admin";
 /// The addresses that are bound.
 #[derive(Default)]
 pub struct ControlBook {
-    entries: Vec<Entry>,
+    entries: Vec<ControlEntry>,
 }
 
-struct Entry {
-    purpose: Purpose,
+struct ControlEntry {
+    purpose: AddressPurpose,
     place: ListenerKey,
     bound: ListenAddress,
     /// Until it is served.
@@ -36,7 +36,7 @@ struct Entry {
 
 /// A socket bound for a generation that is not published yet. Dropping it closes the socket.
 pub struct ControlReservation {
-    purpose: Purpose,
+    purpose: AddressPurpose,
     place: ListenerKey,
     pub name: String,
     pub bound: ListenAddress,
@@ -51,7 +51,7 @@ impl ControlReservation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+enum AddressPurpose {
     Status,
     Admin,
 }
@@ -78,13 +78,13 @@ impl ControlBook {
                 Err(error) => faults.push(WorldError::new(
                     location,
                     match purpose {
-                        Purpose::Status => {
+                        AddressPurpose::Status => {
                             format!(
                                 "listener `{name}` cannot be bound to `{}`: {error}",
                                 place.address
                             )
                         }
-                        Purpose::Admin => {
+                        AddressPurpose::Admin => {
                             format!("the admin API cannot be bound to `{}`: {error}", place.address)
                         }
                     },
@@ -105,7 +105,7 @@ impl ControlBook {
     pub fn commit(&mut self, config: &Config, reservations: Vec<ControlReservation>) {
         for ControlReservation { purpose, place, bound, socket, .. } in reservations {
             let stop = CancellationToken::new();
-            self.entries.push(Entry { purpose, place, bound, socket: Some(socket), stop });
+            self.entries.push(ControlEntry { purpose, place, bound, socket: Some(socket), stop });
         }
         self.entries.retain(|entry| {
             let kept = wants(config, entry);
@@ -123,8 +123,8 @@ impl ControlBook {
             let Some(socket) = entry.socket.take() else { continue };
             let shared = Arc::clone(shared);
             let router = match entry.purpose {
-                Purpose::Status => status::router(shared),
-                Purpose::Admin => api::router(shared, transport(&entry.bound)),
+                AddressPurpose::Status => status::router(shared),
+                AddressPurpose::Admin => api::router(shared, transport(&entry.bound)),
             };
             tokio::spawn(serve::serve(socket, router, entry.stop.clone()));
         }
@@ -148,7 +148,7 @@ impl ControlBook {
 }
 
 struct Wanted<'a> {
-    purpose: Purpose,
+    purpose: AddressPurpose,
     place: ListenerKey,
     name: String,
     location: &'a Location,
@@ -156,7 +156,7 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// Whether it is bound there already.
-    fn is(&self, entry: &Entry) -> bool {
+    fn is(&self, entry: &ControlEntry) -> bool {
         self.purpose == entry.purpose && self.place == entry.place
     }
 }
@@ -165,7 +165,7 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     let listeners = config.listeners.iter();
     let status = listeners.filter(|listener| matches!(listener.kind, ListenerKind::Status));
     let status = status.map(|listener| Wanted {
-        purpose: Purpose::Status,
+        purpose: AddressPurpose::Status,
         place: ListenerKey::new(listener.address.clone(), &listener.name),
         name: listener.name.clone(),
         location: &listener.location,
@@ -178,7 +178,7 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
             AdminAddress::Unix(path) => ListenAddress::Unix(path.clone()),
         };
         Wanted {
-            purpose: Purpose::Admin,
+            purpose: AddressPurpose::Admin,
             place: ListenerKey::new(address, ADMIN),
             name: ADMIN.to_owned(),
             location: &admin.location,
@@ -187,16 +187,16 @@ fn wanted(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
     status.chain(admin)
 }
 
-fn wants(config: &Config, entry: &Entry) -> bool {
+fn wants(config: &Config, entry: &ControlEntry) -> bool {
     wanted(config).any(|wanted| wanted.is(entry))
 }
 
 fn bind(
-    purpose: Purpose,
+    purpose: AddressPurpose,
     place: &ListenerKey,
     leaving: &[ListenAddress],
 ) -> std::io::Result<(ListenSocket, ListenAddress)> {
-    if let (Purpose::Admin, ListenAddress::Unix(path)) = (purpose, &place.address) {
+    if let (AddressPurpose::Admin, ListenAddress::Unix(path)) = (purpose, &place.address) {
         let socket = sockets::bind_for_owner(path)?;
         return Ok((ListenSocket::Unix(socket), place.address.clone()));
     }

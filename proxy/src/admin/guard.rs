@@ -90,7 +90,7 @@ fn check_site(transport: AdminTransport, uri: &Uri, headers: &HeaderMap) -> Resu
     Ok(())
 }
 
-/// Whether an authority (host, perhaps with a port) is this machine whoever resolves it.
+/// Whether an authority (host, perhaps with a port) is this machine, whichever resolver is used.
 fn is_loopback(authority: &str) -> bool {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

@@ -1,7 +1,7 @@
 //! The status listeners and the admin API.
 //!
 //! Runs on the control runtime, never on a worker: axum over hyper, for a handful of connections.
-//! `status` is what anybody may ask (alive, ready, metrics); `api` is for the operator on this
+//! `status` is open to any client (alive, ready, metrics); `api` is for the operator on this
 //! machine. It reads snapshots and counters and asks the control loop; it changes nothing itself.
 
 mod answer;

@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-/// One refusal. The detail is for the operator: it says what is wrong and what cures it.
+/// One refusal. The detail is for the operator: it says what is wrong and how to fix it.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,

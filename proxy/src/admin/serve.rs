@@ -31,7 +31,7 @@ const AGE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(1);
 /// What is left then for the last answer; longer than any request may take.
 const LAST_ANSWER: Duration = Duration::from_secs(75);
-/// How long accepting pauses when it fails, usually for want of descriptors.
+/// How long accepting pauses when it fails, usually because no descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until stopped; open connections then end soon, after their present request.
@@ -57,7 +57,7 @@ trait Accept: Send + Sync {
 
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// From now on nobody new comes, but for handshakes under way.
+    /// Accepts no further connection; handshakes in progress are completed.
     fn refuse_new(&self);
 }
 
@@ -139,7 +139,7 @@ where
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            // Elapsed: whoever does not take the answer does not get it.
+            // Elapsed: the client did not read the answer in time.
             timeout(LAST_ANSWER, connection).await.unwrap_or(Ok(()))
         }
     };

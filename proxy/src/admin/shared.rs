@@ -71,7 +71,7 @@ impl Shared {
     ) -> Result<Response, Problem> {
         let turn = Arc::clone(&self.views).acquire_owned().await;
         let turn = turn.map_err(|_| Problem::ending())?;
-        // The turn goes with the work: it ends there when nobody waits for it any more.
+        // The work holds the turn, also if the caller stops waiting.
         let work = tokio::task::spawn_blocking(move || {
             make(&self).map(|answer| answer.into_response(turn))
         });

@@ -189,14 +189,14 @@ async fn without_a_token_changes_need_the_unix_socket() {
     };
     let refused = send(AdminTransport::Tcp, "/drain").await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    assert!(text(refused).await.contains("admin.token"), "it names the cure");
+    assert!(text(refused).await.contains("admin.token"), "it names the remedy");
     assert!(requests.try_recv().is_err());
     assert_eq!(send(AdminTransport::Unix, "/drain").await.status(), StatusCode::ACCEPTED);
     assert!(matches!(requests.try_recv(), Ok(handle::ControlRequest::Drain)));
 }
 
 #[tokio::test]
-async fn a_refusal_says_how_to_prove_oneself() {
+async fn a_refusal_says_how_to_authenticate() {
     let (shared, _requests) = shared(CONFIG);
     let router = api::router(shared, AdminTransport::Tcp);
     let response = router.oneshot(request("POST", "/drain").body(Body::empty()).unwrap());
@@ -255,7 +255,7 @@ async fn upstreams_show_their_endpoints() {
 }
 
 #[tokio::test]
-async fn a_reload_says_what_became_of_it() {
+async fn a_reload_reports_its_result() {
     let check = async |last: LastReload, expected: u16| {
         let (shared, requests) = shared(CONFIG);
         answering(requests, last);
@@ -276,7 +276,7 @@ async fn a_reload_says_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn whoever_asks_while_the_process_ends_is_told() {
+async fn a_command_while_the_process_ends_is_refused() {
     let (shared, requests) = shared(CONFIG);
     drop(requests);
     for path in ["/reload", "/drain"] {

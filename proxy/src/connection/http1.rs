@@ -38,15 +38,15 @@ pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
     loop {
         if buffer.is_none() {
             match wait_for_request(&worker, &client, &mut buffer, served).await {
-                Wait::Request => {}
-                Wait::Close => break,
-                Wait::Left => {
+                IdleOutcome::Request => {}
+                IdleOutcome::Close => break,
+                IdleOutcome::Left => {
                     if served == 0 {
                         notice_leaving(&worker, &client, None);
                     }
                     break;
                 }
-                Wait::Gone(error) => {
+                IdleOutcome::Gone(error) => {
                     if served == 0 {
                         notice_leaving(&worker, &client, error.as_ref());
                     }
@@ -107,7 +107,7 @@ async fn is_http2(worker: &Worker, client: &Client, buffer: &mut Option<Buffer>)
     }
 }
 
-enum Wait {
+enum IdleOutcome {
     Request,
     /// Close in order: announce the end, linger, close.
     Close,
@@ -122,12 +122,12 @@ async fn wait_for_request(
     client: &Client,
     buffer: &mut Option<Buffer>,
     served: u32,
-) -> Wait {
+) -> IdleOutcome {
     let timeouts = worker
         .current_of(&client.listener)
         .listener(client.listener.id)
         .map(|listener| (*listener.settings.timeouts.head, *listener.settings.timeouts.idle));
-    let Some((head, idle)) = timeouts else { return Wait::Close };
+    let Some((head, idle)) = timeouts else { return IdleOutcome::Close };
     let patience = if served == 0 { head } else { idle };
     let quiet = client.quiet_since.get();
     let aged = client.ends_at.map(|end| end.max(quiet + LAST_REQUEST));
@@ -150,21 +150,21 @@ async fn wait_for_request(
     match outcome {
         // Under TLS the close is answered with close_notify, or the client could not tell it from a
         // truncation attack.
-        Some(Ok(0)) if client.tls.is_some() => Wait::Left,
-        Some(Ok(0)) => Wait::Gone(None),
-        Some(Err(error)) => Wait::Gone(Some(error)),
-        Some(Ok(_)) => Wait::Request,
-        None if client.registration.is_dismissed() => Wait::Close,
+        Some(Ok(0)) if client.tls.is_some() => IdleOutcome::Left,
+        Some(Ok(0)) => IdleOutcome::Gone(None),
+        Some(Err(error)) => IdleOutcome::Gone(Some(error)),
+        Some(Ok(_)) => IdleOutcome::Request,
+        None if client.registration.is_dismissed() => IdleOutcome::Close,
         // Bytes that arrived just before the close are a request, and it is answered.
         None if client.io.peer_state() == PeerState::Sending => {
             client.deadline.set(Instant::now() + LAST_READ);
             let last = read_some(&client.io, worker.buffers(), buffer);
             match Box::pin(client.deadline.bound(last)).await {
-                Ok(Ok(count)) if count > 0 => Wait::Request,
-                _ => Wait::Gone(None),
+                Ok(Ok(count)) if count > 0 => IdleOutcome::Request,
+                _ => IdleOutcome::Gone(None),
             }
         }
-        None => Wait::Close,
+        None => IdleOutcome::Close,
     }
 }
 

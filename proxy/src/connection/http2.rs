@@ -24,7 +24,7 @@ use crate::io::Io;
 use crate::unserved::ConnectionFailure;
 use crate::worker::Worker;
 use session::{ClientError, Session};
-use streams::Open;
+use streams::OpenStream;
 
 /// Streams that a client may have open at once.
 const MAX_STREAMS: u32 = 100;
@@ -44,9 +44,9 @@ const MAX_MISTAKES: usize = 200;
 const REMEMBER_RESETS: Duration = Duration::from_secs(5);
 
 /// The connection's bytes, owned together with its other facts.
-struct Shared(Rc<Client>);
+struct SharedClient(Rc<Client>);
 
-impl Deref for Shared {
+impl Deref for SharedClient {
     type Target = Io;
 
     fn deref(&self) -> &Io {
@@ -61,7 +61,7 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<
     let Some(listener) = current.listener(client.listener.id) else { return };
     let timeouts = &listener.settings.timeouts;
     let (head, idle) = (*timeouts.head, *timeouts.idle);
-    let transport = Transport::new(Shared(Rc::clone(&client)), first);
+    let transport = Transport::new(SharedClient(Rc::clone(&client)), first);
     let (transport, meter) = Metered::new(transport);
     client.deadline.set(Instant::now() + head);
     let mut builder = h2::server::Builder::new();
@@ -94,7 +94,7 @@ pub(super) async fn serve(worker: Rc<Worker>, client: Rc<Client>, first: Option<
                 match std::future::poll_fn(|cx| session.poll_stream(cx)).await {
                     ControlFlow::Continue(stream) => {
                         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
-                        let open = Open::begin(&session.streams);
+                        let open = OpenStream::begin(&session.streams);
                         tokio::task::spawn_local(async move {
                             // Boxed: a task's future is moved more than once before it runs.
                             let stream = handler::handle_stream(&worker, &client, stream, served);

@@ -24,7 +24,7 @@ const LOOK_EVERY: i64 = 60;
 
 /// What expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CertificateKind {
     Listener,
     /// A client certificate for an upstream.
     Upstream,
@@ -40,7 +40,7 @@ pub struct Expiring {
     /// Seconds since 1970.
     pub not_after: i64,
     not_before: i64,
-    kind: Kind,
+    kind: CertificateKind,
     /// Its names, or its subject if it has none.
     names: String,
     /// `None` for a self-signed one, which is renewed here.
@@ -54,7 +54,7 @@ pub fn expiring(snapshot: &Snapshot) -> Vec<Expiring> {
     for (name, tls) in snapshot.server_tls() {
         let certificates = tls.certificates().into_iter().enumerate();
         all.extend(certificates.map(|(index, certificate)| {
-            Expiring::of(format!("{name}/{index}"), Kind::Listener, certificate)
+            Expiring::of(format!("{name}/{index}"), CertificateKind::Listener, certificate)
         }));
         let authorities = tls.authorities();
         all.extend(authorities.map(|bundle| Expiring::of_bundle(format!("{name}/ca"), bundle)));
@@ -63,7 +63,9 @@ pub fn expiring(snapshot: &Snapshot) -> Vec<Expiring> {
         let Some(tls) = &upstream.tls else { continue };
         let label = |what: &str| format!("upstream/{}/{what}", upstream.name);
         let shown = tls.certificate();
-        all.extend(shown.map(|shown| Expiring::of(label("client"), Kind::Upstream, shown)));
+        all.extend(
+            shown.map(|shown| Expiring::of(label("client"), CertificateKind::Upstream, shown)),
+        );
         let authorities = tls.authorities();
         all.extend(authorities.map(|bundle| Expiring::of_bundle(label("ca"), bundle)));
     }
@@ -71,7 +73,7 @@ pub fn expiring(snapshot: &Snapshot) -> Vec<Expiring> {
 }
 
 impl Expiring {
-    fn of(label: String, kind: Kind, certificate: CertificateInfo) -> Self {
+    fn of(label: String, kind: CertificateKind, certificate: CertificateInfo) -> Self {
         let names = match certificate.names.as_slice() {
             [] => certificate.subject,
             names => names.join(", "),
@@ -95,7 +97,7 @@ impl Expiring {
             label,
             not_after: bundle.not_after,
             not_before: bundle.not_before,
-            kind: Kind::Authorities,
+            kind: CertificateKind::Authorities,
             names: bundle.subject,
             file: Some(bundle.file),
             fingerprint: bundle.fingerprint,
@@ -115,16 +117,16 @@ impl Expiring {
         let file = self.file.as_ref().map(|file| tracing::field::display(file.display()));
         let expires = rfc3339(self.not_after);
         let help = match self.kind {
-            Kind::Listener | Kind::Upstream => {
+            CertificateKind::Listener | CertificateKind::Upstream => {
                 "renew it and replace its file, which is read again by itself; if an ACME client or \
                  cert-manager does that, see why it did not"
             }
-            Kind::Authorities => {
+            CertificateKind::Authorities => {
                 "add the authority's new certificate to caFile, which is read again by itself"
             }
         };
         match (days, self.kind) {
-            (0, Kind::Listener) => tracing::error!(
+            (0, CertificateKind::Listener) => tracing::error!(
                 certificate,
                 names,
                 file,
@@ -132,7 +134,7 @@ impl Expiring {
                 help,
                 "a listener's certificate has expired: clients refuse it"
             ),
-            (0, Kind::Upstream) => tracing::error!(
+            (0, CertificateKind::Upstream) => tracing::error!(
                 certificate,
                 names,
                 file,
@@ -140,7 +142,7 @@ impl Expiring {
                 help,
                 "the certificate for an upstream has expired: the upstream refuses it"
             ),
-            (0, Kind::Authorities) => tracing::error!(
+            (0, CertificateKind::Authorities) => tracing::error!(
                 certificate,
                 names,
                 file,
@@ -214,7 +216,7 @@ mod tests {
             label: label.to_owned(),
             not_after: left,
             not_before: left - life,
-            kind: Kind::Listener,
+            kind: CertificateKind::Listener,
             names: "shop.example".to_owned(),
             file: Some("shop.crt".into()),
             fingerprint: [u8::try_from(life / DAY).unwrap(); 32],
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mark_is_said_once_and_the_end() {
+    fn each_mark_is_logged_once_and_the_expiry() {
         check(90, &[(60, 30), (76, 14), (83, 7), (87, 3), (89, 1), (90, 0)]);
         check(7, &[(4, 3), (6, 1), (7, 0)]);
         // One that lives a day is renewed in its last hours.
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_first_seen_late_is_said_once_and_a_renewed_one_anew() {
+    fn a_certificate_first_seen_late_is_logged_once_and_a_renewed_one_again() {
         let mut reported = Reported::default();
         let mut days = |all: &[Expiring], now| {
             let (news, _) = reported.look(all, now);
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_self_signed_certificates() {
+    fn self_signed_certificates_are_not_logged() {
         let mut own = certificate("public/0", 90 * DAY, 0);
         own.file = None;
         assert!(Reported::default().look(&[own], 10).0.is_empty());

@@ -150,15 +150,15 @@ impl Reloader {
         for stale in &stale {
             problems.push_str(&stale.report.render(&stale.sources, false));
         }
-        let refused = matches!(verdict, Verdict::Refused(..));
+        let refused = matches!(verdict, ReloadVerdict::Refused(..));
         match verdict {
-            Verdict::Good(prepared) => {
+            ReloadVerdict::Good(prepared) => {
                 publisher.publish(*prepared).await;
                 publisher.metrics.reloaded(ReloadResult::Success);
                 let generation = publisher.published.load().generation;
                 tracing::info!(generation, "a new configuration serves");
             }
-            Verdict::Refused(report, sources) => {
+            ReloadVerdict::Refused(report, sources) => {
                 problems.push_str(&report.render(&sources, false));
                 publisher.metrics.reloaded(ReloadResult::Failure);
             }
@@ -183,7 +183,7 @@ impl Reloader {
     }
 }
 
-enum Verdict {
+enum ReloadVerdict {
     Good(Box<Prepared>),
     Refused(Report, Sources),
 }
@@ -193,19 +193,19 @@ fn attempt(
     previous: &Snapshot,
     book: &mut AddressBook,
     metrics: &Arc<Metrics>,
-) -> (Vec<Stale>, Option<PolicyFiles>, Verdict) {
+) -> (Vec<Stale>, Option<PolicyFiles>, ReloadVerdict) {
     let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
     let Outcome { result, stale } = loader.load();
     // Before they are read.
     let policies = result.as_ref().ok().map(|loaded| PolicyFiles::of(&loaded.config));
     let verdict = match result {
-        Err(failed) => Verdict::Refused(failed.report, failed.sources),
+        Err(failed) => ReloadVerdict::Refused(failed.report, failed.sources),
         Ok(loaded) => match prepare(Arc::new(loaded.config), Some(previous), book, metrics) {
             Ok(prepared) => {
                 loader.commit();
-                Verdict::Good(Box::new(prepared))
+                ReloadVerdict::Good(Box::new(prepared))
             }
-            Err(faults) => Verdict::Refused(report(&faults), loaded.sources),
+            Err(faults) => ReloadVerdict::Refused(report(&faults), loaded.sources),
         },
     };
     (stale, policies, verdict)

@@ -64,7 +64,7 @@ mod tests {
         assert!(watch_unused.upgrade().is_none());
 
         drop(used);
-        assert!(watch_used.upgrade().is_some(), "whoever used it last has to take it apart");
+        assert!(watch_used.upgrade().is_some(), "the last user has to free it");
         assert_eq!(retired.unused().len(), 1);
         assert!(retired.is_empty() && watch_used.upgrade().is_none());
     }

@@ -65,7 +65,7 @@ fn try_ask(
 }
 
 #[test]
-fn a_forward_is_told_whole() {
+fn a_forward_is_explained_completely() {
     let found = ask(
         &shop(),
         "POST",
@@ -77,7 +77,7 @@ fn a_forward_is_told_whole() {
 }
 
 #[test]
-fn a_trusted_peer_tells_of_its_client() {
+fn a_trusted_peer_names_its_client() {
     let mut config = shop();
     if let model::ListenerKind::Http(http) = &mut config.listeners[0].kind {
         http.trust = model::Trust::Proxies(portcullis_config::networks::Networks::new(vec![
@@ -197,7 +197,7 @@ fn the_wish_for_a_websocket_has_a_verdict() {
 }
 
 #[test]
-fn what_is_translated_is_told() {
+fn a_translation_is_explained() {
     let mut found = route(0, "prefix:/a");
     let model::Action::Forward(forward) = &mut found.action else { unreachable!() };
     forward.grpc_web = Some(location(5));

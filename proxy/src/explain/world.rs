@@ -1,4 +1,4 @@
-//! What a question is judged by, built from a configuration that nobody serves.
+//! The live state that an explanation needs, built from a configuration that is not served.
 
 use portcullis_config::model::{Config, ListenerId, ListenerKind};
 

@@ -13,7 +13,7 @@ use super::head::{HeadReader, Http1Heads, Http2Heads, MAX_INTERIM, Method};
 use super::outgoing::{begin_http1, begin_http2};
 use super::sending::{drive, take_back};
 use super::stream::{Answered, finish};
-use super::{Failure, ForwardOutcome as Forwarded};
+use super::{AttemptFailure, ForwardOutcome as Forwarded};
 use crate::cause::{Cause, Rule};
 use crate::decide::Plan;
 use crate::error::Fault;
@@ -67,7 +67,7 @@ pub(super) struct Attempt<'c> {
 pub(super) async fn attempt<'c>(
     exchange: &mut Exchange<'c>,
     target: &AttemptTarget<'_>,
-) -> Result<Forwarded<'c>, Failure> {
+) -> Result<Forwarded<'c>, AttemptFailure> {
     let connected = connect(exchange, target).await?;
     let mut attempt = Attempt::begin(exchange, target, connected)?;
     if let Err(cause) = attempt.hear(exchange, target).await {
@@ -93,7 +93,7 @@ pub(super) async fn attempt<'c>(
 async fn connect(
     exchange: &mut Exchange<'_>,
     target: &AttemptTarget<'_>,
-) -> Result<Connected, Failure> {
+) -> Result<Connected, AttemptFailure> {
     let AttemptTarget { upstream, picked, .. } = target;
     let trial = Trial::begin(upstream, picked);
     exchange.endpoint = Some(Rc::clone(trial.endpoint()));
@@ -125,13 +125,13 @@ async fn connect(
     exchange.note(error.words());
     tracing::debug!(endpoint = trial.endpoint().metrics.address(), %error, "no connection");
     if error.may_try_another() {
-        return Err(Failure::not_sent(error.reason()));
+        return Err(AttemptFailure::not_sent(error.reason()));
     }
     // The attempt never left the queue, so no endpoint was tried.
     exchange.attempts -= 1;
     exchange.endpoint = None;
     exchange.upstream = Some(upstream.live.cluster.name.as_str().into());
-    Err(Failure::sent(error.reason()))
+    Err(AttemptFailure::sent(error.reason()))
 }
 
 impl Connected {
@@ -148,7 +148,7 @@ impl<'c> Attempt<'c> {
         exchange: &mut Exchange<'c>,
         target: &AttemptTarget<'_>,
         mut connected: Connected,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, AttemptFailure> {
         exchange.upload = Default::default();
         exchange.upstream_reset = None;
         let end = exchange.call.and_then(|call| call.deadline);
@@ -158,7 +158,7 @@ impl<'c> Attempt<'c> {
         let sent = match &mut connected.connection {
             Connection::Http1(_) if exchange.call.is_some_and(|call| call.web.is_some()) => {
                 tracing::debug!("an upstream of gRPC does not speak HTTP/2");
-                Err(Failure::sent(Rule::WebNeedsHttp2.in_response()))
+                Err(AttemptFailure::sent(Rule::WebNeedsHttp2.in_response()))
             }
             Connection::Http1(connection) => {
                 let upload = begin_http1(exchange, target, &connection.io);
@@ -227,7 +227,7 @@ impl<'c> Attempt<'c> {
     }
 
     /// Ends the attempt without a response; the request's state goes back to the exchange.
-    fn fail(self, exchange: &mut Exchange<'_>, cause: Cause) -> Failure {
+    fn fail(self, exchange: &mut Exchange<'_>, cause: Cause) -> AttemptFailure {
         let Self { connected, upload, mut heads, response, .. } = self;
         exchange.scratch.response = response;
         exchange.upstream_reset = heads.reset_code();
@@ -240,6 +240,6 @@ impl<'c> Attempt<'c> {
             if refused { AttemptOutcome::Refused } else { AttemptOutcome::of(cause.reason) };
         connected.fail(outcome);
         let unsent = !exchange.upload.begun.get() || refused;
-        Failure { cause, not_sent: unsent && cause.reason.fault() == Fault::Upstream }
+        AttemptFailure { cause, not_sent: unsent && cause.reason.fault() == Fault::Upstream }
     }
 }

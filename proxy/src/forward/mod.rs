@@ -45,13 +45,13 @@ pub enum ForwardOutcome<'c> {
 }
 
 /// Why an attempt failed.
-struct Failure {
+struct AttemptFailure {
     cause: Cause,
     /// The request was not processed: another attempt cannot run it twice.
     not_sent: bool,
 }
 
-impl Failure {
+impl AttemptFailure {
     fn sent(cause: impl Into<Cause>) -> Self {
         Self { cause: cause.into(), not_sent: false }
     }
@@ -116,13 +116,13 @@ struct Requests<'r, 'c> {
 
 impl<'c> Attempts for Requests<'_, 'c> {
     type Answer = ForwardOutcome<'c>;
-    type Failure = Failure;
+    type Failure = AttemptFailure;
 
     async fn attempt(
         &mut self,
         picked: &Picked,
         now: Instant,
-    ) -> Result<ForwardOutcome<'c>, Failure> {
+    ) -> Result<ForwardOutcome<'c>, AttemptFailure> {
         self.exchange.attempts += 1;
         self.exchange.forget_note();
         let target = AttemptTarget {
@@ -138,19 +138,19 @@ impl<'c> Attempts for Requests<'_, 'c> {
         outcome.map_err(|failure| failure.name_timeout(&target))
     }
 
-    fn may_follow(&mut self, failure: &Failure, now: Instant) -> bool {
+    fn may_follow(&mut self, failure: &AttemptFailure, now: Instant) -> bool {
         // The time in which the client sent its body does not count for the upstream.
         self.give_up = within(self.end, self.give_up + self.exchange.upload.took.get());
         failure.not_sent && now < self.give_up && rewind(self.exchange)
     }
 
-    fn no_endpoint(&mut self) -> Failure {
+    fn no_endpoint(&mut self) -> AttemptFailure {
         let cluster = &self.upstream.live.cluster;
         self.exchange.upstream = Some(cluster.name.as_str().into());
         if let Some(unresolved) = cluster.unresolved() {
             self.exchange.note(unresolved);
         }
-        Failure::sent(Reason::NoEndpoint)
+        AttemptFailure::sent(Reason::NoEndpoint)
     }
 }
 

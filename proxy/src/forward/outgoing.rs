@@ -5,7 +5,7 @@ use std::rc::Rc;
 use h2::client::ResponseFuture;
 use tokio::time::Instant;
 
-use super::Failure;
+use super::AttemptFailure;
 use super::attempt::AttemptTarget;
 use crate::decide::HostSource;
 use crate::error::Reason;
@@ -147,19 +147,19 @@ pub(super) fn begin_http2<'c>(
     exchange: &mut Exchange<'c>,
     target: &AttemptTarget<'_>,
     lease: &mut Lease,
-) -> Result<(Upload<'c>, ResponseFuture), Failure> {
+) -> Result<(Upload<'c>, ResponseFuture), AttemptFailure> {
     let tls = target.upstream.live.tls.is_some();
     let filters = request_filters(exchange);
     let framing = exchange.scratch.request.framing;
     let framed = filters.framing(framing);
     let request =
         outgoing(exchange, target, framed, |head, plan| outgoing_request(head, plan, tls))
-            .map_err(Failure::sent)?;
+            .map_err(AttemptFailure::sent)?;
     let whole = framing.is_empty();
     let (response, stream) = lease.send(request, whole).map_err(|error| {
         tracing::debug!(%error, "an HTTP/2 connection takes no stream");
         exchange.note(format!("the HTTP/2 connection takes no stream: {error}"));
-        Failure::not_sent(Reason::UpstreamReset)
+        AttemptFailure::not_sent(Reason::UpstreamReset)
     })?;
     exchange.upload.begun.set(true);
     let writing = Writing::Http2(Box::new(Http2Writing::request(stream, whole)));

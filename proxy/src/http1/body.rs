@@ -84,7 +84,7 @@ impl BodyDecoder {
 
     /// Whether no byte of this body is still to come. One that ends with its connection is never
     /// done.
-    /// Bytes of a body of announced length went on that nobody has shown to [`Self::decode`].
+    /// Bytes of a body of announced length were forwarded without [`Self::decode`].
     pub fn pass(&mut self, count: usize) {
         if let Kind::Length { remaining } = &mut self.kind {
             *remaining = remaining.saturating_sub(count as u64);
@@ -115,7 +115,7 @@ impl BodyDecoder {
         matches!(self.kind, Kind::UntilClose)
     }
 
-    /// Bytes still to come, where the head told.
+    /// Bytes still to come, if the head announced them.
     pub fn remaining(&self) -> Option<u64> {
         match &self.kind {
             Kind::None => Some(0),

@@ -16,7 +16,7 @@ const MAX_CHUNK: u64 = i64::MAX as u64;
 #[derive(Debug, Clone)]
 pub struct ChunkedDecoder {
     side: Side,
-    state: State,
+    state: ChunkState,
     /// Of the size line while it is read, then of the payload still to come.
     remaining: u64,
     digits: u8,
@@ -25,7 +25,7 @@ pub struct ChunkedDecoder {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     Size,
     Extension,
     SizeLf,
@@ -45,7 +45,7 @@ impl ChunkedDecoder {
     pub fn new(side: Side) -> Self {
         Self {
             side,
-            state: State::Size,
+            state: ChunkState::Size,
             remaining: 0,
             digits: 0,
             extensions: 0,
@@ -56,18 +56,18 @@ impl ChunkedDecoder {
     /// Reads on from where the last call stopped. Stops before the second piece of payload, so
     /// that one range tells where the first one is; to be called until everything is consumed.
     pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, Cause> {
-        if let State::Failed(cause) = self.state {
+        if let ChunkState::Failed(cause) = self.state {
             return Err(cause);
         }
         self.advance(input).map_err(|rule| {
             let cause = self.side.cause(rule);
-            self.state = State::Failed(cause);
+            self.state = ChunkState::Failed(cause);
             cause
         })
     }
 
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
     /// The trailer lines that may be passed on, each with its CRLF: what
@@ -79,10 +79,10 @@ impl ChunkedDecoder {
     fn advance(&mut self, input: &[u8]) -> Result<Decoded, Rule> {
         let mut at = 0;
         let mut data = 0..0;
-        while at < input.len() && self.state != State::Done {
+        while at < input.len() && self.state != ChunkState::Done {
             match self.state {
-                State::Data if !data.is_empty() => break,
-                State::Data => {
+                ChunkState::Data if !data.is_empty() => break,
+                ChunkState::Data => {
                     let available = input.len() - at;
                     let taken = usize::try_from(self.remaining)
                         .map_or(available, |remaining| remaining.min(available));
@@ -90,50 +90,50 @@ impl ChunkedDecoder {
                     at += taken;
                     self.remaining -= taken as u64;
                     if self.remaining == 0 {
-                        self.state = State::DataCr;
+                        self.state = ChunkState::DataCr;
                     }
                 }
-                State::TrailerLine => {
+                ChunkState::TrailerLine => {
                     let spoof = self.side == Side::Request;
                     let (taken, ended) = self.trailers.collect(&input[at..], spoof)?;
                     at += taken;
                     if ended {
-                        self.state = State::Trailer;
+                        self.state = ChunkState::Trailer;
                     }
                 }
-                State::Trailer if input[at] != b'\r' => self.state = State::TrailerLine,
+                ChunkState::Trailer if input[at] != b'\r' => self.state = ChunkState::TrailerLine,
                 _ => {
                     self.state = self.step(input[at])?;
                     at += 1;
                 }
             }
         }
-        Ok(Decoded { consumed: at, data, done: self.state == State::Done })
+        Ok(Decoded { consumed: at, data, done: self.state == ChunkState::Done })
     }
 
     /// The state after one byte of framing.
-    fn step(&mut self, byte: u8) -> Result<State, Rule> {
+    fn step(&mut self, byte: u8) -> Result<ChunkState, Rule> {
         match (self.state, byte) {
-            (State::Size, b'\r') if self.digits > 0 => Ok(State::SizeLf),
-            (State::Size, b';') if self.digits > 0 => self.extend(),
-            (State::Size, _) => self.push_digit(byte),
-            (State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Extension, _) if is_text_byte(byte) => self.extend(),
-            (State::SizeLf, b'\n') => {
+            (ChunkState::Size, b'\r') if self.digits > 0 => Ok(ChunkState::SizeLf),
+            (ChunkState::Size, b';') if self.digits > 0 => self.extend(),
+            (ChunkState::Size, _) => self.push_digit(byte),
+            (ChunkState::Extension, b'\r') => Ok(ChunkState::SizeLf),
+            (ChunkState::Extension, _) if is_text_byte(byte) => self.extend(),
+            (ChunkState::SizeLf, b'\n') => {
                 self.digits = 0;
-                Ok(if self.remaining == 0 { State::Trailer } else { State::Data })
+                Ok(if self.remaining == 0 { ChunkState::Trailer } else { ChunkState::Data })
             }
-            (State::DataCr, b'\r') => Ok(State::DataLf),
-            (State::DataLf, b'\n') => Ok(State::Size),
-            (State::Trailer, b'\r') => Ok(State::EndLf),
-            (State::EndLf, b'\n') => Ok(State::Done),
-            (State::DataCr | State::DataLf, _) => Err(Rule::ChunkEnd),
-            (State::Trailer | State::EndLf, _) => Err(Rule::BareCarriageReturn),
+            (ChunkState::DataCr, b'\r') => Ok(ChunkState::DataLf),
+            (ChunkState::DataLf, b'\n') => Ok(ChunkState::Size),
+            (ChunkState::Trailer, b'\r') => Ok(ChunkState::EndLf),
+            (ChunkState::EndLf, b'\n') => Ok(ChunkState::Done),
+            (ChunkState::DataCr | ChunkState::DataLf, _) => Err(Rule::ChunkEnd),
+            (ChunkState::Trailer | ChunkState::EndLf, _) => Err(Rule::BareCarriageReturn),
             _ => Err(Rule::ChunkSize),
         }
     }
 
-    fn push_digit(&mut self, byte: u8) -> Result<State, Rule> {
+    fn push_digit(&mut self, byte: u8) -> Result<ChunkState, Rule> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
@@ -145,15 +145,15 @@ impl ChunkedDecoder {
             return Err(Rule::ChunkSize);
         }
         self.remaining = (self.remaining << 4) | u64::from(digit);
-        Ok(State::Size)
+        Ok(ChunkState::Size)
     }
 
-    fn extend(&mut self) -> Result<State, Rule> {
+    fn extend(&mut self) -> Result<ChunkState, Rule> {
         self.extensions += 1;
         if self.extensions > MAX_EXTENSIONS {
             return Err(Rule::ChunkExtensions);
         }
-        Ok(State::Extension)
+        Ok(ChunkState::Extension)
     }
 }
 

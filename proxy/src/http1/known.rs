@@ -89,7 +89,7 @@ mod tests {
     use crate::message::KnownSet;
 
     #[test]
-    fn names_are_told_apart_in_any_case() {
+    fn names_are_recognised_in_any_case() {
         for (name, expected) in [
             ("te", Known::Te),
             ("host", Known::Host),

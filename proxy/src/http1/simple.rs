@@ -23,7 +23,7 @@ pub struct SimpleResponse<'a> {
     pub headers: &'a [Line<'a>],
     /// The value for `date`.
     pub date: &'a [u8],
-    /// Of a HEAD request: the length is told, the body left out.
+    /// For a HEAD request: with the length, without the body.
     pub head_only: bool,
     /// The version of the request, where it is known.
     pub client: Version,
@@ -150,7 +150,7 @@ mod tests {
     };
 
     #[test]
-    fn a_response_tells_its_length_and_what_becomes_of_the_connection() {
+    fn a_response_has_its_length_and_says_whether_the_connection_is_kept() {
         let head = "HTTP/1.1 404 Not Found\r\ndate: D\r\ncontent-type: text/plain\r\ncontent-length: 4\r\nx-a: 1, 2\r\n";
         assert_eq!(write(PLAIN), format!("{head}\r\ngone"));
         assert_eq!(write(SimpleResponse { head_only: true, ..PLAIN }), format!("{head}\r\n"));

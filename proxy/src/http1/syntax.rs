@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_and_dashes_are_told_from_every_other_byte() {
+    fn letters_and_dashes_are_distinguished_from_every_other_byte() {
         for length in 0..30 {
             for at in 0..length {
                 for other in 0..=255u8 {

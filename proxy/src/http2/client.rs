@@ -31,11 +31,11 @@ const HEAD_BYTES: u32 = 60 * 1024;
 /// A handle to an open connection.
 pub struct Channel {
     send: SendRequest<Bytes>,
-    state: Rc<State>,
+    state: Rc<ChannelState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ChannelState {
     streams: Cell<usize>,
     closed: Cell<bool>,
     used: Cell<bool>,
@@ -62,7 +62,7 @@ impl Channel {
             .max_send_buffer_size(SEND_BUFFER)
             .handshake::<_, Bytes>(Transport::sifted(io, Rc::clone(&sniffed)))
             .await?;
-        let state = Rc::new(State { changed, sniffed, ..State::default() });
+        let state = Rc::new(ChannelState { changed, sniffed, ..ChannelState::default() });
         state.quiet_since.set(Some(Instant::now()));
         let driven = Rc::clone(&state);
         tokio::task::spawn_local(async move {
@@ -106,7 +106,7 @@ impl Channel {
 /// The right to one stream of a connection; given back on drop.
 pub struct Lease {
     send: SendRequest<Bytes>,
-    state: Rc<State>,
+    state: Rc<ChannelState>,
     reused: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-/// So much for each second.
+/// The amount for each second.
 pub(super) struct Income {
     per_second: u32,
     /// When it was counted last.

@@ -21,14 +21,14 @@ const SETTINGS: u32 = 20;
 const CONTINUATION: u32 = 10;
 /// An answer is due.
 const PING: u32 = 2;
-/// Frames that nobody here knows, and goodbyes.
+/// Unknown frames, and GOAWAY.
 const ODD: u32 = 5;
 /// Frames that ordinary clients send by the thousand.
 const CHEAP: u32 = 1;
 
 /// A request that was answered to its end pays for itself, and for another that is cancelled.
 const ANSWERED: u32 = 60;
-/// Bytes of a request's body pay for a frame, so many for each.
+/// Bytes of a request's body that pay for one frame.
 const BODY_BYTES: u32 = 64;
 /// What a frame of a response's body earns at most: clients confirm it on its stream and on the
 /// connection, and some measure the line with a ping. One byte earns nothing, or a client could
@@ -41,8 +41,8 @@ const HEAD: u32 = 64 * 1024;
 
 /// The budget of one connection.
 pub(crate) struct Meter {
-    from_client: Frames,
-    to_client: Frames,
+    from_client: FrameCounts,
+    to_client: FrameCounts,
     left: u32,
     /// Bytes of a head that has not ended.
     head: u32,
@@ -59,10 +59,10 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(now: Instant) -> Self {
-        let from_client = Frames { skip: super::PREFACE.len(), ..Frames::default() };
+        let from_client = FrameCounts { skip: super::PREFACE.len(), ..FrameCounts::default() };
         Self {
             from_client,
-            to_client: Frames::default(),
+            to_client: FrameCounts::default(),
             left: FULL,
             head: 0,
             in_head: false,
@@ -169,7 +169,7 @@ impl Meter {
 
 /// Finds the frames in a stream of bytes, however it is cut.
 #[derive(Default)]
-struct Frames {
+struct FrameCounts {
     header: [u8; HEADER],
     /// Bytes of the next header that are here.
     have: usize,
@@ -177,7 +177,7 @@ struct Frames {
     skip: usize,
 }
 
-impl Frames {
+impl FrameCounts {
     fn pass(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
         loop {
             let skipped = self.skip.min(bytes.len());

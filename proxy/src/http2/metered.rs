@@ -30,7 +30,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         cx: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Nobody is woken: whoever polls looks at the meter next.
+        // No task is woken: the task that polls checks the meter next.
         if self.meter.borrow().is_spent() {
             return Poll::Pending;
         }

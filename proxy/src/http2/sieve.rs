@@ -13,8 +13,8 @@ use super::frame::{
 };
 use super::income::Income;
 
-/// So many may be taken out in a row; every other frame allows for one more, and so does time.
-/// Those beyond go on, and the library ends the connection.
+/// The most frames that are dropped in a row. Every other frame allows one more, and so does time.
+/// Further ones reach the library, which ends the connection.
 const MOST: u32 = 10_000;
 const PER_SECOND: u32 = 1_000;
 
@@ -33,8 +33,7 @@ pub(super) struct Sieve {
 
 enum Cut {
     Nowhere,
-    /// So many bytes of the header are here, and nobody has seen them: they may be the begin of
-    /// what is taken out.
+    /// This many bytes of the header are here, and are held back: the frame may have to be dropped.
     Held(usize),
     /// These go on before anything else.
     Passing(Range<usize>),

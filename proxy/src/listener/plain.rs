@@ -16,8 +16,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     connection: close\r\n\r\n\
     This port speaks TLS: plain HTTP was sent to it. Use https://\n";
 
-/// How long the whole goodbye may take, and how much of the request is still taken in: closing a
-/// socket with unread bytes would reset it, and the client could lose the answer.
+/// How long the close may take, and how much of the request is still read: closing a socket with
+/// unread bytes would reset it, and the client could lose the answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MOST_READ: u64 = 64 * 1024;
 

@@ -12,7 +12,7 @@ const UNLIMITED: u64 = 1 << 60;
 /// The tightest limit of memory over this process; `None` where there is none.
 ///
 /// # Errors
-/// When nothing can be read for want of descriptors. That there is nothing to read is no error.
+/// If no descriptor is left to read it. A missing file is no error.
 pub(super) fn limit() -> io::Result<Option<u64>> {
     let groups = text(Path::new("/proc/self/cgroup"))?.unwrap_or_default();
     limit_under(Path::new("/sys/fs/cgroup"), &groups)
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_nothing_limits_nothing() {
+    fn unreadable_limits_limit_nothing() {
         check(&[], "", None);
         check(&[], "0::/", None);
         check(&[("memory.max", "many")], "garbage\n0::/\n", None);

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rise_is_said_at_once_and_a_fall_when_it_has_settled() {
+    fn a_rise_is_logged_at_once_and_a_fall_when_it_has_settled() {
         let begin = Instant::now();
         let mut report = Report::default();
         let mut reported = Vec::new();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_said_first_and_then_with_their_number() {
+    fn refusals_are_logged_at_once_and_then_with_their_number() {
         let begin = Instant::now();
         let mut report = Report::default();
         let mut at = |seconds, refused, cut| match report.refusals(

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A worker's clock.
 #[derive(Debug)]
 pub struct Clock {
-    source: Source,
+    source: TimeSource,
     anchor: Cell<Anchor>,
     texts: RefCell<Texts>,
 }
@@ -20,12 +20,12 @@ pub struct Clock {
 impl Clock {
     /// The system's clocks. The monotonic one is tokio's, so a paused test pauses it too.
     pub fn system() -> Self {
-        Self::of(Source::System)
+        Self::of(TimeSource::System)
     }
 
-    /// Moves only when told to.
+    /// Moves only when a test advances it.
     pub fn manual(time: Rc<ManualTime>) -> Self {
-        Self::of(Source::Manual(time))
+        Self::of(TimeSource::Manual(time))
     }
 
     /// Reads the monotonic clock.
@@ -49,7 +49,7 @@ impl Clock {
         self.texts_of(self.since_epoch(at).as_secs(), |texts| texts.http_date)
     }
 
-    fn of(source: Source) -> Self {
+    fn of(source: TimeSource) -> Self {
         let anchor = Cell::new(Anchor::read(&source));
         Self { source, anchor, texts: RefCell::new(Texts::of(0)) }
     }
@@ -108,12 +108,12 @@ impl ManualTime {
 }
 
 #[derive(Debug)]
-enum Source {
+enum TimeSource {
     System,
     Manual(Rc<ManualTime>),
 }
 
-impl Source {
+impl TimeSource {
     fn instant(&self) -> Instant {
         match self {
             Self::System => tokio::time::Instant::now().into_std(),
@@ -137,7 +137,7 @@ struct Anchor {
 }
 
 impl Anchor {
-    fn read(source: &Source) -> Self {
+    fn read(source: &TimeSource) -> Self {
         let instant = source.instant();
         // A clock before 1970 is a broken one: it must not stop the proxy.
         let since_epoch = source.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_is_told_without_its_fractions() {
+    fn a_second_is_written_without_its_fractions() {
         assert_eq!(rfc3339(1_795_408_427), "2026-11-23T04:33:47Z");
         assert_eq!(rfc3339(-1), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(i64::MAX), "9999-12-31T23:59:59Z");

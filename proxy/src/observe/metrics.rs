@@ -1,7 +1,7 @@
 //! Every metric of the process, found by name by those who build live state.
 //!
-//! The table holds things weakly: what a new configuration still names is found again with its
-//! counts, and what nobody serves any more leaves `/metrics` with its last user. Locks here are
+//! The table holds weak references: a series that a new configuration still names keeps its counts,
+//! and a series that is not used any more leaves `/metrics` with its last user. Locks here are
 //! taken by control work only; a worker holds handles.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What is counted about each route, listener, upstream and endpoint.
 //!
-//! A handle is resolved by name once, when a snapshot is built, and lives as long as somebody
-//! serves the thing. On a worker it is reached by reference: cloning its `Arc` per request would
+//! A handle is resolved by name once, when a snapshot is built, and lives as long as the
+//! series is used. On a worker it is reached by reference: cloning its `Arc` per request would
 //! write a cache line that all workers share.
 
 use std::sync::Arc;
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_that_nobody_asks_for_costs_no_shard() {
+    fn an_unused_route_costs_no_shard() {
         let route = RouteMetrics::new("quiet", 64);
         assert!(!route.shards.is_used());
         // 10,000 routes on 2 workers stay below 20 MiB even when all are used.
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_errors_are_told_apart() {
+    fn connect_errors_are_distinguished() {
         let check = |number: i32, expected: ConnectFailure| {
             assert_eq!(ConnectFailure::of(&std::io::Error::from_raw_os_error(number)), expected);
         };

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use self::credentials::Credentials;
 use self::known::VerifiedPasswords;
-use self::verify::{Entry, decoy, is_quick, verify};
+use self::verify::{HashedUser, decoy, is_quick, verify};
 use super::PolicyFault;
 use super::judge::{Answer, Inspected, Judge, Lists, Question, Verdict};
 use crate::cause::Rule;
@@ -30,7 +30,7 @@ pub struct BasicAuth {
     challenge: Box<str>,
     passwords: Passwords,
     /// The hash that an unknown user is checked against.
-    decoy: Entry,
+    decoy: HashedUser,
     known: Arc<VerifiedPasswords>,
     /// Of what was read, so that a reload which finds the same keeps what is known.
     digest: [u8; 32],
@@ -71,7 +71,7 @@ impl Judge for BasicAuth {
             return self.pass(&credentials, lists);
         }
         let (found, entry) = match self.passwords.find(credentials.user()) {
-            Some(hash) => (true, Entry::of(hash)),
+            Some(hash) => (true, HashedUser::of(hash)),
             None => (false, self.decoy.clone()),
         };
         if is_quick(&entry) && verify(&entry, credentials.password()) && found {

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reset_says_is_told() {
+    fn a_reset_code_becomes_a_status() {
         let status = |code| Status::of(Reason::UpstreamTruncated, code);
         assert_eq!(status(None), Status::Unavailable);
         for (code, expected) in [

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_binary_are_told_apart() {
+    fn text_and_binary_are_distinguished() {
         assert_eq!(is_text(b"application/grpc-web-text+proto"), Some(true));
         assert_eq!(is_text(b"application/grpc-web+proto"), Some(false));
         assert_eq!(is_text(b"application/grpc"), None);

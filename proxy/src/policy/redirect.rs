@@ -21,11 +21,11 @@ pub struct Redirect {
     scheme: Option<Scheme>,
     host: Option<Box<[u8]>>,
     port: Option<u16>,
-    path: Option<Target>,
+    path: Option<NewPath>,
 }
 
 #[derive(Debug)]
-enum Target {
+enum NewPath {
     Full(Box<[u8]>),
     Prefix(PrefixSwap),
 }
@@ -52,9 +52,9 @@ impl Redirect {
         let host = redirect.host.as_deref().map(normal_host).transpose()?;
         let path = match &redirect.path {
             None => None,
-            Some(RedirectPath::Full(path)) => Some(Target::Full(normal_path(path, true)?)),
+            Some(RedirectPath::Full(path)) => Some(NewPath::Full(normal_path(path, true)?)),
             Some(RedirectPath::Prefix(with)) => {
-                Some(Target::Prefix(PrefixSwap::compile(with, matched, true)?))
+                Some(NewPath::Prefix(PrefixSwap::compile(with, matched, true)?))
             }
         };
         Ok(Self {
@@ -93,8 +93,8 @@ impl Redirect {
         let path = if source.path == b"*" { b"/" } else { source.path };
         match &self.path {
             None => out.extend_from_slice(path),
-            Some(Target::Full(full)) => out.extend_from_slice(full),
-            Some(Target::Prefix(swap)) => swap.apply(path, out),
+            Some(NewPath::Full(full)) => out.extend_from_slice(full),
+            Some(NewPath::Prefix(swap)) => swap.apply(path, out),
         }
         if let Some(query) = source.query {
             out.push(b'?');

@@ -247,5 +247,5 @@ async fn a_header_is_taken_off_and_nothing_else() {
         }
     }
     let untouched = received(&v1, 3, Accept, false).await;
-    assert_eq!(untouched, format!("- {}", v1.escape_ascii()), "nobody is believed");
+    assert_eq!(untouched, format!("- {}", v1.escape_ascii()), "no peer is trusted");
 }

@@ -29,7 +29,7 @@ pub struct Http2Body {
     left: u64,
     /// The last byte of that length, until the peer has said that it is the last.
     held: Bytes,
-    kept: Option<Kept>,
+    kept: Option<KeptBytes>,
     /// Bytes that were taken since the body began, or began again; and the most that ever were,
     /// for which the window was given back.
     taken: u64,
@@ -41,7 +41,7 @@ pub struct Http2Body {
 }
 
 /// All of a body that was read so far.
-struct Kept {
+struct KeptBytes {
     shared: SmallVec<[Bytes; SHARED]>,
     /// What came behind those.
     copied: Vec<u8>,
@@ -53,7 +53,7 @@ struct Kept {
     wanted: bool,
 }
 
-impl Kept {
+impl KeptBytes {
     fn new(most: usize) -> Self {
         let (shared, copied) = (SmallVec::new(), Vec::new());
         Self { shared, copied, length: 0, most, next: 0, wanted: true }
@@ -132,12 +132,12 @@ impl Http2Body {
         self.reset
     }
 
-    /// What is read from here on is kept, up to so many bytes. To be said before any of it is.
+    /// Keeps the bytes read from here on, up to the limit. Call it before any is read.
     pub fn keep(&mut self, most: usize) {
-        self.kept = Some(Kept::new(most));
+        self.kept = Some(KeptBytes::new(most));
     }
 
-    /// Nobody will want again what was read.
+    /// The bytes that were read will not be needed again.
     pub fn forget(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.wanted = false;
@@ -159,7 +159,7 @@ impl Http2Body {
     }
 
     fn is_over(&self) -> bool {
-        self.ended && !self.kept.as_ref().is_some_and(Kept::is_being_read)
+        self.ended && !self.kept.as_ref().is_some_and(KeptBytes::is_being_read)
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -279,7 +279,7 @@ mod tests {
         body
     }
 
-    /// Takes up to so many bytes, in pieces of that many; whether the end was seen.
+    /// Reads up to a number of bytes, in pieces; whether the end was reached.
     async fn take(body: &mut Http2Body, most: usize, step: usize) -> (Vec<u8>, bool) {
         let mut taken = Vec::new();
         while taken.len() < most {

@@ -13,17 +13,17 @@ use http::{HeaderMap, Response};
 use super::reader::{Data, Trailers};
 use crate::http2::fields::trailer_map;
 
-/// What is handed to an HTTP/2 connection at a time: a stream that stands still holds so much.
+/// Bytes handed to an HTTP/2 connection at a time: a stalled stream holds this much.
 const MOST_AT_ONCE: usize = 16 * 1024;
 
 /// One HTTP/2 message on its way.
 pub struct Http2Writing {
-    state: Head,
+    state: HeadState,
     pending: Bytes,
     end: End,
 }
 
-enum Head {
+enum HeadState {
     /// It leaves with the first bytes of its body, or as the whole message.
     Waiting(SendResponse<Bytes>, Box<Response<()>>),
     Sent(SendStream<Bytes>),
@@ -34,7 +34,7 @@ enum Head {
 enum End {
     #[default]
     Open,
-    /// Said by the next frame that leaves.
+    /// Sent with the next frame.
     Due(Option<HeaderMap>),
     Sent,
 }
@@ -43,7 +43,7 @@ impl Http2Writing {
     /// A response whose head has not left.
     pub fn response(respond: SendResponse<Bytes>, head: Response<()>) -> Self {
         Self {
-            state: Head::Waiting(respond, Box::new(head)),
+            state: HeadState::Waiting(respond, Box::new(head)),
             pending: Bytes::new(),
             end: End::Open,
         }
@@ -57,21 +57,21 @@ impl Http2Writing {
     /// A request whose head has left; `whole` when that was all of it.
     pub fn request(stream: SendStream<Bytes>, whole: bool) -> Self {
         let end = if whole { End::Sent } else { End::Open };
-        Self { state: Head::Sent(stream), pending: Bytes::new(), end }
+        Self { state: HeadState::Sent(stream), pending: Bytes::new(), end }
     }
 
     /// Gives the stream back of a response whose head has not left.
     pub fn take_respond(&mut self) -> Option<SendResponse<Bytes>> {
-        match std::mem::replace(&mut self.state, Head::Gone) {
-            Head::Waiting(respond, _) => Some(respond),
-            Head::Sent(_) | Head::Gone => None,
+        match std::mem::replace(&mut self.state, HeadState::Gone) {
+            HeadState::Waiting(respond, _) => Some(respond),
+            HeadState::Sent(_) | HeadState::Gone => None,
         }
     }
 
     /// Ends a message early by trailers that say why. False where it is too late, or too early:
     /// its head has not left, or its end has.
     pub fn break_off(&mut self, trailers: HeaderMap) -> bool {
-        let Head::Sent(stream) = &mut self.state else { return false };
+        let HeadState::Sent(stream) = &mut self.state else { return false };
         if matches!(self.end, End::Sent) || stream.send_trailers(trailers).is_err() {
             return false;
         }
@@ -83,18 +83,18 @@ impl Http2Writing {
     /// Breaks the message off.
     pub fn reset(&mut self, reason: h2::Reason) {
         match &mut self.state {
-            Head::Waiting(respond, _) => respond.send_reset(reason),
-            Head::Sent(stream) => stream.send_reset(reason),
-            Head::Gone => {}
+            HeadState::Waiting(respond, _) => respond.send_reset(reason),
+            HeadState::Sent(stream) => stream.send_reset(reason),
+            HeadState::Gone => {}
         }
     }
 
     /// Ready once the peer does not want the rest.
     pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
-            Head::Waiting(respond, _) => respond.poll_reset(cx).map(|_| ()),
-            Head::Sent(stream) => stream.poll_reset(cx).map(|_| ()),
-            Head::Gone => Poll::Pending,
+            HeadState::Waiting(respond, _) => respond.poll_reset(cx).map(|_| ()),
+            HeadState::Sent(stream) => stream.poll_reset(cx).map(|_| ()),
+            HeadState::Gone => Poll::Pending,
         }
     }
 
@@ -103,20 +103,21 @@ impl Http2Writing {
         cx: &mut Context<'_>,
         progress: &mut impl FnMut(usize),
     ) -> Poll<io::Result<()>> {
-        if matches!(self.state, Head::Waiting(..)) {
+        if matches!(self.state, HeadState::Waiting(..)) {
             let whole = self.pending.is_empty() && matches!(self.end, End::Due(None));
-            let Head::Waiting(mut respond, head) = std::mem::replace(&mut self.state, Head::Gone)
+            let HeadState::Waiting(mut respond, head) =
+                std::mem::replace(&mut self.state, HeadState::Gone)
             else {
                 return Poll::Ready(Ok(()));
             };
             let stream = respond.send_response(*head, whole).map_err(io::Error::other)?;
-            self.state = Head::Sent(stream);
+            self.state = HeadState::Sent(stream);
             progress(0);
             if whole {
                 self.end = End::Sent;
             }
         }
-        let Head::Sent(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let HeadState::Sent(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
         while !self.pending.is_empty() {
             stream.reserve_capacity(self.pending.len().min(MOST_AT_ONCE));
             let mut room = stream.capacity();

@@ -24,7 +24,7 @@ use crate::relay::writer::Wire;
 pub enum Piece<'a> {
     Data(Data<'a>),
     End(Trailers<'a>),
-    /// Nothing more is here: somebody has to wait for it.
+    /// Nothing more has arrived: the caller must wait.
     Starved,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Up to so many of the bytes.
+    /// Up to this many of the bytes.
     pub fn first(self, most: usize) -> Bytes {
         match self {
             Self::Slice(bytes) => Bytes::copy_from_slice(&bytes[..most.min(bytes.len())]),
@@ -124,7 +124,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Nobody will want again what was read.
+    /// The bytes that were read will not be needed again.
     pub fn forget(&mut self) {
         match self {
             Self::Http2(body) => body.forget(),
@@ -237,7 +237,7 @@ impl Reading<'_> {
         (body.data == 0 && body.behind == 0).then_some((io, rest))
     }
 
-    /// So many bytes went on from where [`Self::unread`] says.
+    /// This many bytes after [`Self::unread`] were forwarded.
     pub fn pass(&mut self, count: usize) {
         if let Self::Pinned { body, .. } | Self::Lent { body, .. } = self {
             body.decoder.pass(count);
@@ -270,12 +270,12 @@ impl Reading<'_> {
 }
 
 /// A buffer with bytes of a body at its front.
-trait Store {
+trait BodyStore {
     fn filled(&self) -> &[u8];
     fn consume(&mut self, count: usize);
 }
 
-impl Store for HeadBuffer {
+impl BodyStore for HeadBuffer {
     fn filled(&self) -> &[u8] {
         self.body()
     }
@@ -285,7 +285,7 @@ impl Store for HeadBuffer {
     }
 }
 
-impl Store for Option<Buffer> {
+impl BodyStore for Option<Buffer> {
     fn filled(&self) -> &[u8] {
         self.as_ref().map_or(&[], Buffer::filled)
     }
@@ -298,7 +298,7 @@ impl Store for Option<Buffer> {
 }
 
 impl Http1Body {
-    fn piece<'b>(&'b mut self, store: &'b mut impl Store) -> Result<Piece<'b>, Cause> {
+    fn piece<'b>(&'b mut self, store: &'b mut impl BodyStore) -> Result<Piece<'b>, Cause> {
         while self.data == 0 {
             store.consume(std::mem::take(&mut self.behind));
             if self.closed || self.decoder.is_done() {

@@ -40,7 +40,7 @@ pub struct Upload<'c> {
 struct Progress {
     rules: UploadRules,
     pace: Pace,
-    waits: Waits,
+    waits: UploadWait,
     messages: Messages,
 }
 
@@ -80,7 +80,7 @@ pub struct UploadCounters {
 
 /// What the upload waits for. A deadline is set when this changes, not at every poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
+enum UploadWait {
     Nothing,
     Head,
     Upstream,
@@ -119,7 +119,7 @@ impl<'c> Upload<'c> {
         let progress = Progress {
             rules,
             pace: Pace::default(),
-            waits: Waits::Head,
+            waits: UploadWait::Head,
             messages: Messages::default(),
         };
         Self { pump: Pump::new(reading, writing, pipes), progress }
@@ -169,8 +169,8 @@ impl FromClient<'_, '_> {
     fn count(&mut self, count: usize) {
         let body = self.counters.body.get() + count as u64;
         self.counters.body.set(body);
-        if body > WITH_ITS_HEAD && self.progress.waits == Waits::Head {
-            self.progress.waits = Waits::Nothing;
+        if body > WITH_ITS_HEAD && self.progress.waits == UploadWait::Head {
+            self.progress.waits = UploadWait::Nothing;
             self.counters.waited.set(true);
         }
     }
@@ -218,19 +218,19 @@ impl PumpHooks for FromClient<'_, '_> {
         let UploadRules { call, idle, patience, .. } = self.progress.rules;
         let before = self.progress.waits;
         match what {
-            Wait::Sink if before == Waits::Head => {}
-            Wait::Sink if !self.moved && before == Waits::Upstream => {}
+            Wait::Sink if before == UploadWait::Head => {}
+            Wait::Sink if !self.moved && before == UploadWait::Upstream => {}
             Wait::Sink => {
-                self.progress.waits = Waits::Upstream;
+                self.progress.waits = UploadWait::Upstream;
                 let patience = if call { idle } else { patience };
                 self.watch.expect_upload(WaitStage::UpstreamWrite, Instant::now() + patience);
             }
-            Wait::Turn if before == Waits::Head => {}
+            Wait::Turn if before == UploadWait::Head => {}
             Wait::Source | Wait::Turn => {
                 if what == Wait::Source {
                     self.counters.waited.set(true);
                 }
-                self.progress.waits = Waits::Client;
+                self.progress.waits = UploadWait::Client;
                 if !self.progress.rules.held_back {
                     // A stream may be silent, and its messages short.
                     let streams = call || self.watch.is_answered();

@@ -24,7 +24,7 @@ struct Patience {
     upstream: Duration,
     /// How long the client may read nothing.
     client: Duration,
-    waits: Waits,
+    waits: DownloadWait,
     /// Bytes read by the client since its timeout started.
     moved: u64,
     /// The bytes that restart its timeout.
@@ -40,7 +40,7 @@ pub struct DownloadCounters {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
+enum DownloadWait {
     Nothing,
     Upstream,
     Client,
@@ -57,7 +57,7 @@ impl<'c> Download<'c> {
         let patience = Patience {
             upstream: upstream_patience,
             client: client_patience,
-            waits: Waits::Nothing,
+            waits: DownloadWait::Nothing,
             moved: 0,
             least: least(client_patience),
         };
@@ -108,7 +108,7 @@ impl PumpHooks for FromUpstream<'_, '_> {
 
     fn passed(&mut self, count: usize) {
         self.counters.body.set(self.counters.body.get() + count as u64);
-        self.patience.waits = Waits::Nothing;
+        self.patience.waits = DownloadWait::Nothing;
     }
 
     fn left(&mut self, count: usize) {
@@ -117,7 +117,7 @@ impl PumpHooks for FromUpstream<'_, '_> {
     }
 
     fn filled(&mut self) {
-        self.patience.waits = Waits::Nothing;
+        self.patience.waits = DownloadWait::Nothing;
     }
 
     fn moved(&self) -> u64 {
@@ -128,12 +128,12 @@ impl PumpHooks for FromUpstream<'_, '_> {
     /// client that reads a byte now and then cannot hold a connection for ever.
     fn wait(&mut self, what: Wait) {
         let waits = match what {
-            Wait::Sink => Waits::Client,
-            Wait::Source | Wait::Turn => Waits::Upstream,
+            Wait::Sink => DownloadWait::Client,
+            Wait::Source | Wait::Turn => DownloadWait::Upstream,
         };
         let Patience { upstream, client, least, .. } = *self.patience;
         let changed = std::mem::replace(&mut self.patience.waits, waits) != waits;
-        if waits == Waits::Upstream {
+        if waits == DownloadWait::Upstream {
             if changed {
                 self.watch.expect(WaitStage::ResponseBody, upstream);
             }

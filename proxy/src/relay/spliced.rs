@@ -24,7 +24,7 @@ pub struct Spliced<'c> {
 /// How a look at the sockets ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carried {
-    /// So many bytes have arrived on the other side.
+    /// This many bytes have arrived on the other side.
     Some(usize),
     /// The source has ended.
     Eof,

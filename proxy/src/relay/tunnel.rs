@@ -1,4 +1,4 @@
-//! Bytes both ways between two connections, unread, until both sides have said goodbye.
+//! Forwards bytes in both directions between two connections until both sides have closed.
 //!
 //! Each direction has back-pressure and an end of its own: a side that has closed may still be
 //! sent to. While a side is silent nothing is held for it. Knows neither protocol nor routing.

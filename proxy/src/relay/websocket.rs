@@ -1,7 +1,7 @@
 //! A WebSocket connection between a client and an upstream, from the handshake to its end.
 //!
-//! Bytes are copied even where both sides are plain TCP and the kernel could pass them on: behind
-//! its pipes nobody would know where a frame ends. Each direction has back-pressure and an end of
+//! Bytes are copied even if both sides are plain TCP and the kernel could move them: in its pipes
+//! the proxy could not see where a frame ends. Each direction has back-pressure and an end of
 //! its own. What ends it from here is said by a Close frame to both sides, between two frames of
 //! each; then their answers are awaited for a moment.
 
@@ -21,7 +21,7 @@ use crate::error::Reason;
 use crate::websocket::Rules;
 use crate::websocket::frames::{Frames, close_frame};
 
-/// How long both sides have to say goodbye once one of them, or the proxy, has begun to.
+/// How long both sides have to close, once one of them or the proxy has sent a Close frame.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a tunnel has of its own.
@@ -40,14 +40,14 @@ pub struct WebSocketTunnel<'a> {
 /// How a tunnel came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
-    /// `None` when both sides have simply said goodbye.
+    /// `None` if both sides have closed in order.
     pub reason: Option<Reason>,
     /// Neither side was cut within a frame.
     pub clean: bool,
 }
 
 /// When the tunnel ends by itself, and what for.
-struct Clock {
+struct TunnelTimes {
     idle: Instant,
     age: Option<Instant>,
     /// When and why the tunnel ends after it was asked to.
@@ -56,7 +56,7 @@ struct Clock {
     closing: Option<(Instant, Option<Reason>)>,
 }
 
-impl Clock {
+impl TunnelTimes {
     fn next(&self) -> Instant {
         if let Some((until, _)) = self.closing {
             return until;
@@ -79,7 +79,7 @@ impl WebSocketTunnel<'_> {
     /// Runs to the end.
     pub async fn run(mut self) -> Finished {
         let begun = Instant::now();
-        let mut clock = Clock {
+        let mut clock = TunnelTimes {
             idle: begun + self.rules.idle,
             age: self.rules.max_age.map(|age| begun + jittered(age, self.random)),
             ending: None,
@@ -94,7 +94,7 @@ impl WebSocketTunnel<'_> {
         finished
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, clock: &mut Clock) -> Poll<Finished> {
+    fn poll(&mut self, cx: &mut Context<'_>, clock: &mut TunnelTimes) -> Poll<Finished> {
         loop {
             let mut moved = self.client_to_upstream.poll(cx);
             moved |= self.upstream_to_client.poll(cx);
@@ -126,7 +126,7 @@ impl WebSocketTunnel<'_> {
     }
 
     /// Notices what brings the end nearer.
-    fn watch(&self, cx: &Context<'_>, clock: &mut Clock) {
+    fn watch(&self, cx: &Context<'_>, clock: &mut TunnelTimes) {
         if clock.closing.is_some() {
             return;
         }
@@ -166,12 +166,12 @@ impl WebSocketTunnel<'_> {
         }
     }
 
-    /// Both sides have said goodbye.
+    /// Whether both sides have sent a Close frame.
     fn both_closed(&self) -> bool {
         self.client_to_upstream.frames.has_closed() && self.upstream_to_client.frames.has_closed()
     }
 
-    fn finished(&self, end: TunnelEnd, clock: &Clock) -> Finished {
+    fn finished(&self, end: TunnelEnd, clock: &TunnelTimes) -> Finished {
         let reason = match (clock.closing, end) {
             // The proxy has ended it, whatever the sides do after that.
             (Some((_, Some(reason))), _) => Some(reason),

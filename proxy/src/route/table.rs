@@ -138,7 +138,7 @@ impl Table {
     }
 
     /// Every candidate by host and path, in order of precedence, with what became of it. A route
-    /// that is reached by several of its hosts is told once.
+    /// that is reached by several of its hosts is listed once.
     pub fn explain(&self, request: &Normalised<'_>) -> Vec<(&Arc<Route>, RouteVerdict<'_>)> {
         let mut candidates: Vec<(&Arc<Route>, RouteVerdict<'_>)> = Vec::new();
         let mut taken = None;

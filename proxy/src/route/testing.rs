@@ -62,7 +62,7 @@ pub(crate) fn route(index: usize, words: &str) -> model_route::Route {
     }
 }
 
-/// The configuration's route, told apart from the live one.
+/// The route of the configuration, not the live one.
 pub(crate) mod model_route {
     pub(crate) use portcullis_config::model::Route;
 }

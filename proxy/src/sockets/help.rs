@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_the_cure_that_fits() {
+    fn each_refusal_has_the_help_that_fits() {
         for (address, code, expected) in [
             ("0.0.0.0:443", libc::EACCES, "CAP_NET_BIND_SERVICE"),
             ("0.0.0.0:443", libc::EACCES, "ip_unprivileged_port_start=443"),

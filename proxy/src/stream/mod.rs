@@ -16,7 +16,7 @@ use record::TunnelFacts;
 use std::rc::Rc;
 use tokio::time::Instant;
 
-/// Serves until both sides have said goodbye, or one of the limits has come. A drain does not end
+/// Serves until both sides have closed, or a limit is reached. A drain does not end
 /// it: it goes on until the process ends.
 pub async fn serve(worker: Rc<Worker>, client: Rc<Client>) {
     let current = worker.current_of(&client.listener);

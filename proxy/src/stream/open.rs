@@ -145,7 +145,7 @@ struct Connecting<'a> {
 }
 
 /// Why there is no connection.
-struct Failure {
+struct OpenFailure {
     reason: Reason,
     /// Another endpoint may do better.
     of_endpoint: bool,
@@ -153,9 +153,13 @@ struct Failure {
 
 impl Attempts for Connecting<'_> {
     type Answer = (PooledConnection, Trial);
-    type Failure = Failure;
+    type Failure = OpenFailure;
 
-    async fn attempt(&mut self, picked: &Picked, now: Instant) -> Result<Self::Answer, Failure> {
+    async fn attempt(
+        &mut self,
+        picked: &Picked,
+        now: Instant,
+    ) -> Result<Self::Answer, OpenFailure> {
         let Self { upstream, facts } = self;
         let client = Rc::clone(&facts.client);
         let deadline = now + *upstream.live.cluster.config.connect_timeout;
@@ -183,18 +187,18 @@ impl Attempts for Connecting<'_> {
             facts.endpoint = None;
             facts.upstream = Some(upstream.live.cluster.name.as_str().into());
         }
-        Err(Failure { reason: error.reason(), of_endpoint })
+        Err(OpenFailure { reason: error.reason(), of_endpoint })
     }
 
-    fn may_follow(&mut self, failure: &Failure, _: Instant) -> bool {
+    fn may_follow(&mut self, failure: &OpenFailure, _: Instant) -> bool {
         failure.of_endpoint
     }
 
-    fn no_endpoint(&mut self) -> Failure {
+    fn no_endpoint(&mut self) -> OpenFailure {
         let cluster = &self.upstream.live.cluster;
         self.facts.upstream = Some(cluster.name.as_str().into());
         self.facts.detail = cluster.unresolved().map(Cow::Owned);
-        Failure { reason: Reason::NoEndpoint, of_endpoint: false }
+        OpenFailure { reason: Reason::NoEndpoint, of_endpoint: false }
     }
 }
 

@@ -75,7 +75,7 @@ impl Drop for TunnelFacts {
         let reason = match &self.ended {
             Some(ended) => ended.reason,
             None if std::thread::panicking() => Some(Reason::Internal),
-            // Nobody else drops a connection in its midst than the end of the process.
+            // Only the end of the process drops a connection that is open.
             None => Some(Reason::Draining),
         };
         let finished = Instant::now();

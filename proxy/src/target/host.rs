@@ -30,7 +30,7 @@ pub fn normalise<'a>(authority: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Au
     let (host, port) = host::split(authority);
     let port = port.map_or(Ok(None), parse_port)?;
     if host.is_empty() {
-        // A port alone names nobody.
+        // A port alone is not a host.
         return if authority.is_empty() {
             Ok(Authority { host, port: None })
         } else {

@@ -14,7 +14,7 @@ use crate::cause::Rule;
 pub enum EncodedSlash {
     Refuse,
     /// `%2F` stays as it is and separates nothing. Dots beside it are refused all the same:
-    /// whoever decodes it would see them as a step.
+    /// a server that decodes it would see them as a step.
     Keep,
 }
 
@@ -139,7 +139,7 @@ fn close_segment(out: &mut Vec<u8>, segment: usize) -> Result<(), Rule> {
         b".." => {
             // `out[..segment]` ends with a slash; the parent begins after the slash before it.
             let parent = memchr::memrchr(b'/', &out[..segment - 1]).ok_or(Rule::PathAboveRoot)?;
-            // Whoever decodes before climbing would step out of a part of it alone.
+            // A server that decodes before it resolves dots would leave only a part of it.
             if has_encoded_slash(&out[parent..segment]) {
                 return Err(Rule::PathDots);
             }

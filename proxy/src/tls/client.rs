@@ -36,7 +36,7 @@ pub struct ClientTls {
     sessions: Arc<ClientSessionMemoryCache>,
     /// Held while files are read, so that two reloads cannot overtake each other.
     reloading: Mutex<()>,
-    current: ArcSwap<Generation>,
+    current: ArcSwap<ClientGeneration>,
 }
 
 /// An endpoint's host that no certificate can name.
@@ -44,7 +44,7 @@ pub struct ClientTls {
 #[error("`{0}` is neither a DNS name nor an address, so TLS needs a `serverName`")]
 pub struct InvalidServerName(pub String);
 
-struct Generation {
+struct ClientGeneration {
     number: u64,
     config: Arc<ClientConfig>,
     verifier: Verifier,
@@ -98,9 +98,10 @@ impl ClientTls {
             .map(|(certificate, key)| Source::Files { certificate, key });
         let old = previous.map(|previous| previous.current.load_full());
         let old = old.as_deref();
-        let parts = Parts::load(config, client_certificate.as_ref(), &expected, &provider, old);
+        let parts =
+            ClientParts::load(config, client_certificate.as_ref(), &expected, &provider, old);
         let (verifier, shown) = match parts {
-            Parts { verifier: Ok(verifier), shown: Ok(shown) } => (verifier, shown),
+            ClientParts { verifier: Ok(verifier), shown: Ok(shown) } => (verifier, shown),
             parts => {
                 diagnostics.extend(parts.problems());
                 return None;
@@ -117,7 +118,7 @@ impl ClientTls {
             .map_err(|problem| diagnostics.push(problem))
             .ok()?;
         let number = old.map_or(0, |old| old.number + 1);
-        let generation = Generation { number, config: Arc::new(client), verifier, shown };
+        let generation = ClientGeneration { number, config: Arc::new(client), verifier, shown };
         Some(Self {
             watched: watched(config, client_certificate.as_ref()),
             settings: config.clone(),
@@ -165,7 +166,7 @@ impl ClientTls {
     pub fn reload(&self) -> Result<Changed, Vec<WorldError>> {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.load_full();
-        let parts = Parts::load(
+        let parts = ClientParts::load(
             &self.settings,
             self.client_certificate.as_ref(),
             &self.expected,
@@ -183,7 +184,8 @@ impl ClientTls {
             match built {
                 Ok(config) => {
                     let number = old.number + 1;
-                    let next = Generation { number, config: Arc::new(config), verifier, shown };
+                    let next =
+                        ClientGeneration { number, config: Arc::new(config), verifier, shown };
                     self.current.store(Arc::new(next));
                 }
                 Err(problem) => problems.push(problem),
@@ -213,18 +215,18 @@ impl ClientTls {
     }
 }
 
-struct Parts {
+struct ClientParts {
     verifier: Result<Verifier, Vec<WorldError>>,
     shown: Result<Arc<Shown>, Vec<WorldError>>,
 }
 
-impl Parts {
+impl ClientParts {
     fn load(
         settings: &UpstreamTls,
         client_certificate: Option<&Source>,
         expected: &Expected,
         provider: &Arc<CryptoProvider>,
-        previous: Option<&Generation>,
+        previous: Option<&ClientGeneration>,
     ) -> Self {
         let old = previous.map(|previous| &previous.verifier);
         let verifier =

@@ -62,8 +62,8 @@ impl ClientTrust {
         }
         let anchors = authorities.and_then(|bytes| trust::anchors(&auth.ca, &bytes));
         let lists = match lists {
-            Some((file, bytes)) => bytes.and_then(|bytes| Lists::parse(file, &bytes)),
-            None => Ok(Lists::default()),
+            Some((file, bytes)) => bytes.and_then(|bytes| RevocationLists::parse(file, &bytes)),
+            None => Ok(RevocationLists::default()),
         };
         let (anchors, lists) = both(anchors, lists)?;
         if let Some(file) = &auth.crl {
@@ -71,7 +71,7 @@ impl ClientTrust {
         }
         let bundle = anchors.bundle.clone();
         let verifier = verifier(auth, anchors, lists.der, provider)?;
-        let Lists { information, revoked, .. } = lists;
+        let RevocationLists { information, revoked, .. } = lists;
         Ok(Arc::new(Self {
             verifier,
             mode: auth.mode,
@@ -128,14 +128,14 @@ fn verifier(
 
 /// The revocation lists of a file.
 #[derive(Default)]
-struct Lists {
+struct RevocationLists {
     der: Vec<CertificateRevocationListDer<'static>>,
     information: Vec<RevocationListInfo>,
     issuers: Vec<Vec<u8>>,
     revoked: HashSet<Digest, ahash::RandomState>,
 }
 
-impl Lists {
+impl RevocationLists {
     fn parse(file: &FileRef, bytes: &[u8]) -> Result<Self, WorldError> {
         let mut lists = Self { der: list_sections(file, bytes)?, ..Self::default() };
         for (index, der) in lists.der.iter().enumerate() {
@@ -160,7 +160,7 @@ impl Lists {
         Ok(lists)
     }
 
-    /// Without one list of an anchor every client would be refused, which nobody wants.
+    /// With a list missing for one anchor, every client would be refused.
     fn belong_to(
         &self,
         anchors: &Anchors,

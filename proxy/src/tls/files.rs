@@ -1,4 +1,4 @@
-//! Files of certificates, keys and revocation lists: read within bounds, taken apart, told apart
+//! Files of certificates, keys and revocation lists: read within bounds, split, and compared
 //! by digest. It knows PEM and nothing of what the parts mean.
 
 use std::fs::File;
@@ -21,7 +21,7 @@ const FILE_LIMIT: u64 = 8 << 20;
 const LIST_FILE_LIMIT: u64 = 64 << 20;
 
 pub(super) fn sha256(parts: &[&[u8]]) -> Digest {
-    // The digest of the cipher suite: the provider has no other door to it.
+    // The digest of the cipher suite: the provider offers no other access to it.
     let mut digest = [0; 32];
     if let Some(suite) = TLS13_AES_128_GCM_SHA256.tls13() {
         let mut context = suite.common.hash_provider.start();

@@ -1,6 +1,6 @@
 //! The first message of a client's handshake, read to see which name it asks for.
 //!
-//! Bytes are looked at and left as they are: whoever terminates the handshake needs all of them.
+//! Bytes are looked at and left as they are: the server that terminates the handshake needs all of them.
 //! The message is parsed by rustls, piece by piece as it arrives. Knows no routes.
 
 use rustls::server::Acceptor;

@@ -1,4 +1,4 @@
-//! Development certificates: made at start, held in memory, trusted by nobody.
+//! Development certificates: made at start, held in memory, trusted by no client.
 //!
 //! It knows how to make one, not which listener shows it.
 

@@ -30,7 +30,7 @@ pub struct ServerTls {
     provider: Arc<CryptoProvider>,
     /// Held while files are read, so that two reloads cannot overtake each other.
     reloading: Mutex<()>,
-    current: ArcSwap<Generation>,
+    current: ArcSwap<ServerGeneration>,
 }
 
 /// Whether a reload found anything new.
@@ -54,7 +54,7 @@ pub enum PeerRefused {
 }
 
 /// What new handshakes are done with.
-struct Generation {
+struct ServerGeneration {
     number: u64,
     config: Arc<ServerConfig>,
     names: Arc<NameTable>,
@@ -82,7 +82,7 @@ impl ServerTls {
         let sources: Vec<_> = config.certificates.iter().map(Source::from).collect();
         let old = previous.as_deref();
         let carried: Vec<_> = sources.iter().map(|source| old?.carried_for(source)).collect();
-        let mut parts = Parts::load(&sources, config, &provider, &carried, old);
+        let mut parts = ServerParts::load(&sources, config, &provider, &carried, old);
         let generation = parts.generation(&sources, config, &provider, old);
         diagnostics.append(&mut parts.problems);
         let generation = generation?;
@@ -114,7 +114,7 @@ impl ServerTls {
         let old = self.current.load_full();
         let current: Vec<_> = old.certificates.iter().cloned().map(Some).collect();
         let mut parts =
-            Parts::load(&self.sources, &self.settings, &self.provider, &current, Some(&old));
+            ServerParts::load(&self.sources, &self.settings, &self.provider, &current, Some(&old));
         parts.keep_last_good(&old);
         let mut changed = Changed::No;
         if parts.differ_from(&old)
@@ -196,7 +196,7 @@ impl ServerTls {
     }
 }
 
-impl Generation {
+impl ServerGeneration {
     /// The certificate that an earlier configuration loaded from the same place.
     fn carried_for(&self, source: &Source) -> Option<Arc<Certificate>> {
         let place = source.describe();
@@ -205,20 +205,20 @@ impl Generation {
 }
 
 /// What was loaded, with gaps where loading failed.
-struct Parts {
+struct ServerParts {
     certificates: Vec<Option<Arc<Certificate>>>,
     /// The outer gap is a failure, the inner one a listener that asks for no certificate.
     client_trust: Option<Option<Arc<ClientTrust>>>,
     problems: Vec<WorldError>,
 }
 
-impl Parts {
+impl ServerParts {
     fn load(
         sources: &[Source],
         settings: &ListenerTls,
         provider: &Arc<CryptoProvider>,
         previous_certificates: &[Option<Arc<Certificate>>],
-        previous: Option<&Generation>,
+        previous: Option<&ServerGeneration>,
     ) -> Self {
         let mut problems = Vec::new();
         let mut keep = |result: Result<Arc<Certificate>, Vec<WorldError>>| {
@@ -242,14 +242,14 @@ impl Parts {
         Self { certificates, client_trust, problems }
     }
 
-    fn keep_last_good(&mut self, old: &Generation) {
+    fn keep_last_good(&mut self, old: &ServerGeneration) {
         for (slot, old) in self.certificates.iter_mut().zip(&old.certificates) {
             slot.get_or_insert_with(|| old.clone());
         }
         self.client_trust.get_or_insert_with(|| old.client_trust.clone());
     }
 
-    fn differ_from(&self, old: &Generation) -> bool {
+    fn differ_from(&self, old: &ServerGeneration) -> bool {
         let same_certificates = self
             .certificates
             .iter()
@@ -269,8 +269,8 @@ impl Parts {
         sources: &[Source],
         settings: &ListenerTls,
         provider: &Arc<CryptoProvider>,
-        previous: Option<&Generation>,
-    ) -> Option<Generation> {
+        previous: Option<&ServerGeneration>,
+    ) -> Option<ServerGeneration> {
         let certificates: Vec<_> = self.certificates.iter().cloned().collect::<Option<_>>()?;
         let client_trust = self.client_trust.clone()?;
         let names = match NameTable::build(sources, &certificates) {
@@ -287,7 +287,7 @@ impl Parts {
             Ok((config, ticketer))
         });
         match built {
-            Ok((config, ticketer)) => Some(Generation {
+            Ok((config, ticketer)) => Some(ServerGeneration {
                 number: previous.map_or(0, |previous| previous.number + 1),
                 config: Arc::new(config),
                 names,
@@ -311,7 +311,7 @@ impl Parts {
 /// except that a session begun under other rules for client certificates is never resumed.
 fn ticketer(
     trust: Option<&ClientTrust>,
-    previous: Option<&Generation>,
+    previous: Option<&ServerGeneration>,
 ) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     let carried = previous.filter(|previous| match (&previous.client_trust, trust) {
         (None, None) => true,

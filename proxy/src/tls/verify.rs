@@ -1,4 +1,4 @@
-//! How an upstream's certificate is verified: chain always (unless told otherwise), then either the
+//! How an upstream's certificate is verified: the chain always (unless configured otherwise), then either the
 //! name that was dialled or one of the identities that the configuration lists.
 //!
 //! It knows certificates; where they come from and who dials is elsewhere.

@@ -38,20 +38,20 @@ impl Connection {
 }
 
 /// An open HTTP/2 connection's permit under the cap, and its counters.
-struct Place {
+struct Http2Permit {
     _permit: Permit,
     metrics: Arc<UpstreamMetrics>,
     worker: WorkerId,
 }
 
-impl Place {
+impl Http2Permit {
     fn take(permit: Permit, metrics: &Arc<UpstreamMetrics>, worker: WorkerId) -> Self {
         metrics.of(worker).active.add(1);
         Self { _permit: permit, metrics: Arc::clone(metrics), worker }
     }
 }
 
-impl Drop for Place {
+impl Drop for Http2Permit {
     fn drop(&mut self) {
         let shard = self.metrics.of(self.worker);
         shard.active.add(-1);
@@ -166,7 +166,7 @@ impl LocalUpstream {
                     let own = permit.connected(io, picked.id).checked_out(&self.checked_out);
                     return Ok(Connection::Http1(own));
                 }
-                let place = Place::take(permit, &self.live.metrics, self.worker);
+                let place = Http2Permit::take(permit, &self.live.metrics, self.worker);
                 let opened = Channel::open(io, self.multiplex.changes(), place);
                 let channel = match timeout_at(deadline, opened).await {
                     Ok(Ok(channel)) => channel,

@@ -77,7 +77,7 @@ impl CallError {
 }
 
 /// An answer, and what becomes of the connection that it came on.
-struct Answer {
+struct ClientAnswer {
     response: Response<Bytes>,
     reuse: Reuse,
 }
@@ -89,13 +89,13 @@ enum Reuse {
 }
 
 /// Why an attempt failed.
-struct Failure {
+struct ClientFailure {
     error: CallError,
     /// The endpoint surely did nothing with the request.
     not_sent: bool,
 }
 
-impl Failure {
+impl ClientFailure {
     fn sent(error: CallError) -> Self {
         Self { error, not_sent: false }
     }
@@ -124,15 +124,20 @@ impl LocalUpstream {
 
 impl Attempts for Calls<'_> {
     type Answer = Response<Bytes>;
-    type Failure = Failure;
+    type Failure = ClientFailure;
 
-    async fn attempt(&mut self, picked: &Picked, now: Instant) -> Result<Response<Bytes>, Failure> {
+    async fn attempt(
+        &mut self,
+        picked: &Picked,
+        now: Instant,
+    ) -> Result<Response<Bytes>, ClientFailure> {
         let Self { upstream, request, limits } = *self;
         let trial = Trial::begin(upstream, picked);
         let acquired = upstream.acquire(picked, limits.deadline, now, &|| None, |_| {}).await;
-        let mut connection = trial
-            .connected(acquired)
-            .map_err(|error| Failure { not_sent: error.may_try_another(), error: error.into() })?;
+        let mut connection = trial.connected(acquired).map_err(|error| ClientFailure {
+            not_sent: error.may_try_another(),
+            error: error.into(),
+        })?;
         let began = Instant::now();
         let talk = async {
             match &mut connection {
@@ -143,11 +148,11 @@ impl Attempts for Calls<'_> {
                 }
             }
         };
-        let timeout = |_| Err(Failure::sent(CallError::Timeout));
+        let timeout = |_| Err(ClientFailure::sent(CallError::Timeout));
         let answer = timeout_at(limits.deadline, talk).await.unwrap_or_else(timeout);
         let now = Instant::now();
         match answer {
-            Ok(Answer { response, reuse }) => {
+            Ok(ClientAnswer { response, reuse }) => {
                 let status = response.status().as_u16();
                 trial.record(AttemptOutcome::Answered { status, latency: now - began }, now);
                 match reuse {
@@ -165,16 +170,16 @@ impl Attempts for Calls<'_> {
         }
     }
 
-    fn may_follow(&mut self, failure: &Failure, now: Instant) -> bool {
+    fn may_follow(&mut self, failure: &ClientFailure, now: Instant) -> bool {
         failure.not_sent && now < self.limits.deadline
     }
 
-    fn no_endpoint(&mut self) -> Failure {
-        Failure::sent(CallError::NoEndpoint)
+    fn no_endpoint(&mut self) -> ClientFailure {
+        ClientFailure::sent(CallError::NoEndpoint)
     }
 }
 
-/// Adds to a body that may have so many bytes.
+/// Appends to a body, up to its limit.
 fn put(body: &mut Vec<u8>, data: &[u8], most: usize) -> Result<(), CallError> {
     if data.len() > most - body.len() {
         return Err(CallError::TooLarge(most));
@@ -184,9 +189,9 @@ fn put(body: &mut Vec<u8>, data: &[u8], most: usize) -> Result<(), CallError> {
 }
 
 /// An HTTP/2 stream that did not get anywhere.
-fn stream_failure(error: h2::Error) -> Failure {
+fn stream_failure(error: h2::Error) -> ClientFailure {
     let not_sent = is_refused(&error);
-    Failure { error: CallError::Stream(error), not_sent }
+    ClientFailure { error: CallError::Stream(error), not_sent }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Endpoints and the sets that they form: immutable, shared by every worker.
 //!
-//! An endpoint's identity is its cluster, its address and the name it goes by. Whoever keeps
-//! something per endpoint (pools, latency estimates) keys it by [`Endpoint::id`], which stays
+//! An endpoint's identity is its cluster, its address and its host name. Modules that keep state per
+//! endpoint (pools, latency estimates) key it by [`Endpoint::id`], which stays
 //! the same when a weight changes, over reloads, restarts and replicas. This module knows neither
 //! how addresses are found nor who picks among them.
 
@@ -47,7 +47,7 @@ pub struct Endpoint {
     /// an address can confirm it.
     pub id: u64,
     /// When it joined a set that was serving already; `None` for those that were there at first,
-    /// which have nobody to be slower than.
+    /// which need no slow start.
     pub added_at: Option<Instant>,
 }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_tells_clusters_and_names_apart() {
+    fn identity_distinguishes_clusters_and_names() {
         let id = |cluster: &str, host: &str| {
             identity(
                 cluster,

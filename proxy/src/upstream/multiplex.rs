@@ -19,7 +19,7 @@ use crate::http2::client::{Channel, Lease};
 /// One worker's HTTP/2 connections of one upstream.
 #[derive(Default)]
 pub(super) struct Multiplex {
-    endpoints: RefCell<AHashMap<u64, Endpoint>>,
+    endpoints: RefCell<AHashMap<u64, EndpointConnections>>,
     /// Wakes those who wait for a stream.
     changes: Rc<Notify>,
     /// What the last TLS handshake has settled.
@@ -27,7 +27,7 @@ pub(super) struct Multiplex {
 }
 
 #[derive(Default)]
-struct Endpoint {
+struct EndpointConnections {
     channels: Vec<Channel>,
     opening: bool,
 }
@@ -94,8 +94,8 @@ impl Multiplex {
         self.changes.notified()
     }
 
-    /// Says goodbye to connections that have been quiet for too long, that are closed, or that
-    /// lead to endpoints that are gone; what they carry goes on to its end.
+    /// Closes connections that have been idle for too long, that are closed by the peer, or that lead
+    /// to removed endpoints. Their open streams run to their end.
     pub(super) fn sweep(&self, now: Instant, idle: Duration, is_current: impl Fn(u64) -> bool) {
         self.endpoints.borrow_mut().retain(|id, endpoint| {
             if is_current(*id) {

@@ -14,13 +14,13 @@ const MASK: u64 = 4;
 /// One direction of a connection, as far as it has been read.
 #[derive(Debug, Clone, Default)]
 pub struct Frames {
-    place: Place,
+    place: FramePosition,
     closing: bool,
     closed: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum FramePosition {
     /// In what tells the length of a frame.
     Header { seen: [u8; LONGEST_LENGTH], count: u8 },
     /// In what follows: masking key and payload.
@@ -29,7 +29,7 @@ enum Place {
     Lost,
 }
 
-impl Default for Place {
+impl Default for FramePosition {
     fn default() -> Self {
         Self::Header { seen: [0; LONGEST_LENGTH], count: 0 }
     }
@@ -56,7 +56,7 @@ impl Frames {
 
     /// Whether a frame may be put in here.
     pub fn is_between(&self) -> bool {
-        matches!(self.place, Place::Header { count: 0, .. })
+        matches!(self.place, FramePosition::Header { count: 0, .. })
     }
 
     /// Whether a whole Close frame has passed.
@@ -67,7 +67,7 @@ impl Frames {
     /// Takes some of the bytes, never beyond the end of a frame.
     fn step(&mut self, bytes: &[u8]) -> usize {
         match &mut self.place {
-            Place::Header { seen, count } => {
+            FramePosition::Header { seen, count } => {
                 seen[usize::from(*count)] = bytes[0];
                 *count += 1;
                 let opcode = seen[0] & 0x0f;
@@ -75,34 +75,34 @@ impl Frames {
                     Length::Incomplete => {}
                     Length::Known(rest) => {
                         self.closing = opcode == CLOSE;
-                        self.place = Place::Rest(rest);
+                        self.place = FramePosition::Rest(rest);
                         self.end();
                     }
-                    Length::Impossible => self.place = Place::Lost,
+                    Length::Impossible => self.place = FramePosition::Lost,
                 }
                 1
             }
-            Place::Rest(rest) => {
+            FramePosition::Rest(rest) => {
                 let count = usize::try_from(*rest).unwrap_or(usize::MAX).min(bytes.len());
                 *rest -= count as u64;
                 self.end();
                 count
             }
-            Place::Lost => bytes.len(),
+            FramePosition::Lost => bytes.len(),
         }
     }
 
     fn end(&mut self) {
-        if matches!(self.place, Place::Rest(0)) {
+        if matches!(self.place, FramePosition::Rest(0)) {
             self.closed |= self.closing;
-            self.place = Place::default();
+            self.place = FramePosition::default();
         }
     }
 }
 
 enum Length {
     Incomplete,
-    /// So many bytes follow the length.
+    /// This many bytes follow the length.
     Known(u64),
     Impossible,
 }

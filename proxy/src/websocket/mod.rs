@@ -3,7 +3,7 @@
 //!
 //! Frames are passed on as they come: their payload is not looked at, and what breaks the rules
 //! of framing is for the endpoints to refuse, who know which extensions they have agreed on. Only
-//! the boundaries of frames are followed, so that the proxy can say goodbye between two of them.
+//! the boundaries of frames are followed, so that the proxy can send a Close frame between two of them.
 //! Knows bytes and heads, no connection; the tunnel is one of `relay`.
 
 use std::time::Duration;

@@ -60,10 +60,10 @@ fn build(metrics: &Arc<Metrics>, listeners: &[u64]) -> Arc<Snapshot> {
     Arc::new(built.unwrap_or_else(|faults| panic!("{faults:?}")))
 }
 
-/// Nobody came while its generation was the newest, and those who wait in its queue come now.
+/// No client came while its generation was the newest; those that wait in its queue are served now.
 #[test]
 fn a_listener_of_one_generation_serves_those_who_waited() {
-    // Told of it before the next generation, or only after that.
+    // The command comes before the next generation, or only after it.
     for commanded_late in [false, true] {
         let fixture = Fixture::new();
         let worker = fixture.worker();
@@ -76,7 +76,7 @@ fn a_listener_of_one_generation_serves_those_who_waited() {
         fixture.publish(&[1]);
         worker.retire(ListenerId(2));
         let current = worker.current_of(&bound);
-        assert!(current.listener(ListenerId(2)).is_some(), "told late: {commanded_late}");
+        assert!(current.listener(ListenerId(2)).is_some(), "commanded late: {commanded_late}");
         assert!(worker.current().listener(ListenerId(2)).is_none());
     }
 }

@@ -1,5 +1,4 @@
-//! The WebSocket tunnels that one worker has open, by the routes that they took: to be told when
-//! such a route is gone.
+//! The open WebSocket tunnels of one worker, by route, so that they end when their route is removed.
 //!
 //! A route of the same name is the same in every generation. Only routes with tunnels have a
 //! place here, so a reload costs what is open and not what is configured.

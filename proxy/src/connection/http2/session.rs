@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::server::Connection;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::SharedClient;
 use super::streams::Streams;
 use crate::client::Client;
 use crate::http2::Stream;
@@ -31,7 +31,7 @@ pub(super) type NextStream = ControlFlow<Option<ClientError>, Stream>;
 
 /// A connection between two of its streams.
 pub(super) struct Session<'a> {
-    connection: Connection<Metered<Transport<Shared>>, Bytes>,
+    connection: Connection<Metered<Transport<SharedClient>>, Bytes>,
     client: &'a Client,
     meter: Rc<RefCell<Meter>>,
     pub(super) streams: Rc<Streams>,
@@ -64,7 +64,7 @@ enum Phase {
 
 impl<'a> Session<'a> {
     pub(super) fn new(
-        connection: Connection<Metered<Transport<Shared>>, Bytes>,
+        connection: Connection<Metered<Transport<SharedClient>>, Bytes>,
         client: &'a Client,
         meter: Rc<RefCell<Meter>>,
         head: Duration,

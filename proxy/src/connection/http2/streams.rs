@@ -31,16 +31,16 @@ impl Streams {
 }
 
 /// Counts a stream until its task has ended.
-pub(super) struct Open(pub(super) Rc<Streams>);
+pub(super) struct OpenStream(pub(super) Rc<Streams>);
 
-impl Open {
+impl OpenStream {
     pub(super) fn begin(streams: &Rc<Streams>) -> Self {
         streams.count.set(streams.count.get() + 1);
         Self(Rc::clone(streams))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         let left = self.0.count.get() - 1;
         self.0.count.set(left);

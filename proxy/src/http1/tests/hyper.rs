@@ -54,7 +54,7 @@ async fn server_passes(bytes: &[u8]) -> bool {
         // All bytes are there before the answer is read.
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.half_close(true);
-        // How it ends is told by what it writes.
+        // How it ends shows in what it writes.
         let _ = builder.serve_connection(TokioIo::new(server), service).await;
     });
     client.write_all(bytes).await.unwrap();

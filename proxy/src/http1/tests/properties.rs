@@ -34,7 +34,7 @@ fn encode(chunks: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// Pieces that matter to somebody, to be put together at random.
+/// Pieces that some parser treats specially, combined at random.
 fn shreds() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop::sample::select(vec![
         &b"GET / HTTP/1.1\r\n"[..],

@@ -29,7 +29,7 @@ pub use record::{Answerer, Record, TlsRecord};
 pub use tunnel::TunnelRecord;
 pub use worker::AccessLogWorker;
 
-/// A worker hands its batch over once it holds so many bytes.
+/// A worker hands its batch over once it holds this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
 /// Batches that may wait for the writer: 2 MiB.
@@ -100,7 +100,7 @@ impl AccessLog {
     /// # Errors
     /// When it cannot be opened; the old file is written on.
     pub fn reopen(&self) -> io::Result<()> {
-        // Held over both steps, so that nobody redirects the log in between.
+        // Held over both steps, so that the log is not redirected in between.
         let current = locked(&self.sink);
         let destination = writer::open(&current).map_err(io::Error::other)?;
         self.switch(destination)

@@ -16,11 +16,11 @@ pub struct AccessLogWorker {
     queue: Queue,
     worker: WorkerId,
     metrics: Arc<AccessLogMetrics>,
-    state: RefCell<State>,
+    state: RefCell<BatchState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BatchState {
     batch: Batch,
     random: fastrand::Rng,
 }
@@ -36,14 +36,14 @@ impl AccessLogWorker {
         metrics: Arc<AccessLogMetrics>,
     ) -> Self {
         let batch = Batch { bytes: Vec::new(), lines: 0 };
-        let state = RefCell::new(State { batch, random: fastrand::Rng::with_seed(seed) });
+        let state = RefCell::new(BatchState { batch, random: fastrand::Rng::with_seed(seed) });
         Self { queue, worker, metrics, state }
     }
 
     /// Adds the line of a finished request, if the format wants it.
     pub fn record(&self, format: &LogFormat, clock: &Clock, record: &Record<'_>) {
         let mut state = self.state.borrow_mut();
-        let State { batch, random } = &mut *state;
+        let BatchState { batch, random } = &mut *state;
         if format.wants(record, |below| random.u32(0..below)) {
             self.add(batch, |line| write_line(line, format, clock, record));
         }
@@ -52,7 +52,7 @@ impl AccessLogWorker {
     /// The same for a connection whose bytes were passed on.
     pub fn tunnel(&self, format: &LogFormat, clock: &Clock, record: &TunnelRecord<'_>) {
         let mut state = self.state.borrow_mut();
-        let State { batch, random } = &mut *state;
+        let BatchState { batch, random } = &mut *state;
         if format.wants_tunnel(record, |below| random.u32(0..below)) {
             self.add(batch, |line| tunnel::write_line(line, clock, record));
         }

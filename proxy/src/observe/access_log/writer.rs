@@ -80,7 +80,7 @@ pub(super) fn spawn(writer: Writer) -> io::Result<()> {
 impl Writer {
     fn run(self) {
         let Self { batches, buffers, commands, destination, metrics, running } = self;
-        let output = Output { destination, metrics, state: State::Whole, failing: false };
+        let output = Output { destination, metrics, state: LineState::Whole, failing: false };
         serve(batches, commands, BatchWriter { output, buffers });
         // Last of all: who waits for the end must find the queue closed and the file too.
         drop(running);
@@ -140,14 +140,14 @@ impl BatchWriter {
 struct Output {
     destination: Destination,
     metrics: Arc<AccessLogMetrics>,
-    state: State,
+    state: LineState,
     /// The last batch failed: said once, not for each batch.
     failing: bool,
 }
 
 /// Where the last write ended.
 #[derive(PartialEq)]
-enum State {
+enum LineState {
     Whole,
     /// In the middle of a line: the next one needs a line break first.
     Torn,
@@ -156,7 +156,7 @@ enum State {
 impl Output {
     fn switch(&mut self, destination: Destination) {
         self.destination = destination;
-        self.state = State::Whole;
+        self.state = LineState::Whole;
     }
 
     /// Returns the batch's buffer.
@@ -180,14 +180,14 @@ impl Output {
 
     /// Fails with how many lines were written whole all the same.
     fn write_lines(&mut self, lines: &[u8]) -> Result<(), (io::Error, u64)> {
-        if self.state == State::Torn {
+        if self.state == LineState::Torn {
             write_all(&mut self.destination, b"\n").map_err(|(error, _)| (error, 0))?;
-            self.state = State::Whole;
+            self.state = LineState::Whole;
         }
         write_all(&mut self.destination, lines).map_err(|(error, written)| {
             let written = &lines[..written];
             if written.last().is_some_and(|byte| *byte != b'\n') {
-                self.state = State::Torn;
+                self.state = LineState::Torn;
             }
             let whole_lines = memchr::memchr_iter(b'\n', written).count();
             (error, whole_lines as u64)

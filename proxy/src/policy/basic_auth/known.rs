@@ -20,7 +20,7 @@ pub(super) struct VerifiedPasswords {
 impl Default for VerifiedPasswords {
     fn default() -> Self {
         let mut key = [0; 32];
-        // Without a key nothing is remembered that could be told from anything else.
+        // Without a random key no password is remembered.
         let drawn = getrandom::fill(&mut key).is_ok();
         let places = if drawn { PLACES } else { 0 };
         Self { key, places: (0..places).map(|_| AtomicU64::default()).collect() }

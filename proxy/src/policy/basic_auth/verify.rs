@@ -8,19 +8,19 @@ use subtle::ConstantTimeEq;
 
 /// A hash of the file, as a thread of its own can hold it.
 #[derive(Debug, Clone)]
-pub(super) struct Entry(PasswordHash);
+pub(super) struct HashedUser(PasswordHash);
 
-impl Entry {
+impl HashedUser {
     pub(super) fn of(hash: &PasswordHash) -> Self {
         Self(hash.clone())
     }
 }
 
-/// What a user that is not in the file is held against: the entry that takes longest, so that nobody
-/// can tell by the time whether there is such a user.
-pub(super) fn decoy(passwords: &Passwords) -> Entry {
+/// What an unknown user is checked against: the entry that takes longest, so that the time does not
+/// reveal whether a user exists.
+pub(super) fn decoy(passwords: &Passwords) -> HashedUser {
     let slowest = passwords.iter().map(|(_, hash)| hash).max_by_key(|hash| cost(hash));
-    Entry(slowest.cloned().unwrap_or(PasswordHash::Sha256([0; 32])))
+    HashedUser(slowest.cloned().unwrap_or(PasswordHash::Sha256([0; 32])))
 }
 
 /// Roughly how long a check takes, in microseconds.
@@ -35,11 +35,11 @@ fn cost(hash: &PasswordHash) -> u64 {
 }
 
 /// It takes microseconds: no reason to ask another thread.
-pub(super) fn is_quick(entry: &Entry) -> bool {
+pub(super) fn is_quick(entry: &HashedUser) -> bool {
     matches!(entry.0, PasswordHash::Sha256(_))
 }
 
-pub(super) fn verify(entry: &Entry, password: &[u8]) -> bool {
+pub(super) fn verify(entry: &HashedUser, password: &[u8]) -> bool {
     match &entry.0 {
         PasswordHash::Sha256(wanted) => Sha256::digest(password).ct_eq(wanted).into(),
         PasswordHash::Bcrypt { text, .. } => {

@@ -54,7 +54,7 @@ fn trusting() -> Case<'static> {
 }
 
 #[test]
-fn what_is_known_is_told() {
+fn known_facts_are_forwarded() {
     let expected = "x-forwarded-for: 10.0.0.9\nx-forwarded-proto: https\n\
                     x-forwarded-host: a.example:8443\n";
     assert_eq!(found(&CASE), format!("{expected}{ID}{PARENT}"));

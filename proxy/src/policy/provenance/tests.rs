@@ -128,7 +128,7 @@ fn entries_are_addresses_with_or_without_a_port() {
 }
 
 #[test]
-fn whoever_is_not_trusted_is_the_client() {
+fn an_untrusted_peer_is_the_client() {
     let lines = &[
         "x-forwarded-for: 10.0.0.1",
         "x-forwarded-proto: https",
@@ -191,7 +191,7 @@ fn the_word_of_a_trusted_peer_counts_if_it_is_well_formed() {
 }
 
 #[test]
-fn the_trace_is_of_the_only_parent_whoever_sends_it() {
+fn the_trace_is_that_of_the_only_parent_from_any_peer() {
     const SENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let parent = format!("traceparent: {SENT}");
     let state = |length: usize| format!("tracestate: {}", "s".repeat(length));

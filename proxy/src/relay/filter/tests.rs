@@ -19,9 +19,9 @@ const END: &[u8] = b"0\r\nfirst: 1\r\n\r\n";
 /// What a step of a test does to a body that is read through filters.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// So many bytes come from the client.
+    /// This many bytes come from the client.
     Come(usize),
-    /// So many bytes of the piece that is shown are taken.
+    /// This many bytes of the current piece are taken.
     Take(usize),
     /// The reader finds that nothing more is here.
     Dry,

@@ -16,7 +16,7 @@ use crate::relay::filter::{Filtered, Stack};
 use crate::relay::reader::Http1Body;
 use crate::relay::writer::{Http1Writing, Wire};
 
-/// Counts what passes, and waits for nobody.
+/// Counts what passes, and never waits.
 #[derive(Default)]
 struct Counts {
     body: u64,

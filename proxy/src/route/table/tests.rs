@@ -342,7 +342,7 @@ fn a_kind_beats_every_kind_behind_it() {
 }
 
 #[test]
-fn explain_tells_every_candidate_once() {
+fn explain_lists_every_candidate_once() {
     let table = table(&["host:a.b host:*.b prefix:/x method:PUT", "prefix:/x", "", "path:/y"]);
     with_normalised(&request("GET a.b/x"), |seen| {
         let explained =

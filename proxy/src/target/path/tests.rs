@@ -167,7 +167,7 @@ const VARIANTS: &[(&str, Option<&str>)] = &[
     ("/a;jsessionid=1", Some("/a;jsessionid=1")),
     ("/...;a", Some("/...;a")),
     ("/a..;b", Some("/a..;b")),
-    // ... but a step to whoever drops them first.
+    // ... but a step for a server that drops them first.
     ("/a/..;/b", None),
     ("/a/..;x=1/b", None),
     ("/a/..;", None),

@@ -72,14 +72,14 @@ fn only_good_certificates_of_the_right_authority_come_in() {
                     "{} with {version:?}, {mode:?}: {error:?}",
                     case.name
                 );
-                assert_eq!(error.is_none(), expected, "{}: told in the handshake", case.name);
+                assert_eq!(error.is_none(), expected, "{}: seen in the handshake", case.name);
             }
         }
     }
 }
 
 #[test]
-fn an_identity_tells_what_the_certificate_says() {
+fn an_identity_has_the_names_of_the_certificate() {
     let directory = PemDirectory::create();
     let leaf = ROOT.client("alice").name("alice.example").uri("spiffe://shop/alice").issue();
     let mut config = listener(vec![source(&directory, "site", &OTHER.server("s.example").issue())]);

@@ -1,4 +1,4 @@
-//! Every problem at once, each with its file, its place and its cure.
+//! Every problem at once, each with its file, its place and its remedy.
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth as ClientUse, ServerAuth as ServerUse};
 
@@ -29,7 +29,7 @@ fn files(directory: &PemDirectory, certificate: &str, key: &str) -> ListenerTls 
 }
 
 #[test]
-fn a_certificate_that_cannot_serve_is_told_with_its_cure() {
+fn a_certificate_that_cannot_serve_is_reported_with_its_remedy() {
     let authority = Authority::root("web");
     let directory = PemDirectory::create();
     let good = authority.server("a.example").issue();
@@ -101,7 +101,7 @@ fn a_certificate_that_cannot_serve_is_told_with_its_cure() {
 }
 
 #[test]
-fn every_problem_of_a_listener_is_told_in_one_run() {
+fn every_problem_of_a_listener_is_reported_in_one_run() {
     let (web, partners) = (Authority::root("web"), Authority::root("partners"));
     let directory = PemDirectory::create();
     let missing = CertificateSource::Files {
@@ -157,7 +157,7 @@ fn a_certificate_that_no_client_can_be_given_is_an_error() {
 }
 
 #[test]
-fn revocation_lists_that_cannot_work_are_told() {
+fn revocation_lists_that_cannot_work_are_reported() {
     let (partners, others) = (Authority::root("partners"), Authority::root("others"));
     let below = partners.intermediate("below");
     let directory = PemDirectory::create();
@@ -191,7 +191,7 @@ fn revocation_lists_that_cannot_work_are_told() {
 }
 
 #[test]
-fn an_upstream_tells_its_problems_too() {
+fn problems_of_an_upstream_are_reported_too() {
     let authority = Authority::root("mesh");
     let directory = PemDirectory::create();
     let mut config = upstream(TrustAnchors::File(file(directory.path().join("none.pem"))));
@@ -215,7 +215,7 @@ fn an_upstream_tells_its_problems_too() {
 }
 
 #[test]
-fn versions_that_cross_are_told_not_met_by_a_panic() {
+fn versions_that_cross_are_reported_without_a_panic() {
     let authority = Authority::root("web");
     let directory = PemDirectory::create();
     let leaf = authority.server("a.example").issue();

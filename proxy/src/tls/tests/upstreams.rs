@@ -1,4 +1,4 @@
-//! Which upstreams are believed, and what they are shown.
+//! Which upstreams are verified, and which certificate they get.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ fn trusting_root(directory: &PemDirectory) -> UpstreamTls {
     upstream(TrustAnchors::File(file(directory.write("mesh.pem", ROOT.certificate_pem()))))
 }
 
-/// Whether an upstream that shows the leaf is believed, dialled as `orders.shop.local`.
+/// Whether an upstream with this leaf is accepted, dialled as `orders.shop.local`.
 #[track_caller]
 fn check(config: &UpstreamTls, leaf: &Leaf, expected: bool, what: &str) {
     let tls = client(config);
@@ -87,7 +87,7 @@ fn with_identities_one_of_them_must_be_in_a_good_certificate() {
 }
 
 #[test]
-fn insecure_mode_believes_any_certificate_whose_key_is_held() {
+fn insecure_mode_accepts_any_certificate_whose_key_is_held() {
     let config = upstream(TrustAnchors::InsecureNoVerify);
     check(&config, &OTHER.server("else.example").expired().issue(), true, "anything");
 }

@@ -13,11 +13,11 @@ use crate::upstream::endpoint::Endpoint;
 
 pub(super) struct Member {
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) state: Rc<State>,
+    pub(super) state: Rc<MemberState>,
 }
 
 /// Outlives the member when a weight changes: requests in flight still count.
-pub(super) struct State {
+pub(super) struct MemberState {
     pub(super) in_flight: Cell<u32>,
     pub(super) latency: Cell<Option<Latency>>,
     typical: Typical,
@@ -26,7 +26,7 @@ pub(super) struct State {
 /// Seconds that an answer of this cluster usually takes; `None` before the first one.
 pub(super) type Typical = Rc<Cell<Option<f64>>>;
 
-impl State {
+impl MemberState {
     pub(super) fn new(typical: Typical) -> Self {
         Self { in_flight: Cell::new(0), latency: Cell::new(None), typical }
     }

@@ -4,7 +4,7 @@
 //! line that another worker reads and allocates nothing; it follows the shared endpoint set by one
 //! pointer compare. What it knows of an endpoint (requests in flight, latency) is this worker's
 //! own experience and stays with the endpoint's identity when the set or the configuration
-//! changes. Balancers know nothing of connections or protocols: they are told when a request
+//! changes. Balancers know nothing of connections or protocols: they learn when a request
 //! starts and how it ended.
 
 mod draw;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use self::draw::Weights;
 pub use self::key::{PickKey, hash_of, hash_of_peer};
 pub use self::member::{InFlight, Observation, Picked};
-use self::member::{Member, State, Typical};
+use self::member::{Member, MemberState, Typical};
 use self::round_robin::RoundRobin;
 use super::cluster::Cluster;
 use super::endpoint::{EndpointSet, HashTable};
@@ -37,7 +37,7 @@ pub struct Balancer {
 }
 
 struct Inner {
-    policy: Policy,
+    policy: Strategy,
     source: Cache<Arc<ArcSwap<EndpointSet>>, Arc<EndpointSet>>,
     /// The set that `members` mirrors, place by place.
     set: Arc<EndpointSet>,
@@ -51,7 +51,7 @@ struct Inner {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Policy {
+enum Strategy {
     RoundRobin,
     LeastRequest,
     P2cEwma,
@@ -82,7 +82,7 @@ impl Balancer {
         let mut source = Cache::new(Arc::clone(cluster.endpoint_source()));
         let set = Arc::clone(source.load());
         let mut inner = Inner {
-            policy: Policy::of(&cluster.config.load_balancer.policy),
+            policy: Strategy::of(&cluster.config.load_balancer.policy),
             source,
             set: Arc::new(EndpointSet::default()),
             members: known.to_vec(),
@@ -117,7 +117,7 @@ impl Balancer {
     }
 }
 
-impl Policy {
+impl Strategy {
     fn of(policy: &BalancePolicy) -> Self {
         match policy {
             BalancePolicy::RoundRobin => Self::RoundRobin,
@@ -151,7 +151,7 @@ impl Inner {
                     Rc::new(Member { endpoint: Arc::clone(endpoint), state })
                 }
                 None => {
-                    let state = Rc::new(State::new(self.typical.clone()));
+                    let state = Rc::new(MemberState::new(self.typical.clone()));
                     Rc::new(Member { endpoint: Arc::clone(endpoint), state })
                 }
             })
@@ -175,7 +175,7 @@ impl Inner {
         {
             return Some(self.places[found].1);
         }
-        if self.policy == Policy::Hash
+        if self.policy == Strategy::Hash
             && let Some(hash) = key.hash
         {
             let found = match &self.set.table {
@@ -190,9 +190,11 @@ impl Inner {
         self.weights.advance(now);
         let (members, weights) = (&self.members, &self.weights);
         match self.policy {
-            Policy::RoundRobin => self.turns.pick(members, weights, tried, now),
-            Policy::Random | Policy::Hash => weights.draw(members, tried, &mut self.random, now),
-            Policy::LeastRequest => {
+            Strategy::RoundRobin => self.turns.pick(members, weights, tried, now),
+            Strategy::Random | Strategy::Hash => {
+                weights.draw(members, tried, &mut self.random, now)
+            }
+            Strategy::LeastRequest => {
                 let (one, other) = weights.draw_two(members, tried, &mut self.random, now)?;
                 Some(load::fewer_requests(
                     weights,
@@ -201,7 +203,7 @@ impl Inner {
                     now,
                 ))
             }
-            Policy::P2cEwma => {
+            Strategy::P2cEwma => {
                 let (one, other) = weights.draw_two(members, tried, &mut self.random, now)?;
                 Some(load::cheaper(weights, (one, &members[one]), (other, &members[other]), now))
             }

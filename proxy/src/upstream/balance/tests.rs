@@ -157,7 +157,7 @@ fn pick_id(balancer: &Balancer, id: u64, now: Instant) -> Picked {
     balancer.pick(&PickKey { hash: None, sticky: Some(id) }, &[], now).unwrap()
 }
 
-/// Answers every request at once: by endpoint, after so long and whether it failed.
+/// Answers every request at once. `answer` gives the latency of an endpoint, and whether it failed.
 fn serve(
     balancer: &Balancer,
     picks: u64,

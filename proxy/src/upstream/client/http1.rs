@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
-use super::{Answer, CallError, Failure, Limits, MAX_INTERIM, RULES, Reuse, put};
+use super::{CallError, ClientAnswer, ClientFailure, Limits, MAX_INTERIM, RULES, Reuse, put};
 use crate::cause::Rule;
 use crate::http1::body::{BodyDecoder, Side};
 use crate::http1::request::Parsed;
@@ -22,7 +22,7 @@ pub(super) async fn talk(
     request: &Request<Bytes>,
     endpoint: &Endpoint,
     limits: Limits,
-) -> Result<Answer, Failure> {
+) -> Result<ClientAnswer, ClientFailure> {
     let mut begun = false;
     let head = head_of(request, &endpoint.authority);
     let written = io.write_all(&head, request.body(), |count| begun |= count > 0).await;
@@ -30,12 +30,12 @@ pub(super) async fn talk(
     if let Err(error) = written
         && !begun
     {
-        return Err(Failure { error: CallError::Broke(error), not_sent: true });
+        return Err(ClientFailure { error: CallError::Broke(error), not_sent: true });
     }
     // An endpoint that answers early may close before it has read everything.
     let mut reader = Reader { io, bytes: Vec::new() };
-    let parts = reader.head(request.method()).await.map_err(Failure::sent)?;
-    let mut answer = reader.answer(parts, limits.body).await.map_err(Failure::sent)?;
+    let parts = reader.head(request.method()).await.map_err(ClientFailure::sent)?;
+    let mut answer = reader.answer(parts, limits.body).await.map_err(ClientFailure::sent)?;
     if !whole {
         // What it has not read of this request would be the beginning of the next one.
         answer.reuse = Reuse::No;
@@ -113,7 +113,11 @@ impl Reader<'_> {
         }
     }
 
-    async fn answer(mut self, parts: ResponseParts, most: usize) -> Result<Answer, CallError> {
+    async fn answer(
+        mut self,
+        parts: ResponseParts,
+        most: usize,
+    ) -> Result<ClientAnswer, CallError> {
         let fields = Fields { bytes: &self.bytes, fields: &parts.fields };
         let mut headers = HeaderMap::new();
         for (name, value) in fields.iter() {
@@ -148,7 +152,7 @@ impl Reader<'_> {
         let stands_behind = !closed && parts.keep_alive && self.bytes.is_empty();
         let seconds = parts.keep_alive_timeout;
         let reuse = if stands_behind { Reuse::Yes(seconds) } else { Reuse::No };
-        Ok(Answer { response, reuse })
+        Ok(ClientAnswer { response, reuse })
     }
 }
 

@@ -10,7 +10,9 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 
-use super::{Answer, CallError, Failure, Limits, MAX_INTERIM, RULES, Reuse, put, stream_failure};
+use super::{
+    CallError, ClientAnswer, ClientFailure, Limits, MAX_INTERIM, RULES, Reuse, put, stream_failure,
+};
 use crate::cause::Rule;
 use crate::http2::client::Lease;
 use crate::http2::head::incoming_response;
@@ -23,11 +25,11 @@ pub(super) async fn talk(
     endpoint: &Endpoint,
     tls: bool,
     limits: Limits,
-) -> Result<Answer, Failure> {
+) -> Result<ClientAnswer, ClientFailure> {
     let head = head_of(request, &endpoint.authority, tls)
-        .ok_or_else(|| Failure::sent(CallError::Target))?;
+        .ok_or_else(|| ClientFailure::sent(CallError::Target))?;
     let body = request.body();
-    let unsent = |error| Failure { error: CallError::Stream(error), not_sent: true };
+    let unsent = |error| ClientFailure { error: CallError::Stream(error), not_sent: true };
     let (response, mut stream) = lease.send(head, body.is_empty()).map_err(unsent)?;
     if !body.is_empty() {
         // A small body waits inside the connection for its window.
@@ -38,13 +40,13 @@ pub(super) async fn talk(
     let has_body = !stream.is_end_stream();
     let method = request.method().as_str().as_bytes();
     incoming_response(&head, has_body, &RULES, method, &mut bytes, &mut parts)
-        .map_err(|cause| Failure::sent(CallError::Malformed(cause)))?;
+        .map_err(|cause| ClientFailure::sent(CallError::Malformed(cause)))?;
     let body = read(&mut stream, limits.body).await?;
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     // The connection is everybody's; what ends here is the stream.
-    Ok(Answer { response, reuse: Reuse::No })
+    Ok(ClientAnswer { response, reuse: Reuse::No })
 }
 
 fn head_of(request: &Request<Bytes>, authority: &str, tls: bool) -> Option<Request<()>> {
@@ -67,7 +69,7 @@ fn head_of(request: &Request<Bytes>, authority: &str, tls: bool) -> Option<Reque
 }
 
 /// Waits for the final head, past interim ones.
-async fn hear(mut response: ResponseFuture) -> Result<Response<RecvStream>, Failure> {
+async fn hear(mut response: ResponseFuture) -> Result<Response<RecvStream>, ClientFailure> {
     let mut interim = 0;
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Some(passed)) = response.poll_informational(cx) {
@@ -75,7 +77,7 @@ async fn hear(mut response: ResponseFuture) -> Result<Response<RecvStream>, Fail
             interim += 1;
             if interim > MAX_INTERIM {
                 let cause = Rule::TooManyInterim.in_response();
-                return Poll::Ready(Err(Failure::sent(CallError::Malformed(cause))));
+                return Poll::Ready(Err(ClientFailure::sent(CallError::Malformed(cause))));
             }
         }
         Pin::new(&mut response).poll(cx).map_err(stream_failure)
@@ -83,12 +85,12 @@ async fn hear(mut response: ResponseFuture) -> Result<Response<RecvStream>, Fail
     .await
 }
 
-async fn read(stream: &mut RecvStream, most: usize) -> Result<Bytes, Failure> {
+async fn read(stream: &mut RecvStream, most: usize) -> Result<Bytes, ClientFailure> {
     let mut body = Vec::new();
     while let Some(chunk) = stream.data().await {
         // Of what broke here, part of the answer had come: it was sent.
-        let chunk = chunk.map_err(|error| Failure::sent(CallError::Stream(error)))?;
-        put(&mut body, &chunk, most).map_err(Failure::sent)?;
+        let chunk = chunk.map_err(|error| ClientFailure::sent(CallError::Stream(error)))?;
+        put(&mut body, &chunk, most).map_err(ClientFailure::sent)?;
         // Fails only on a stream that is gone, which the next read tells.
         let _ = stream.flow_control().release_capacity(chunk.len());
     }

@@ -316,7 +316,7 @@ async fn the_system_resolver_reads_both_families_and_the_shorter_time() {
 }
 
 #[tokio::test]
-async fn the_system_resolver_tells_failures_apart() {
+async fn the_system_resolver_distinguishes_failures() {
     use Reply::{Addresses, Code, Silence};
     let none = Code(ResponseCode::NoError);
     let found = Addresses(vec![v4(1)], 60);

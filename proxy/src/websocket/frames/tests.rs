@@ -84,7 +84,7 @@ fn a_close_is_seen_when_it_has_passed_whole() {
     }
 }
 
-/// What looks like a Close in the midst of a payload is none.
+/// What looks like a Close within a payload is none.
 #[test]
 fn a_payload_is_not_read() {
     let mut frames = Frames::default();

@@ -246,7 +246,7 @@ fn lines_beyond_a_full_queue_are_counted_and_workers_go_on() {
     script.log.finish(patience()).unwrap();
     assert_eq!(locked(&script.written).iter().filter(|byte| **byte == b'\n').count(), 4);
 
-    // Nobody takes batches any more: lines are still only counted.
+    // The writer has ended: further lines are only counted.
     hand_over(5);
     assert_eq!(script.metrics.dropped(), (9, 0));
 }
