@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use portcullis_config::model::{Config, ListenerId, Match, Route as Written};
 use portcullis_config::parse_str;
 use portcullis_config::values::{HostPattern, MethodName, PathPattern};
-use portcullis_proxy::decide::{Facts, DecisionScratch, Site, Step, decide};
+use portcullis_proxy::decide::{DecisionScratch, Facts, Site, Step, decide};
 use portcullis_proxy::message::{Field, Known, RequestHead, RequestParts, Span};
 use portcullis_proxy::route::matcher::{HostTest, PathTest};
 use portcullis_proxy::route::table::RouteVerdict;
@@ -84,7 +84,8 @@ fn made(table: &Table, facts: &Facts<'_>, scratch: &mut DecisionScratch) -> Made
             Made { route, status: it.cause.reason.status(), bytes: Vec::new() }
         }
         Step::Respond(it) => {
-            let (route, status, redirect) = (it.route.map(|route| route.id), it.status, it.has_location);
+            let (route, status, redirect) =
+                (it.route.map(|route| route.id), it.status, it.has_location);
             let bytes = if redirect { scratch.location().to_vec() } else { Vec::new() };
             Made { route, status, bytes }
         }
