@@ -1,5 +1,7 @@
 //! What each level of memory means for clients: the limit is moved around what the gateway takes.
 
+use std::time::Duration;
+
 use portcullis_testkit::client::{End, RawClient};
 use portcullis_testkit::h2::frame::{
     END_HEADERS, INITIAL_WINDOW_SIZE, WHOLE, block, data, get, headers, request,
@@ -8,6 +10,7 @@ use portcullis_testkit::h2::{H2Client, Seen};
 use portcullis_testkit::origin::Origin;
 use portcullis_testkit::patience::{found, until};
 use portcullis_testkit::procfs;
+use tokio::time::timeout;
 
 use crate::ALONE;
 use crate::gateway::Gateway;
@@ -16,11 +19,17 @@ const OWN: &[u8] = b"GET /own HTTP/1.1\r\nhost: a\r\n\r\n";
 const DELAYED: &[u8] = b"GET /delay/30000 HTTP/1.1\r\nhost: a\r\n\r\n";
 const UPLOAD: &[u8] = b"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
 
-/// Moves the limit to where the gateway takes so many percent of it.
+/// Moves the limit to where the gateway takes so many percent of it; again, if the gateway has given
+/// memory back or taken more before the limit was in force.
 async fn at(gateway: &Gateway, percent: u64, level: u64) {
-    let resident = procfs::resident_bytes(gateway.pid()).unwrap();
-    gateway.change(&format!("limits: {{memory: {}}}\n", resident / percent * 100));
-    gateway.reaches("portcullis_memory_level", |now| now == level).await;
+    found(async || {
+        let resident = procfs::resident_bytes(gateway.pid()).unwrap();
+        gateway.change(&format!("limits: {{memory: {}}}\n", resident / percent * 100));
+        let reached = gateway.reaches("portcullis_memory_level", |now| now == level);
+        let reached = timeout(Duration::from_secs(2), reached).await;
+        reached.map_err(|_| format!("not at level {level} with {resident} bytes"))
+    })
+    .await;
 }
 
 async fn another(gateway: &Gateway, bytes: &[u8]) -> RawClient {

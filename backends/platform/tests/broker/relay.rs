@@ -51,6 +51,8 @@ struct State {
     connection: watch::Sender<u64>,
     cut: watch::Sender<Option<Cut>>,
     questions: watch::Sender<u64>,
+    /// How often a server has said that it has read all that came before.
+    pongs: watch::Sender<u64>,
     /// Of the connections that are held before they ask anew, the last.
     holding: watch::Sender<u64>,
     /// What is held before it asks anew is held no longer.
@@ -68,6 +70,7 @@ impl Relay {
             connection: watch::Sender::new(0),
             cut: watch::Sender::new(None),
             questions: watch::Sender::new(0),
+            pongs: watch::Sender::new(0),
             holding: watch::Sender::new(0),
             goes_on: watch::Sender::new(false),
         });
@@ -119,7 +122,7 @@ async fn accept(listener: TcpListener, server: String, state: Arc<State>) {
         tokio::select! {
             _ = cut.wait_for(Option::is_some) => {}
             _ = from_client.pass_to(&mut to_server, &state) => {}
-            _ = pass(&mut from_server, &mut to_client) => {}
+            _ = pass(&mut from_server, &mut to_client, &state) => {}
         }
         if *state.cut.borrow() == Some(Cut::Unseen) {
             left.push((from_server, to_server));
@@ -127,8 +130,18 @@ async fn accept(listener: TcpListener, server: String, state: Arc<State>) {
     }
 }
 
-async fn pass(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
-    tokio::io::copy(from, to).await.map(drop)
+async fn pass(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State) -> io::Result<()> {
+    const PONG: &[u8] = b"PONG\r\n";
+    // What was passed last may be the beginning of one.
+    let (mut seen, mut passed) = (Vec::new(), 0);
+    while from.read_buf(&mut seen).await? > 0 {
+        to.write_all(&seen[passed..]).await?;
+        let pongs = seen.windows(PONG.len()).filter(|window| *window == PONG).count() as u64;
+        state.pongs.send_modify(|count| *count += pongs);
+        passed = seen.len().min(PONG.len() - 1);
+        seen.drain(..seen.len() - passed);
+    }
+    Ok(())
 }
 
 /// What a client of NATS sends.
@@ -143,6 +156,10 @@ impl Commands {
             let anew = question || command.starts_with(UNSUBSCRIPTION);
             if state.hold == Hold::BeforeItAsksAnew && anew && connection > 1 && !was_held {
                 was_held = true;
+                // The server has read the subscriptions: the client's own ping was answered before.
+                let pongs = *state.pongs.borrow();
+                server.write_all(b"PING\r\n").await?;
+                drop(state.pongs.subscribe().wait_for(|count| *count > pongs).await);
                 state.holding.send_replace(connection);
                 drop(state.goes_on.subscribe().wait_for(|goes_on| *goes_on).await);
             }
